@@ -1,0 +1,262 @@
+//! What can be known about a node. Every fact is what a server or a host said, never a conclusion.
+
+use super::{Lsn, SlotName, SystemId, Timeline};
+use serde::{Deserialize, Serialize};
+
+/// What `IDENTIFY_SYSTEM` answers. The only trusted source of a running node's timeline: control data may lag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The system identifier.
+    pub system: SystemId,
+    /// The current timeline.
+    pub timeline: Timeline,
+    /// The flush position, on a standby the greater of received and replayed.
+    pub at: Lsn,
+}
+
+/// One server's own view of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// `server_version_num`.
+    pub version: u32,
+    /// `pg_is_in_recovery()`.
+    pub in_recovery: bool,
+    /// `pg_current_wal_flush_lsn()`; only on a primary.
+    pub written: Option<Lsn>,
+    /// `pg_last_wal_receive_lsn()`; only on a standby, and null after a restart until something streams.
+    pub received: Option<Lsn>,
+    /// `pg_last_wal_replay_lsn()`; only on a standby.
+    pub replayed: Option<Lsn>,
+    /// `pg_is_wal_replay_paused()`.
+    pub replay_paused: bool,
+    /// What the startup process waits for; only on a standby.
+    pub startup: StartupState,
+    /// `pg_stat_wal_receiver`.
+    pub receiver: Option<Receiver>,
+    /// A walreceiver process exists (it may exist before it has a row with contents).
+    pub receiver_pid: Option<u32>,
+    /// Rows of `pg_stat_replication`, as a number.
+    pub senders: u32,
+}
+
+/// What replay is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartupState {
+    /// It waits for WAL to arrive: everything received is replayed.
+    WaitsForWal,
+    /// It is busy, paused or delayed.
+    Busy,
+    /// There is no startup process, or the server does not let us see it.
+    NotSeen,
+}
+
+/// A standby's connection to its upstream, as the standby sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receiver {
+    /// Process id.
+    pub pid: u32,
+    /// `streaming`, `waiting`, `starting`, …
+    pub status: String,
+    /// The upstream's host as connected.
+    pub host: String,
+    /// The upstream's port.
+    pub port: u16,
+    /// The slot in use.
+    pub slot: Option<SlotName>,
+    /// The timeline being received.
+    pub timeline: Option<Timeline>,
+    /// Flushed up to here.
+    pub flushed: Option<Lsn>,
+    /// Milliseconds since the last message from the upstream, by the standby's clock.
+    pub silent_ms: Option<i64>,
+}
+
+/// One row of `pg_stat_replication`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    /// Process id.
+    pub pid: u32,
+    /// `application_name`; a node's name where pgbaton set it up.
+    pub application: String,
+    /// `startup`, `catchup`, `streaming`, `backup`, `stopping`.
+    pub state: String,
+    /// Sent up to here.
+    pub sent: Option<Lsn>,
+    /// Flushed on the standby up to here.
+    pub flushed: Option<Lsn>,
+    /// Replayed on the standby up to here.
+    pub replayed: Option<Lsn>,
+    /// `async`, `potential`, `sync`, `quorum`.
+    pub sync_state: String,
+}
+
+/// One replication slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// Its name.
+    pub name: SlotName,
+    /// Physical, as opposed to logical.
+    pub physical: bool,
+    /// The process that holds it.
+    pub active_pid: Option<u32>,
+    /// The oldest WAL it keeps.
+    pub restart: Option<Lsn>,
+    /// Whether what it promises to keep is still there.
+    pub wal_status: WalStatus,
+}
+
+/// `pg_replication_slots.wal_status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WalStatus {
+    /// Within `max_wal_size`.
+    Reserved,
+    /// Beyond it, kept by the slot.
+    Extended,
+    /// About to be removed.
+    Unreserved,
+    /// Removed: useless.
+    Lost,
+    /// The slot reserves nothing yet, or the server is too old to tell.
+    Unknown,
+}
+
+/// One configuration setting as the running server has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The value. Empty for settings that may hold a secret where `secret` is true.
+    pub value: String,
+    /// `sighup`, `postmaster`, `user`, …: what it takes to change it.
+    pub context: String,
+    /// `default`, `configuration file`, `command line`, …
+    pub source: String,
+    /// A changed file waits for a restart.
+    pub pending_restart: bool,
+    /// The value may hold a password and was left out; only whether it is empty is told by `set`.
+    pub secret: bool,
+    /// The value is not the empty string.
+    pub set: bool,
+}
+
+/// What the host says about a server, without asking the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// The living postmaster of this data directory.
+    pub postmaster: Option<u32>,
+    /// Line 8 of `postmaster.pid`: `ready`, `standby`, `starting`, `stopping`.
+    pub postmaster_status: Option<String>,
+    /// Processes of this data directory that are not the postmaster and not its children: they outlived it.
+    pub orphans: Vec<Process>,
+    /// Control data, when it could be read.
+    pub control: Option<ControlData>,
+    /// `standby.signal` exists.
+    pub standby_signal: bool,
+    /// Processes attached to the server's System V shared memory segment, when there is one.
+    pub shared_memory_attached: Option<u32>,
+}
+
+/// A process on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// Its title.
+    pub title: String,
+}
+
+/// What `pg_controldata` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlData {
+    /// The cluster state.
+    pub state: ControlState,
+    /// The system identifier.
+    pub system: SystemId,
+    /// Where the latest checkpoint record is.
+    pub checkpoint: Lsn,
+    /// Its redo position.
+    pub redo: Lsn,
+    /// Its timeline.
+    pub timeline: Timeline,
+}
+
+/// `Database cluster state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ControlState {
+    /// `shut down`.
+    ShutDown,
+    /// `shut down in recovery`.
+    ShutDownInRecovery,
+    /// `shutting down`.
+    ShuttingDown,
+    /// `in crash recovery`.
+    CrashRecovery,
+    /// `in archive recovery`: a standby.
+    ArchiveRecovery,
+    /// `in production`.
+    InProduction,
+    /// `starting up`.
+    StartingUp,
+}
+
+/// What a new connection attempt meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reach {
+    /// The server answers and accepts sessions.
+    Accepts,
+    /// The server answers and refuses: starting up, shutting down, too many connections, wrong password. Not dead.
+    Rejects,
+    /// Nothing answers: refused by the host, or silence until the deadline.
+    Silent,
+}
+
+/// Where a standby stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Its timeline, from `IDENTIFY_SYSTEM`.
+    pub timeline: Timeline,
+    /// The greater of received and replayed.
+    pub at: Lsn,
+    /// Replayed up to here.
+    pub replayed: Lsn,
+}
+
+/// A value with the age that it had when it was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timed<T> {
+    /// The value.
+    pub value: T,
+    /// How long ago it was read from the running server, in milliseconds.
+    pub age_ms: u64,
+}
+
+/// What was last seen of a node while it ran; kept for the time when it does not (rule 1, *starved*).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// `synchronous_standby_names` as running.
+    pub synchronous_standby_names: Option<Timed<String>>,
+    /// `synchronous_commit` as running.
+    pub synchronous_commit: Option<Timed<String>>,
+    /// `application_name`s of the receivers that were attached.
+    pub receivers: Option<Timed<Vec<String>>>,
+    /// The last position and timeline seen as primary.
+    pub position: Option<Timed<(Timeline, Lsn)>>,
+}
+
+impl Server {
+    /// The greater of received and replayed; on a primary what is written.
+    pub fn position(&self) -> Option<Lsn> {
+        if self.in_recovery {
+            self.received.max(self.replayed)
+        } else {
+            self.written
+        }
+    }
+
+    /// Replay has caught up with everything received: the startup process waits for WAL and replay is not paused.
+    pub fn drained(&self) -> bool {
+        self.in_recovery && !self.replay_paused && self.startup == StartupState::WaitsForWal
+    }
+}

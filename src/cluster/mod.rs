@@ -1,0 +1,31 @@
+//! The domain: what a cluster is, what can be known about it, and what can be done to it.
+//!
+//! Pure types and functions. The live side of the port ([`Cluster`]) is in `crate::postgres`.
+
+mod facts;
+mod inventory;
+mod lsn;
+mod name;
+mod operation;
+mod outcome;
+mod port;
+mod quorum;
+mod timeline;
+mod topology;
+
+pub use facts::{
+    ControlData, ControlState, Host, Identity, Position, Process, Reach, Receiver, Remembered,
+    Sender, Server, Setting, Slot, StartupState, Timed, WalStatus,
+};
+pub use inventory::{
+    Inventory, Node, Product, PromotePolicy, ReplicationAccess, SecretSource, SqlAccess, SslMode,
+    SyncMode, Synchronous, Transport,
+};
+pub use lsn::{Lsn, LsnParseError};
+pub use name::{NameError, NodeName, SlotName};
+pub use operation::{CustomEffect, ExecPlace, HttpRequest, Operation, StopMode, UpstreamRoute};
+pub use outcome::{Outcome, Trouble, TroubleKind};
+pub use port::{Cluster, Observe, Render, Rendered};
+pub use quorum::{SyncMethod, SyncNames, SyncNamesError, starves};
+pub use timeline::{Ancestry, Fork, History, HistoryError, SystemId, Timeline};
+pub use topology::{Row, RowStatus, Topology};

@@ -1,0 +1,10 @@
+//! YAML with source positions, and diagnostics that show the place.
+//!
+//! Everything a user writes (playbooks, site files) enters through [`parse`], which keeps the byte span of
+//! every key and value. Whatever is wrong is collected in [`Diagnostics`]: all problems of a file at once.
+
+mod diagnostic;
+mod tree;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
+pub use tree::{Entry, Source, Span, Spanned, Tree};

@@ -1,0 +1,117 @@
+//! The tree of a YAML document: plain data, every node with its place in the source.
+
+use std::sync::Arc;
+
+/// A text that a user wrote, and the name under which errors show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The path as the user gave it, or `<stock>/failover.yaml` for what is built in.
+    pub name: Arc<str>,
+    /// The whole text.
+    pub text: Arc<str>,
+}
+
+impl Source {
+    /// A source with this name and text.
+    pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: name.into(),
+            text: text.into(),
+        }
+    }
+
+    /// Line and column of a byte offset, both counted from 1; columns are characters.
+    pub fn line_column(&self, offset: usize) -> (usize, usize) {
+        let before = self
+            .text
+            .get(..offset.min(self.text.len()))
+            .unwrap_or(&self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before
+            .rsplit('\n')
+            .next()
+            .map_or(0, |tail| tail.chars().count())
+            + 1;
+        (line, column)
+    }
+}
+
+/// A range of bytes in a [`Source`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+impl Span {
+    /// The bytes from `start` up to, not including, `end`.
+    pub fn new(start: usize, end: usize) -> Self {
+        Self { start, end }
+    }
+}
+
+/// A value with its place in the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// What stands there.
+    pub value: T,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl<T> Spanned<T> {
+    /// `value`, seen at `span`.
+    pub fn new(value: T, span: Span) -> Self {
+        Self { value, span }
+    }
+}
+
+/// One key and its value in a map, in the order of the source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The key; only strings are keys.
+    pub key: Spanned<String>,
+    /// The value.
+    pub value: Spanned<Tree>,
+}
+
+/// A YAML value. Only `true` and `false` are booleans; `yes`, `no`, `on`, `off` are strings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tree {
+    /// `null`, `~`, or nothing.
+    Null,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A number with a fraction or exponent; the language has no use for it but can name it in errors.
+    Float(f64),
+    /// Text; `plain` is true where it was written without quotes.
+    String {
+        /// The text.
+        text: String,
+        /// Written without quotes.
+        plain: bool,
+    },
+    /// A sequence.
+    List(Vec<Spanned<Tree>>),
+    /// A mapping, in source order, without duplicate keys (they are reported and the first is kept).
+    Map(Vec<Entry>),
+}
+
+impl Tree {
+    /// What this is, for a message: "a list", "a string", …
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Boolean(_) => "a boolean",
+            Self::Integer(_) => "an integer",
+            Self::Float(_) => "a number with a fraction",
+            Self::String { .. } => "a string",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+        }
+    }
+}

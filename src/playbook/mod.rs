@@ -1,0 +1,33 @@
+//! The playbook language: model, loading, expressions, templates, static checks.
+//!
+//! [`load`] lowers a document to the [`Playbook`] model and reports everything that the text alone can tell.
+//! [`check`] goes on with what needs the catalog of actions and the other playbooks: references, types, safety rules.
+
+mod check;
+mod duration;
+mod expression;
+mod load;
+mod model;
+mod names;
+mod params;
+mod schema;
+mod signature;
+mod template;
+mod value;
+
+pub use check::{Checked, Library, check};
+pub use duration::{format_bytes, format_duration, parse_bytes, parse_duration};
+pub use expression::{EvaluationError, Expression};
+pub use load::load;
+pub use model::{
+    Block, Body, Custom, Defaults, ForEach, Items, Jitter, MaxFailures, OnFailure, Param, Playbook,
+    Retry, Step, StepId,
+};
+pub use names::Names;
+pub use params::{ParamError, bind};
+pub use schema::schema;
+pub use signature::{Catalog, EffectClass, Field, NodeRule, Role, Signature};
+pub use template::{RenderError, Template, TemplateTree};
+pub use value::{Map, SecretRef, Type, Value};
+
+pub use crate::cluster::TroubleKind;

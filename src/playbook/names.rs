@@ -1,0 +1,24 @@
+//! Where expressions and templates find the values of names.
+
+use super::Value;
+
+/// Looks names up. Paths are as written: `["steps", "check_lsn", "divergence"]`.
+pub trait Names {
+    /// The value at this path; `None` when nothing of this name exists (an error), `Null` when it exists without value.
+    ///
+    /// Implementations answer for *every* prefix too: `["params"]` gives the map of all parameters.
+    fn lookup(&self, path: &[&str]) -> Option<Value>;
+}
+
+impl Names for Value {
+    fn lookup(&self, path: &[&str]) -> Option<Value> {
+        let mut here = self;
+        for part in path {
+            match here {
+                Self::Map(map) => here = map.get(*part)?,
+                _ => return None,
+            }
+        }
+        Some(here.clone())
+    }
+}
