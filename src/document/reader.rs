@@ -204,7 +204,7 @@ impl<'t> MapReader<'t> {
 
     /// The entry of this key, which must be there.
     pub fn required(&mut self, to: &mut Lowering<'_>, key: &'static str) -> Option<&'t Entry> {
-        if self.peek(key).is_none() {
+        if self.peek(key).is_none() && !self.mentions(key) {
             let d = to.error(
                 "missing-key",
                 self.span,
@@ -226,6 +226,12 @@ impl<'t> MapReader<'t> {
     /// Whether the key is there; it does not become known.
     pub fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key.value == key)
+    }
+
+    /// Whether the key is there, perhaps misspelt (which [`MapReader::finish`] reports).
+    pub fn mentions(&self, key: &str) -> bool {
+        let near = |other: &str| other == key || suggest(other, [key]).is_some();
+        self.entries.iter().any(|entry| near(&entry.key.value))
     }
 
     /// Reports the keys that nobody asked for, each with what was probably meant.

@@ -5,6 +5,9 @@ use crate::document::{Entry, Lowering, Spanned, Tree, suggest};
 use crate::playbook::params::{Unreadable, bad_bytes, bad_duration, written};
 use crate::playbook::{Param, TemplateTree, Type, Value, read_text};
 
+/// The code of errors about values that may be secrets: excerpts must not show them.
+pub(super) const SECRET_VALUE: &str = "secret-value";
+
 /// One parameter. `None` where it has no usable name or type.
 pub(super) fn param(to: &mut Lowering<'_>, entry: &Entry) -> Option<Param> {
     let name = text::identifier(to, "a parameter", &entry.key);
@@ -184,7 +187,7 @@ fn constant(to: &mut Lowering<'_>, what: &str, ty: Type, value: &Spanned<Tree>) 
             let code = match ty {
                 Type::Duration => "bad-duration",
                 Type::Bytes => "bad-size",
-                Type::Secret => "secret-value",
+                Type::Secret => SECRET_VALUE,
                 _ => "wrong-kind",
             };
             to.error(code, value.span, format!("{what}: {why}")).help = help;

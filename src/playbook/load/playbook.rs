@@ -1,7 +1,8 @@
 //! The top level.
 
+use super::param::SECRET_VALUE;
 use super::{attempts, block, for_each, param, text};
-use crate::document::{Diagnostics, Lowering, MapReader, Source, Spanned, Tree, parse};
+use crate::document::{Diagnostics, Lowering, MapReader, Source, Span, Spanned, Tree, parse};
 use crate::playbook::{Block, Defaults, Playbook};
 
 /// Keys that people bring from elsewhere, and what they are called here.
@@ -25,8 +26,28 @@ pub fn load(source: &Source, diagnostics: &mut Diagnostics) -> Option<Playbook> 
     let mut found = Diagnostics::default();
     let playbook = read(source, &mut found);
     found.sort();
+    mask_secrets(&mut found);
     diagnostics.append(found);
     playbook
+}
+
+/// Blackens in all excerpts what was written in place of a reference to a secret: it may be the secret.
+fn mask_secrets(diagnostics: &mut Diagnostics) {
+    let Some(first) = diagnostics.0.iter().find(|d| d.code == SECRET_VALUE) else {
+        return;
+    };
+    let mut text = first.source.text.to_string();
+    for secret in diagnostics.0.iter().filter(|d| d.code == SECRET_VALUE) {
+        // As many bytes as before: all places stay right.
+        let places = secret.span.start..secret.span.end;
+        if text.get(places.clone()).is_some() {
+            text.replace_range(places.clone(), &"*".repeat(places.len()));
+        }
+    }
+    let masked = Source::new(first.source.name.clone(), text);
+    for diagnostic in &mut diagnostics.0 {
+        diagnostic.source = masked.clone();
+    }
 }
 
 fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Playbook> {
@@ -36,8 +57,8 @@ fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Playbook> {
         diagnostics,
     };
     let mut map = to.map("a playbook", &tree)?;
-    if let Some(overlay) = map.peek("overlay") {
-        to.error("overlay", overlay.key.span, "this is an overlay, and this version reads none")
+    if let Some(overlay) = overlay_key(&tree.value) {
+        to.error("overlay", overlay, "this is an overlay, and this version reads none")
             .help = Some(
             "overlays come with a later version; until then, copy the playbook under another name and change the copy"
                 .to_owned(),
@@ -91,6 +112,14 @@ fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Playbook> {
         finally,
         outputs,
     })
+}
+
+fn overlay_key(tree: &Tree) -> Option<Span> {
+    let Tree::Map(entries) = tree else {
+        return None;
+    };
+    let overlay = entries.iter().find(|entry| entry.key.value == "overlay")?;
+    Some(overlay.key.span)
 }
 
 fn steps(to: &mut Lowering<'_>, map: &mut MapReader<'_>, retried: bool) -> Block {

@@ -95,7 +95,7 @@ pub(super) fn step(to: &mut Lowering<'_>, entry: &Entry, retried: bool) -> Optio
             to.error(
                 "until-without-retry",
                 e.key.span,
-                "`until` is false at first, or it would not be here, and without `retry` there is no second attempt",
+                "`until` does nothing without `retry`: no second attempt could meet it",
             )
             .help = Some("say how long to try: `retry: { within: 60s, delay: 1s }`".to_owned());
         }
@@ -236,8 +236,8 @@ fn body(to: &mut Lowering<'_>, map: &mut MapReader<'_>, entry: &Entry) -> Option
             })
         }
         (None, None) => {
-            // A key without value, or of a wrong kind, was reported.
-            if !map.has("action") && !map.has("playbook") {
+            // A key without value was reported, and one that is misspelt will be.
+            if !map.mentions("action") && !map.mentions("playbook") {
                 let d = to.error(
                     "missing-key",
                     entry.key.span,

@@ -395,9 +395,10 @@ fn playbooks_and_params_are_judged() {
 #[test]
 fn a_secret_that_stands_in_a_playbook_is_refused_but_its_step_is_not_lost() {
     let (playbook, report) = read(
-        "playbook: p\nparams: { t: { type: secret, default: hunter2 } }\nsteps: { a: { action: b } }\n",
+        "playbook: p\nparams: { t: { type: secret, default: hunter2, x: 1 } }\nsteps: { a: { action: b } }\n",
     );
-    assert!(report.contains("secret-value"));
+    assert!(report.contains("secret-value") && report.contains("unknown-key"));
+    assert!(!report.contains("hunter2"), "{report}");
     assert_eq!(playbook.unwrap().steps.steps.len(), 1);
 }
 

@@ -235,7 +235,9 @@ pub(super) fn identifier(
     let (why, help) = if StepId::parse(&format!("{text}_")).is_some() {
         (
             "it is a word of the expression language",
-            Some(format!("`{text}_step`, for example")),
+            what.rsplit(' ')
+                .next()
+                .map(|noun| format!("`{text}_{noun}`, for example")),
         )
     } else {
         let meant = StepId::parse(&fixed).map(|_| format!("`{fixed}`, for example"));

@@ -100,7 +100,7 @@ fn read_secret(text: &str) -> Result<Value, Unreadable> {
         _ => {
             return Err(Unreadable::new(
                 "a secret is given by reference, never as itself",
-                "write `file:PATH` or `env:NAME`; what was given here may be in the shell's history",
+                "write `file:PATH` or `env:NAME`; if this was a real secret, change it",
             ));
         }
     };
