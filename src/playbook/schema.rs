@@ -17,7 +17,7 @@ pub fn schema(catalog: &Catalog) -> Value {
     let mut conditions: Vec<Value> = catalog.actions.values().map(action::condition).collect();
     conditions.push(action::nested_playbook());
     definitions.insert("action".to_owned(), action::names(catalog));
-    definitions.insert("step".to_owned(), parts::step(conditions));
+    definitions.insert("step".to_owned(), parts::step(&conditions));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "pgbaton playbook",

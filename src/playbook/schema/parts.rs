@@ -2,6 +2,7 @@
 
 use crate::playbook::Type;
 use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
 
 /// Everything under `$defs` but the steps.
 pub(super) fn definitions() -> Map<String, Value> {
@@ -69,22 +70,7 @@ pub(super) fn definitions() -> Map<String, Value> {
             "max_parallel",
             json!({ "type": "integer", "minimum": 1, "maximum": 10_000 }),
         ),
-        (
-            "defaults",
-            json!({
-                "description": "What steps get that do not say otherwise.",
-                "type": "object",
-                "additionalProperties": false,
-                "properties": {
-                    "timeout": { "$ref": "#/$defs/duration" },
-                    "retry": { "$ref": "#/$defs/retry" },
-                    "max_parallel": {
-                        "description": "How many steps and items may run at once in a scope.",
-                        "$ref": "#/$defs/max_parallel",
-                    },
-                },
-            }),
-        ),
+        ("defaults", defaults()),
         (
             "steps",
             json!({
@@ -117,7 +103,7 @@ fn duration_pattern() -> String {
     let mut before = String::new();
     for unit in ["d", "h", "m", "s", "ms"] {
         alternatives.push(format!(r"{before}[0-9]+\.[0-9]+{unit}"));
-        before.push_str(&format!("([0-9]+{unit})?"));
+        let _ = write!(before, "([0-9]+{unit})?");
     }
     format!("^({})$", alternatives.join("|"))
 }
@@ -199,6 +185,22 @@ fn default_of(ty: &str, schema: &Value) -> Value {
     })
 }
 
+fn defaults() -> Value {
+    json!({
+        "description": "What steps get that do not say otherwise.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "timeout": { "$ref": "#/$defs/duration" },
+            "retry": { "$ref": "#/$defs/retry" },
+            "max_parallel": {
+                "description": "How many steps and items may run at once in a scope.",
+                "$ref": "#/$defs/max_parallel",
+            },
+        },
+    })
+}
+
 fn retry() -> Value {
     let pause = json!({ "anyOf": [{ "$ref": "#/$defs/duration" }, { "const": 0 }] });
     json!({
@@ -274,7 +276,7 @@ fn block(outputs: bool) -> Value {
 }
 
 /// A step; `conditions` say what each action allows.
-pub(super) fn step(conditions: Vec<Value>) -> Value {
+pub(super) fn step(conditions: &[Value]) -> Value {
     json!({
         "type": "object",
         "additionalProperties": false,
