@@ -184,9 +184,12 @@ fn limits(text: &str) -> Result<(), SyntaxError> {
     Ok(())
 }
 
-/// Says in our words what the parser stumbled over. Only the first error counts: the others follow from it.
+/// Says in our words what the parser stumbled over. Only the first place counts: the others follow from it.
 fn explain(text: &str, errors: &cel::ParseErrors) -> SyntaxError {
-    let Some(first) = errors.errors.first() else {
+    // Of what could not be completed the parser gives the start of the whole expression, which helps nobody.
+    let incomplete = |e: &&cel::ParseError| e.msg.starts_with("Incomplete");
+    let mut errors_in_place = errors.errors.iter().filter(|e| !incomplete(e));
+    let Some(first) = errors_in_place.next().or(errors.errors.first()) else {
         return SyntaxError::at(0, "this is no expression");
     };
     let offset = offset_at(text, first.pos);
@@ -204,6 +207,7 @@ fn explain(text: &str, errors: &cel::ParseErrors) -> SyntaxError {
         ("and", _) => Some("write `&&`"),
         ("or", _) => Some("write `||`"),
         ("not", _) => Some("write `!`"),
+        (_, Some('?')) => Some("there is no `??`: write `x != null ? x : y`"),
         (_, Some('=')) => Some("equality is `==`"),
         (_, Some('&')) => Some("write `&&`"),
         (_, Some('|')) => Some("write `||`"),

@@ -208,6 +208,10 @@ fn what_is_no_expression_is_refused_with_a_hint() {
         "é == 1",
         "'é' == &",
         "steps.a..b",
+        "a ?? b",
+        "a ? b",
+        "a[",
+        "a.in",
         "#",
     ];
     let shown: Vec<String> = cases
