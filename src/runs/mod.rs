@@ -113,6 +113,11 @@ impl World {
         topology.presumed_primary(&self.inventory)
     }
 
+    /// Where the journal of a run of this cluster is, or would be.
+    pub fn journal_of(&self, run: &RunId) -> PathBuf {
+        PathBuf::from(run.to_string())
+    }
+
     /// Runs a playbook to its end. `observers` see every event after it was recorded.
     pub async fn run(
         &self,
