@@ -204,7 +204,7 @@ impl<'t> MapReader<'t> {
 
     /// The entry of this key, which must be there.
     pub fn required(&mut self, to: &mut Lowering<'_>, key: &'static str) -> Option<&'t Entry> {
-        if self.peek(key).is_none() {
+        if self.peek(key).is_none() && !self.mentions(key) {
             let d = to.error(
                 "missing-key",
                 self.span,
@@ -228,22 +228,35 @@ impl<'t> MapReader<'t> {
         self.entries.iter().any(|entry| entry.key.value == key)
     }
 
+    /// Whether the key is there, perhaps misspelt (which [`MapReader::finish`] reports).
+    pub fn mentions(&self, key: &str) -> bool {
+        let near = |other: &str| other == key || suggest(other, [key]).is_some();
+        self.entries.iter().any(|entry| near(&entry.key.value))
+    }
+
     /// Reports the keys that nobody asked for, each with what was probably meant.
     pub fn finish(self, to: &mut Lowering<'_>) {
+        self.finish_with(to, &[]);
+    }
+
+    /// As [`MapReader::finish`], with advice for keys that people bring from elsewhere.
+    pub fn finish_with(self, to: &mut Lowering<'_>, foreign: &[(&str, &str)]) {
         for entry in self.entries {
             let key = &entry.key.value;
             if self.known.contains(&key.as_str()) {
                 continue;
             }
+            let advice = foreign.iter().find(|(other, _)| other == key);
             let meant = suggest(key, self.known.iter().copied());
             let d = to.error(
                 "unknown-key",
                 entry.key.span,
                 format!("{} has no key `{key}`", self.what),
             );
-            d.help = Some(match meant {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("it has: {}", self.known.join(", ")),
+            d.help = Some(match (advice, meant) {
+                (Some((_, advice)), _) => (*advice).to_owned(),
+                (None, Some(meant)) => format!("did you mean `{meant}`?"),
+                (None, None) => format!("it has: {}", self.known.join(", ")),
             });
         }
     }

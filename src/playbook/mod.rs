@@ -24,7 +24,7 @@ pub use model::{
     Retry, Step, StepId,
 };
 pub use names::Names;
-pub use params::{ParamError, bind};
+pub use params::{ParamError, Unreadable, bind, read_text};
 pub use schema::schema;
 pub use signature::{Catalog, EffectClass, Field, NodeRule, Role, Signature};
 pub use template::{RenderError, Template, TemplateTree};
