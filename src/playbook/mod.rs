@@ -17,7 +17,7 @@ mod value;
 
 pub use check::{Checked, Library, check};
 pub use duration::{format_bytes, format_duration, parse_bytes, parse_duration};
-pub use expression::{EvaluationError, Expression};
+pub use expression::{EvaluationError, Expression, Reference, SyntaxError};
 pub use load::load;
 pub use model::{
     Block, Body, Custom, Defaults, ForEach, Items, Jitter, MaxFailures, OnFailure, Param, Playbook,
@@ -27,7 +27,7 @@ pub use names::Names;
 pub use params::{ParamError, Unreadable, bind, read_text};
 pub use schema::schema;
 pub use signature::{Catalog, EffectClass, Field, NodeRule, Role, Signature};
-pub use template::{RenderError, Template, TemplateTree};
+pub use template::{Helper, Piece, RenderError, Template, TemplateTree};
 pub use value::{Map, SecretRef, Type, Value};
 
 pub use crate::cluster::TroubleKind;
