@@ -83,7 +83,9 @@ fn log_to_stderr(global: &Global) -> Result<(), CommandError> {
         .parse(&global.log_level)
         .map_err(|error| {
             CommandError::invalid(format!("`{}` is not a log level", global.log_level))
-                .hint("error, warn, info, debug, trace, or a filter such as `pgbaton::engine=debug`")
+                .hint(
+                    "error, warn, info, debug, trace, or a filter such as `pgbaton::engine=debug`",
+                )
                 .because(error.to_string())
         })?;
     let color = match global.color {

@@ -14,27 +14,27 @@ use std::path::PathBuf;
     after_help = "Exit codes: 0 ok, 1 failed, 2 usage or invalid input, 3 refused, 4 degraded, \
                   5 another run holds the cluster, 6 held for a person, 130 cancelled."
 )]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// What applies to every command.
     #[command(flatten)]
-    pub global: Global,
+    pub(crate) global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// What applies to every command.
 #[derive(Debug, Clone, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// The site file [default: ./site.yaml, then /etc/pgbaton/site.yaml]
     #[arg(long, global = true, value_name = "FILE", env = "PGBATON_SITE")]
-    pub site: Option<PathBuf>,
+    pub(crate) site: Option<PathBuf>,
     /// The cluster of the site file; may be left out where there is only one
     #[arg(long, global = true, value_name = "NAME")]
-    pub cluster: Option<String>,
+    pub(crate) cluster: Option<String>,
     /// Print data as JSON
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// What to log to standard error: error, warn, info, debug, trace, or a filter such as `pgbaton::engine=debug`
     #[arg(
         long,
@@ -43,15 +43,15 @@ pub struct Global {
         env = "PGBATON_LOG",
         default_value = "warn"
     )]
-    pub log_level: String,
+    pub(crate) log_level: String,
     /// Colours: auto follows the terminal and `NO_COLOR`
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
-    pub color: ColorWish,
+    pub(crate) color: ColorWish,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Check playbooks and site files without touching anything
     Validate(ValidateArgs),
     /// Run a playbook on the cluster
@@ -76,48 +76,48 @@ pub enum Command {
 
 /// `validate`.
 #[derive(Debug, Args)]
-pub struct ValidateArgs {
+pub(crate) struct ValidateArgs {
     /// Playbooks and site files; without any, the site file and the stock playbooks
     #[arg(value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// `run`.
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// A stock playbook, a file beside the site file, or a path
     #[arg(value_name = "PLAYBOOK")]
-    pub playbook: String,
+    pub(crate) playbook: String,
     /// A parameter of the playbook; may be repeated
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = name_value)]
-    pub params: Vec<(String, String)>,
+    pub(crate) params: Vec<(String, String)>,
     /// Idempotency key: a second request with the same key is the same run
     #[arg(long, value_name = "KEY")]
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
 }
 
 /// `status`.
 #[derive(Debug, Args)]
-pub struct StatusArgs {
+pub(crate) struct StatusArgs {
     /// Look again every second until Ctrl-C
     #[arg(long)]
-    pub watch: bool,
+    pub(crate) watch: bool,
 }
 
 /// `graph`.
 #[derive(Debug, Args)]
-pub struct GraphArgs {
+pub(crate) struct GraphArgs {
     /// A stock playbook, a file beside the site file, or a path
     #[arg(value_name = "PLAYBOOK")]
-    pub playbook: String,
+    pub(crate) playbook: String,
     /// How to draw it
     #[arg(long, value_enum, default_value_t)]
-    pub format: GraphFormat,
+    pub(crate) format: GraphFormat,
 }
 
 /// How to draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum GraphFormat {
+pub(crate) enum GraphFormat {
     /// A Mermaid flowchart.
     #[default]
     Mermaid,
@@ -129,7 +129,7 @@ pub enum GraphFormat {
 
 /// `playbook`.
 #[derive(Debug, Subcommand)]
-pub enum PlaybookCommand {
+pub(crate) enum PlaybookCommand {
     /// The playbooks that can be run by name
     List,
     /// A playbook's parameters and source
@@ -138,15 +138,15 @@ pub enum PlaybookCommand {
 
 /// `playbook show`.
 #[derive(Debug, Args)]
-pub struct PlaybookShowArgs {
+pub(crate) struct PlaybookShowArgs {
     /// A stock playbook, a file beside the site file, or a path
     #[arg(value_name = "PLAYBOOK")]
-    pub playbook: String,
+    pub(crate) playbook: String,
 }
 
 /// `lab`.
 #[derive(Debug, Subcommand)]
-pub enum LabCommand {
+pub(crate) enum LabCommand {
     /// Make and start a cluster; prints the site file to use it with
     Up(LabUpArgs),
     /// Stop it and remove everything that belongs to it
@@ -159,59 +159,59 @@ pub enum LabCommand {
 
 /// `lab up`.
 #[derive(Debug, Args)]
-pub struct LabUpArgs {
+pub(crate) struct LabUpArgs {
     /// How many standbys
     #[arg(long, value_name = "N", default_value_t = 2)]
-    pub standbys: u32,
+    pub(crate) standbys: u32,
     /// The lab's name
     #[arg(long, value_name = "NAME", default_value = "lab")]
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// A lab by name.
 #[derive(Debug, Args)]
-pub struct LabNameArgs {
+pub(crate) struct LabNameArgs {
     /// The lab's name
     #[arg(long, value_name = "NAME", default_value = "lab")]
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// `lab fault`.
 #[derive(Debug, Args)]
-pub struct LabFaultArgs {
+pub(crate) struct LabFaultArgs {
     /// What to do to it
     #[arg(value_name = "FAULT")]
-    pub fault: String,
+    pub(crate) fault: String,
     /// Which server
     #[arg(value_name = "NODE")]
-    pub node: String,
+    pub(crate) node: String,
     /// The lab's name
     #[arg(long, value_name = "NAME", default_value = "lab")]
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// `demo`.
 #[derive(Debug, Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// How many standbys
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
-    pub standbys: u32,
+    pub(crate) standbys: u32,
     /// Keep the lab and say how to look further
     #[arg(long)]
-    pub keep: bool,
+    pub(crate) keep: bool,
 }
 
 /// `schema`.
 #[derive(Debug, Args)]
-pub struct SchemaArgs {
+pub(crate) struct SchemaArgs {
     /// Of what
     #[arg(value_enum)]
-    pub of: SchemaOf,
+    pub(crate) of: SchemaOf,
 }
 
 /// What there is a schema of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SchemaOf {
+pub(crate) enum SchemaOf {
     /// Playbooks.
     Playbook,
     /// Site files.
@@ -220,10 +220,10 @@ pub enum SchemaOf {
 
 /// `completions`.
 #[derive(Debug, Args)]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// For which shell
     #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
+    pub(crate) shell: clap_complete::Shell,
 }
 
 fn name_value(text: &str) -> Result<(String, String), String> {
@@ -271,25 +271,30 @@ mod tests {
             (&["status", "--watch", "--json"], |a| {
                 a.global.json && matches!(&a.command, Command::Status(s) if s.watch)
             }),
-            (&["--cluster", "orders", "run", "follow", "-p", "node=n2"], |a| {
-                a.global.cluster.as_deref() == Some("orders")
-                    && matches!(&a.command, Command::Run(r)
+            (
+                &["--cluster", "orders", "run", "follow", "-p", "node=n2"],
+                |a| {
+                    a.global.cluster.as_deref() == Some("orders")
+                        && matches!(&a.command, Command::Run(r)
                         if r.params == [("node".to_owned(), "n2".to_owned())])
-            }),
+                },
+            ),
             (&["run", "failover", "-p", "note=a=b", "--key", "k1"], |a| {
                 matches!(&a.command, Command::Run(r)
                     if r.params[0].1 == "a=b" && r.key.as_deref() == Some("k1"))
             }),
-            (&["graph", "failover", "--format", "svg"], |a| {
-                matches!(&a.command, Command::Graph(g) if g.format == GraphFormat::Svg)
-            }),
+            (
+                &["graph", "failover", "--format", "svg"],
+                |a| matches!(&a.command, Command::Graph(g) if g.format == GraphFormat::Svg),
+            ),
             (&["lab", "fault", "kill", "n1", "--name", "x"], |a| {
                 matches!(&a.command, Command::Lab(LabCommand::Fault(f))
                     if f.fault == "kill" && f.node == "n1" && f.name == "x")
             }),
-            (&["demo", "--standbys", "3", "--keep"], |a| {
-                matches!(&a.command, Command::Demo(d) if d.keep && d.standbys == 3)
-            }),
+            (
+                &["demo", "--standbys", "3", "--keep"],
+                |a| matches!(&a.command, Command::Demo(d) if d.keep && d.standbys == 3),
+            ),
         ];
         for (words, holds) in cases {
             let words = std::iter::once(&"pgbaton").chain(words);

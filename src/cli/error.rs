@@ -2,6 +2,7 @@
 
 use super::exit_codes::Code;
 use super::paint::Paint;
+use crate::document::Diagnostics;
 use crate::engine::LeaseError;
 use crate::runs::RunsError;
 use std::error::Error;
@@ -9,7 +10,7 @@ use std::fmt::Write as _;
 
 /// What kind of failure; decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A file, a parameter or an argument cannot be used; nothing was touched.
     Invalid,
     /// Another run holds the cluster.
@@ -22,38 +23,38 @@ pub enum Kind {
 
 /// Why a command could not do its work.
 #[derive(Debug)]
-pub struct CommandError {
+pub(crate) struct CommandError {
     /// Decides the exit code.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// One line, a lower-case fragment.
-    pub message: String,
+    pub(crate) message: String,
     /// What led to it, outermost first.
-    pub causes: Vec<String>,
+    pub(crate) causes: Vec<String>,
     /// What to do next.
-    pub hints: Vec<String>,
-    /// Longer text to show before the message: rendered diagnostics.
-    pub excerpt: Option<String>,
+    pub(crate) hints: Vec<String>,
+    /// What is wrong with a document, shown before the message.
+    pub(crate) diagnostics: Diagnostics,
 }
 
 impl CommandError {
     /// An error of this kind.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
             causes: Vec::new(),
             hints: Vec::new(),
-            excerpt: None,
+            diagnostics: Diagnostics::default(),
         }
     }
 
     /// Something given cannot be used.
-    pub fn invalid(message: impl Into<String>) -> Self {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, message)
     }
 
     /// Something was tried and failed; `source` and what it names become the causes.
-    pub fn failed(message: impl Into<String>, source: &(dyn Error + 'static)) -> Self {
+    pub(crate) fn failed(message: impl Into<String>, source: &(dyn Error + 'static)) -> Self {
         let mut error = Self::new(Kind::Failed, message);
         error.causes = chain(source);
         error
@@ -61,20 +62,20 @@ impl CommandError {
 
     /// The same with advice.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
     /// The same with what led to it.
     #[must_use]
-    pub fn because(mut self, cause: impl Into<String>) -> Self {
+    pub(crate) fn because(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
         self
     }
 
     /// Which exit code it means.
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         match self.kind {
             Kind::Invalid => Code::Invalid,
             Kind::Busy => Code::Busy,
@@ -84,9 +85,9 @@ impl CommandError {
     }
 
     /// For people, on standard error; ends with a newline.
-    pub fn render(&self, paint: Paint) -> String {
-        let mut text = self.excerpt.clone().unwrap_or_default();
-        if !text.is_empty() && !text.ends_with('\n') {
+    pub(crate) fn render(&self, paint: Paint) -> String {
+        let mut text = super::diagnostics::render(&self.diagnostics, paint);
+        if !text.is_empty() {
             text.push('\n');
         }
         // Writing to a string cannot fail.
@@ -121,7 +122,7 @@ impl From<RunsError> for CommandError {
         match error {
             RunsError::Invalid { diagnostics, .. } => {
                 let mut invalid = Self::invalid(message);
-                invalid.excerpt = Some(super::diagnostics::render(&diagnostics));
+                invalid.diagnostics = diagnostics;
                 invalid
             }
             RunsError::Params { playbook, errors } => {

@@ -4,7 +4,7 @@ use crate::engine::Outcome;
 
 /// How a command ended, as the calling process sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Code {
+pub(crate) enum Code {
     /// Everything reached its goal.
     Ok,
     /// It failed.
@@ -25,7 +25,7 @@ pub enum Code {
 
 impl Code {
     /// All of them; where several apply to one command, the first in this order is the exit code.
-    pub const BY_PRECEDENCE: [Self; 8] = [
+    pub(crate) const BY_PRECEDENCE: [Self; 8] = [
         Self::Invalid,
         Self::Busy,
         Self::Refused,
@@ -37,7 +37,7 @@ impl Code {
     ];
 
     /// The number.
-    pub const fn number(self) -> u8 {
+    pub(crate) const fn number(self) -> u8 {
         match self {
             Self::Ok => 0,
             Self::Failed => 1,
@@ -52,7 +52,7 @@ impl Code {
 
     /// The one that counts where both apply.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         Self::BY_PRECEDENCE
             .into_iter()
             .find(|code| *code == self || *code == other)

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 /// Whether output is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum ColorWish {
+pub(crate) enum ColorWish {
     /// On a terminal, unless `NO_COLOR` is set.
     #[default]
     Auto,
@@ -17,14 +17,14 @@ pub enum ColorWish {
 
 /// How to write on one stream: with or without colours, with signs of Unicode or of ASCII.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Paint {
+pub(crate) struct Paint {
     color: bool,
     unicode: bool,
 }
 
 /// What a painted word is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
+pub(crate) enum Tone {
     /// As the terminal has it.
     Plain,
     /// It went well.
@@ -43,7 +43,7 @@ pub enum Tone {
 
 impl Paint {
     /// Without colours, with Unicode signs.
-    pub const fn plain() -> Self {
+    pub(crate) const fn plain() -> Self {
         Self {
             color: false,
             unicode: true,
@@ -51,13 +51,11 @@ impl Paint {
     }
 
     /// What fits a stream.
-    pub fn of(wish: ColorWish, stream: &impl anstream::stream::RawStream) -> Self {
+    pub(crate) fn of(wish: ColorWish, stream: &impl anstream::stream::RawStream) -> Self {
         let color = match wish {
             ColorWish::Always => true,
             ColorWish::Never => false,
-            ColorWish::Auto => {
-                anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never
-            }
+            ColorWish::Auto => anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never,
         };
         Self {
             color,
@@ -65,8 +63,13 @@ impl Paint {
         }
     }
 
+    /// Whether colours are used.
+    pub(crate) const fn is_colored(self) -> bool {
+        self.color
+    }
+
     /// The text in this tone.
-    pub fn tone(self, tone: Tone, text: &str) -> Cow<'_, str> {
+    pub(crate) fn tone(self, tone: Tone, text: &str) -> Cow<'_, str> {
         let style = match tone {
             Tone::Plain => return Cow::Borrowed(text),
             Tone::Good => Style::new().fg_color(Some(AnsiColor::Green.into())),
@@ -84,32 +87,32 @@ impl Paint {
     }
 
     /// It went well.
-    pub fn good(self, text: &str) -> Cow<'_, str> {
+    pub(crate) fn good(self, text: &str) -> Cow<'_, str> {
         self.tone(Tone::Good, text)
     }
 
     /// It went wrong.
-    pub fn bad(self, text: &str) -> Cow<'_, str> {
+    pub(crate) fn bad(self, text: &str) -> Cow<'_, str> {
         self.tone(Tone::Bad, text)
     }
 
     /// It needs a look.
-    pub fn warn(self, text: &str) -> Cow<'_, str> {
+    pub(crate) fn warn(self, text: &str) -> Cow<'_, str> {
         self.tone(Tone::Warn, text)
     }
 
     /// It matters less.
-    pub fn faint(self, text: &str) -> Cow<'_, str> {
+    pub(crate) fn faint(self, text: &str) -> Cow<'_, str> {
         self.tone(Tone::Faint, text)
     }
 
     /// It stands out.
-    pub fn strong(self, text: &str) -> Cow<'_, str> {
+    pub(crate) fn strong(self, text: &str) -> Cow<'_, str> {
         self.tone(Tone::Strong, text)
     }
 
     /// The sign where the terminal can show it, else its replacement.
-    pub fn sign(self, unicode: &'static str, ascii: &'static str) -> &'static str {
+    pub(crate) fn sign(self, unicode: &'static str, ascii: &'static str) -> &'static str {
         if self.unicode { unicode } else { ascii }
     }
 }

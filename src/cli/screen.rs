@@ -83,7 +83,11 @@ fn above(text: &str, stream: &mut dyn Write) {
     }
     put(&mut io::stdout(), &erasing(&frame));
     put(stream, text);
-    let again: String = frame.lines.iter().flat_map(|l| [l.as_str(), "\n"]).collect();
+    let again: String = frame
+        .lines
+        .iter()
+        .flat_map(|l| [l.as_str(), "\n"])
+        .collect();
     put(&mut io::stdout(), &again);
 }
 

@@ -126,12 +126,9 @@ fn cells(topology: &Topology, row: &Row) -> [String; 9] {
         or_empty(upstream),
         text::one_line(&row.location),
         row.priority.to_string(),
-        row.timeline.map_or_else(|| "?".to_owned(), |t| t.to_string()),
-        or_empty(
-            row.lag
-                .filter(|_| !is(row, "primary"))
-                .map(text::bytes),
-        ),
+        row.timeline
+            .map_or_else(|| "?".to_owned(), |t| t.to_string()),
+        or_empty(row.lag.filter(|_| !is(row, "primary")).map(text::bytes)),
     ]
 }
 
@@ -192,7 +189,10 @@ fn problems(topology: &Topology) -> Vec<String> {
     problems
 }
 
-fn widths(cells: &[[String; 9]], head: impl Fn(&(&'static str, &'static str)) -> &'static str) -> Vec<usize> {
+fn widths(
+    cells: &[[String; 9]],
+    head: impl Fn(&(&'static str, &'static str)) -> &'static str,
+) -> Vec<usize> {
     HEADS
         .iter()
         .enumerate()

@@ -49,7 +49,10 @@ pub(crate) struct Console {
 
 impl Console {
     /// Starts to read; the other half goes to the run's observers.
-    pub(crate) fn start(style: Style, paint: Paint) -> (Self, mpsc::UnboundedSender<Arc<Envelope>>) {
+    pub(crate) fn start(
+        style: Style,
+        paint: Paint,
+    ) -> (Self, mpsc::UnboundedSender<Arc<Envelope>>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let leave = CancellationToken::new();
         let task = tokio::spawn(watch(receiver, style, paint, leave.clone()));

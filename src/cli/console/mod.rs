@@ -10,5 +10,5 @@ mod view;
 mod script;
 
 pub(crate) use live::{Console, Style, conclude};
-pub(crate) use tree::steps_table;
+
 pub(crate) use view::View;

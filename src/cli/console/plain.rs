@@ -153,9 +153,15 @@ fn describe(event: &Event) -> Option<(String, Tone, &'static str, String)> {
         }
         Event::CancelRequested { accepted, reason } => {
             let (word, detail) = if *accepted {
-                ("cancel", "cancelling; a second signal leaves the run as it is".to_owned())
+                (
+                    "cancel",
+                    "cancelling; a second signal leaves the run as it is".to_owned(),
+                )
             } else {
-                ("refused", format!("cancel refused: {}", reason.clone().unwrap_or_default()))
+                (
+                    "refused",
+                    format!("cancel refused: {}", reason.clone().unwrap_or_default()),
+                )
             };
             (run(), Tone::Warn, word, detail)
         }

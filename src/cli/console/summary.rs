@@ -11,12 +11,7 @@ use std::path::Path;
 const INDENT: usize = 10;
 
 /// The whole summary; ends with a newline. Long sentences are wrapped, never cut.
-pub(crate) fn summary(
-    view: &View,
-    journal: Option<&Path>,
-    paint: Paint,
-    columns: usize,
-) -> String {
+pub(crate) fn summary(view: &View, journal: Option<&Path>, paint: Paint, columns: usize) -> String {
     let mut page = Page {
         text: String::new(),
         paint,
@@ -181,10 +176,7 @@ impl Page {
             .collect();
         if undone.is_empty() {
             if let Some((path, at)) = &view.point_of_no_return
-                && view
-                    .ended
-                    .as_ref()
-                    .is_some_and(|e| e.failure.is_some())
+                && view.ended.as_ref().is_some_and(|e| e.failure.is_some())
             {
                 self.section("Nothing was taken back");
                 let at = text::duration(*at);

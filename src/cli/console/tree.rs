@@ -142,8 +142,12 @@ fn body(
             hidden = total - all.len();
         }
     }
-    let widest = |of: &dyn Fn(&Line) -> usize, most: usize| all.iter().map(of).max().unwrap_or(0).min(most);
-    let name = widest(&|l| 2 * l.depth + text::width(&l.entry.label), columns * 2 / 5);
+    let widest =
+        |of: &dyn Fn(&Line) -> usize, most: usize| all.iter().map(of).max().unwrap_or(0).min(most);
+    let name = widest(
+        &|l| 2 * l.depth + text::width(&l.entry.label),
+        columns * 2 / 5,
+    );
     let node = widest(
         &|l| l.entry.node.as_deref().map_or(0, text::width),
         columns / 6,
@@ -155,7 +159,10 @@ fn body(
     if hidden > 0 {
         lines.push(
             paint
-                .faint(&format!("  … {}", text::count(hidden, "more line", "more lines")))
+                .faint(&format!(
+                    "  … {}",
+                    text::count(hidden, "more line", "more lines")
+                ))
                 .into_owned(),
         );
     }
@@ -228,10 +235,7 @@ fn row(
         paint.sign(sign, ascii)
     };
     let indent = "  ".repeat(line.depth);
-    let label = text::pad(
-        &entry.label,
-        name.saturating_sub(indent.len()).max(1),
-    );
+    let label = text::pad(&entry.label, name.saturating_sub(indent.len()).max(1));
     let took = entry
         .took_ms(view.now_ms)
         .map(text::duration)
@@ -330,7 +334,7 @@ fn items(view: &View, entry: &Entry) -> String {
 /// Why a step did not run, for people.
 pub(crate) fn why_not(reason: &SkipReason) -> String {
     match reason {
-        SkipReason::When(condition) => format!("not so: {condition}"),
+        SkipReason::When(condition) => format!("when is false: {condition}"),
         SkipReason::Disabled(reason) => format!("switched off: {reason}"),
         SkipReason::Needs(step) => format!("needs {step}"),
         SkipReason::Stopping => "the run was ending".to_owned(),

@@ -389,7 +389,6 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::super::script::Script;
-    use super::*;
 
     #[test]
     fn items_stand_below_their_step_and_their_steps_below_them() {

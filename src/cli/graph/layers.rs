@@ -226,10 +226,7 @@ fn settle(places: &[Place], row: &[usize], wishes: &[f64]) -> Vec<f64> {
             && last.0 >= block.0
         {
             let (a, b) = (number(last.1), number(block.1));
-            block = (
-                (last.0 * a + block.0 * b) / (a + b),
-                last.1 + block.1,
-            );
+            block = ((last.0 * a + block.0 * b) / (a + b), last.1 + block.1);
             blocks.pop();
         }
         blocks.push(block);

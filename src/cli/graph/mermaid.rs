@@ -73,6 +73,9 @@ mod tests {
 
     #[test]
     fn nothing_in_a_text_can_end_it() {
-        assert_eq!(escape("\"];x-->y`<b>&#"), "#34;]#59;x--#62;y#96;#60;b#62;#38;#35;");
+        assert_eq!(
+            escape("\"];x-->y`<b>&#"),
+            "#34;]#59;x--#62;y#96;#60;b#62;#38;#35;"
+        );
     }
 }

@@ -14,9 +14,9 @@ use super::{library, screen};
 use model::Drawing;
 
 pub(crate) fn graph(context: &Context, args: &GraphArgs) -> Result<Code, CommandError> {
-    let shelf = library::Shelf::of(&context.global);
-    let source = shelf.open(&args.playbook)?;
-    let checked = library::check(&source, &shelf)?;
+    let shelves = library::shelves(&context.global);
+    let source = library::open(&shelves, &args.playbook)?;
+    let checked = library::check(&source, &shelves)?;
     let drawing = Drawing::of(&checked, &crate::actions::catalog());
     screen::data(&match args.format {
         GraphFormat::Mermaid => mermaid::render(&drawing),

@@ -75,11 +75,9 @@ impl Drawing {
             drawing.playbook(nested, catalog, &format!("playbook {name}"));
             let label = format!("playbook {name}");
             let callers = drawing.boxes_where(group, |b| b.part == Part::Nested && b.calls(&label));
-            drawing.groups[group].entered_from.extend(
-                callers
-                    .into_iter()
-                    .map(|(g, b)| (g, b, Entered::Nested)),
-            );
+            drawing.groups[group]
+                .entered_from
+                .extend(callers.into_iter().map(|(g, b)| (g, b, Entered::Nested)));
         }
         drawing
     }
@@ -116,12 +114,7 @@ impl Drawing {
         prefix: &str,
         from: Option<(usize, usize)>,
     ) {
-        let place = |id: &str| {
-            block
-                .steps
-                .iter()
-                .position(|s| s.id.value.as_str() == id)
-        };
+        let place = |id: &str| block.steps.iter().position(|s| s.id.value.as_str() == id);
         let mut arrows = Vec::new();
         for (to, step) in block.steps.iter().enumerate() {
             for need in &step.needs {
@@ -150,11 +143,7 @@ impl Drawing {
         }
     }
 
-    fn boxes_where(
-        &self,
-        before: usize,
-        wanted: impl Fn(&StepBox) -> bool,
-    ) -> Vec<(usize, usize)> {
+    fn boxes_where(&self, before: usize, wanted: impl Fn(&StepBox) -> bool) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
         for (g, group) in self.groups.iter().enumerate().take(before) {
             for (b, candidate) in group.boxes.iter().enumerate() {
@@ -215,10 +204,9 @@ fn step_box(step: &Step, catalog: &Catalog) -> StepBox {
     if let Some(retry) = &step.retry {
         marks.push(match (retry.attempts, retry.within) {
             (Some(attempts), _) => format!("up to {attempts} attempts"),
-            (None, Some(within)) => format!(
-                "again within {}",
-                crate::playbook::format_duration(within)
-            ),
+            (None, Some(within)) => {
+                format!("again within {}", crate::playbook::format_duration(within))
+            }
             (None, None) => "up to 3 attempts".to_owned(),
         });
     }
@@ -304,7 +292,16 @@ pub(super) mod samples {
                         ),
                         step("report", "notify", &[], p),
                     ],
-                    arrows: vec![(0, 1), (0, 2), (1, 3), (3, 4), (2, 4), (4, 5), (0, 6), (5, 6)],
+                    arrows: vec![
+                        (0, 1),
+                        (0, 2),
+                        (1, 3),
+                        (3, 4),
+                        (2, 4),
+                        (4, 5),
+                        (0, 6),
+                        (5, 6),
+                    ],
                     entered_from: Vec::new(),
                 },
                 Group {
@@ -330,31 +327,21 @@ pub(super) mod samples {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::Span;
-    use crate::playbook::{Template, Value};
 
     #[test]
-    fn templates_are_shown_as_written_and_references_bare() {
-        let template = |text: &str| {
-            TemplateTree::Template(Template {
-                text: text.to_owned(),
-                span: Span::default(),
-            })
-        };
-        let list = TemplateTree::List(
-            vec![
-                template("{{ params.node }}"),
-                TemplateTree::Constant(Value::Integer(2), Span::default()),
-            ],
-            Span::default(),
-        );
-        for (tree, expected) in [
-            (template("{{ params.node }}"), "params.node"),
-            (template("{{ a }}-{{ b }}"), "{{ a }}-{{ b }}"),
-            (template("n1"), "n1"),
-            (list, "[params.node, 2]"),
-        ] {
-            assert_eq!(written(&tree), expected);
+    fn the_stock_failover_is_drawn_with_its_parts() {
+        let shelves = crate::runs::Shelves::beside(None);
+        let source = crate::playbook::Library::find(&shelves, "failover").unwrap();
+        let mut diagnostics = crate::document::Diagnostics::default();
+        let catalog = crate::actions::catalog();
+        let checked =
+            crate::playbook::check(&source, &catalog, &shelves, &mut diagnostics).unwrap();
+        let drawing = Drawing::of(&checked, &catalog);
+        let parts: Vec<Part> = drawing.groups[0].boxes.iter().map(|b| b.part).collect();
+        for part in [Part::Fence, Part::PointOfNoReturn, Part::Nested] {
+            assert!(parts.contains(&part), "{part:?}");
         }
+        let nested = drawing.groups.iter().find(|g| g.title == "playbook follow");
+        assert!(!nested.unwrap().entered_from.is_empty());
     }
 }
