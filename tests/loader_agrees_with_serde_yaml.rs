@@ -93,12 +93,18 @@ fn scalar() -> impl Strategy<Value = String> {
     ]
 }
 
+/// One line, or a few, for each value.
+fn lines<T>(values: &[T], line: impl Fn(&T) -> String) -> String {
+    let all: Vec<String> = values.iter().map(line).collect();
+    all.join("\n") + "\n"
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn maps_of_scalars_mean_the_same(values in proptest::collection::vec(("[a-c]{1,2}|true|1|<<", scalar()), 1..5)) {
-        let yaml: String = values.iter().map(|(k, v)| format!("{k}: {v}\n")).collect();
+        let yaml = lines(&values, |(k, v)| format!("{k}: {v}"));
         if let Some(outcome) = compare(&yaml) {
             prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
         }
@@ -106,8 +112,8 @@ proptest! {
 
     #[test]
     fn lists_and_flow_mean_the_same(values in proptest::collection::vec(scalar(), 1..5)) {
-        let block: String = values.iter().map(|v| format!("- {v}\n")).collect();
-        let nested: String = values.iter().map(|v| format!("- - k: {v}\n    l: x\n")).collect();
+        let block = lines(&values, |v| format!("- {v}"));
+        let nested = lines(&values, |v| format!("- - k: {v}\n    l: x"));
         let flow = format!("[{}]", values.join(", "));
         for yaml in [block, nested, flow] {
             if let Some(outcome) = compare(&yaml) {

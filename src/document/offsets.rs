@@ -38,10 +38,9 @@ impl Source {
 fn escape_length(written: &str, gap: usize) -> usize {
     let mut chars = written.chars();
     match (chars.next(), chars.next()) {
-        (Some('\\'), Some(_)) => gap,
         (Some('\''), Some('\'')) => 2,
+        (Some('\\'), Some(_)) | (None, _) => gap,
         (Some(first), _) => first.len_utf8(),
-        (None, _) => gap,
     }
 }
 
@@ -61,8 +60,7 @@ fn quoted(written: &str, text: &str) -> Option<Option<Vec<usize>>> {
         let at = 1 + body.len() - rest.len();
         let (produced, taken) = match (quote, first) {
             ('\'', '\'') if rest.starts_with("''") => (Some('\''), 2),
-            ('\'', '\'') => return None,
-            ('"', '"') => return None,
+            ('\'', '\'') | ('"', '"') => return None,
             ('"', '\\') => unescape(rest),
             (_, '\n' | '\r' | ' ' | '\t') => {
                 let run = rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r']).len();

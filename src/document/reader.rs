@@ -42,7 +42,7 @@ impl Lowering<'_> {
             Tree::Integer(_) | Tree::Float(_) | Tree::Boolean(_) if expected == "a string" => {
                 Some("quote it if it is text".to_owned())
             }
-            Tree::String { text, .. } if expected == "a boolean" => boolean_hint(text),
+            Tree::String { text, .. } if expected == "a boolean" => Some(boolean_hint(text)),
             _ => None,
         };
         d
@@ -161,15 +161,13 @@ impl Lowering<'_> {
     }
 }
 
-fn boolean_hint(text: &str) -> Option<String> {
+fn boolean_hint(text: &str) -> String {
     let answer = match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "y" => "true",
         "false" | "no" | "off" | "n" => "false",
-        _ => return Some("only `true` and `false` are booleans".to_owned()),
+        _ => return "only `true` and `false` are booleans".to_owned(),
     };
-    Some(format!(
-        "write `{answer}`: only `true` and `false`, without quotes, are booleans"
-    ))
+    format!("write `{answer}`: only `true` and `false`, without quotes, are booleans")
 }
 
 /// The entries of one map whose keys the language defines.

@@ -2,6 +2,7 @@
 
 use super::{Diagnostics, Source, Tree, parse};
 use proptest::prelude::*;
+use std::fmt::Write as _;
 
 /// All diagnostics of `yaml`, as people see them.
 fn report(yaml: &str) -> String {
@@ -77,14 +78,14 @@ fn simple_aliases_are_values_and_exploding_ones_are_errors() {
     assert_eq!(report("a: &x {b: [1, 2]}\nc: *x\nd: [*x, *x]\n"), "");
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for n in 1..10 {
-        let line: Vec<_> = (0..10).map(|_| format!("*a{}", n - 1)).collect();
-        bomb.push_str(&format!("a{n}: &a{n} [{}]\n", line.join(", ")));
+        let line = vec![format!("*a{}", n - 1); 10].join(", ");
+        let _ = writeln!(bomb, "a{n}: &a{n} [{line}]");
     }
     assert!(report(&bomb).contains("repeat more than 10000 values"));
     assert!(report("a: &x [1, *x]\n").contains("inside of itself"));
     let mut deep = "a0: &a0 [x]\n".to_owned();
     for n in 1..100 {
-        deep.push_str(&format!("a{n}: &a{n} [*a{}]\n", n - 1));
+        let _ = writeln!(deep, "a{n}: &a{n} [*a{}]", n - 1);
     }
     assert!(report(&deep).contains("64 levels"));
 }
@@ -99,25 +100,27 @@ fn depth_and_size_are_limited() {
     assert!(report(&"x".repeat(2 << 20)).contains("at most 1048576 are read"));
 }
 
+/// Every key and value, as the file shows them.
+fn walk(tree: &super::Spanned<Tree>, yaml: &str, seen: &mut Vec<String>) {
+    seen.push(yaml[tree.span.start..tree.span.end].to_owned());
+    match &tree.value {
+        Tree::List(items) => items.iter().for_each(|item| walk(item, yaml, seen)),
+        Tree::Map(entries) => {
+            for entry in entries {
+                seen.push(yaml[entry.key.span.start..entry.key.span.end].to_owned());
+                walk(&entry.value, yaml, seen);
+            }
+        }
+        _ => {}
+    }
+}
+
 #[test]
 fn every_key_and_value_knows_its_place() {
     let yaml = "ä: [b, 'c d']\ne:\n  f: |\n    g\n\nh: {i: j}\n";
     let source = Source::new("test.yaml", yaml);
     let tree = parse(&source, &mut Diagnostics::default()).unwrap();
     let mut seen = Vec::new();
-    fn walk(tree: &super::Spanned<Tree>, yaml: &str, seen: &mut Vec<String>) {
-        seen.push(yaml[tree.span.start..tree.span.end].to_owned());
-        match &tree.value {
-            Tree::List(items) => items.iter().for_each(|item| walk(item, yaml, seen)),
-            Tree::Map(entries) => {
-                for entry in entries {
-                    seen.push(yaml[entry.key.span.start..entry.key.span.end].to_owned());
-                    walk(&entry.value, yaml, seen);
-                }
-            }
-            _ => {}
-        }
-    }
     walk(&tree, yaml, &mut seen);
     assert_eq!(
         seen,

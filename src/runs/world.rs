@@ -5,12 +5,12 @@ use super::library::Shelves;
 use super::{Finished, Order, RunsError};
 use crate::actions::{LiveActions, catalog};
 use crate::cluster::{Cluster, Inventory, NodeName, Topology};
-use crate::document::{Diagnostics, Source};
+use crate::document::Diagnostics;
 use crate::engine::{Engine, Envelope, Held, Lease, Recorder, Request, RunId};
 use crate::journal::{FileLease, FileRecorder};
 use crate::playbook::{Body, Checked, EffectClass, Map, Names, Value, bind, check};
 use crate::postgres::LiveCluster;
-use crate::site::Site;
+use crate::site::{Site, SiteError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -32,20 +32,17 @@ impl World {
     /// the cluster (may be left out where there is one). Opens no connection.
     pub fn open(site: Option<&Path>, cluster: Option<&str>) -> Result<Self, RunsError> {
         let file = site_file(site)?;
-        let mut diagnostics = Diagnostics::default();
-        let text = std::fs::read_to_string(&file).map_err(|error| RunsError::NotFound {
-            what: format!("site file {} cannot be read: {error}", file.display()),
-            help: Some("give one with --site FILE; `pgbaton lab up` makes a cluster with a site file to try".to_owned()),
+        let site = Site::load(&file).map_err(|error| match error {
+            SiteError::Invalid { path, diagnostics } => {
+                RunsError::Invalid { what: format!("site file {}", path.display()), diagnostics }
+            }
+            SiteError::Read { path, source } => RunsError::NotFound {
+                what: format!("site file {} cannot be read: {source}", path.display()),
+                help: Some("give one with --site FILE; `pgbaton lab up` makes a cluster with a site file to try".to_owned()),
+            },
         })?;
-        let source = Source::new(file.display().to_string(), text);
-        let Some(site) = Site::load(&source, &mut diagnostics) else {
-            return Err(RunsError::Invalid { what: format!("site file {}", file.display()), diagnostics });
-        };
         let inventory = Arc::new(pick(&site, cluster)?.clone());
-        let vars = match Value::from_json(&site.vars) {
-            Value::Map(vars) => vars,
-            _ => Map::new(),
-        };
+        let vars = site.vars.iter().map(|(name, value)| (name.clone(), Value::from_json(value))).collect();
         let live = LiveCluster::new(Arc::clone(&inventory)).map_err(|trouble| RunsError::NotFound {
             what: trouble.to_string(),
             help: trouble.help,
@@ -103,7 +100,7 @@ impl World {
         let topology = self.topology().await;
         let cluster = facts::pinned(&self.inventory, &topology);
         let params = self.bind(&playbook, &order, &cluster)?;
-        let (now, seed) = (std::time::SystemTime::now(), entropy());
+        let (now, seed) = (jiff::Timestamp::now(), entropy());
         let run = RunId::generate(now, seed);
         let lease = self.lease(&playbook, &run).await?;
         let recorder = FileRecorder::new(self.state.join("runs"))
@@ -116,6 +113,7 @@ impl World {
         let payload = order.key.map(|key| ("key".to_owned(), Value::from(key)));
         let request = Request {
             run: run.clone(),
+            started: now,
             playbook,
             cluster_name: self.inventory.cluster.clone(),
             params,

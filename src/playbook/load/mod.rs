@@ -12,6 +12,8 @@ mod step;
 mod text;
 
 #[cfg(test)]
+pub(in crate::playbook) mod examples;
+#[cfg(test)]
 mod tests;
 
 pub use playbook::load;

@@ -170,7 +170,7 @@ fn name(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Spanned<String>>
         name.span,
         format!("`{}` cannot be the name of a playbook", name.value),
     );
-    d.label = "1 to 63 small letters, digits, `_` and `-`, beginning with a letter".to_owned();
+    d.label = "1 to 63 small letters, digits, `_` and `-`, beginning with a letter".into();
     None
 }
 

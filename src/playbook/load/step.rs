@@ -243,7 +243,7 @@ fn body(to: &mut Lowering<'_>, map: &mut MapReader<'_>, entry: &Entry) -> Option
                     entry.key.span,
                     format!("step `{}` needs `action` or `playbook`", entry.key.value),
                 );
-                d.label = "it does nothing".to_owned();
+                d.label = "it does nothing".into();
             }
             None
         }

@@ -251,7 +251,7 @@ pub(super) fn identifier(
         name.span,
         format!("`{text}` cannot be the name of {what}"),
     );
-    d.label = why.to_owned();
+    d.label = why.into();
     d.help = help;
     None
 }
