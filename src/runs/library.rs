@@ -32,13 +32,13 @@ pub fn stock_playbooks() -> &'static [Stock] {
 }
 
 /// The user's folders, then the stock.
-pub(super) struct Shelves {
+pub struct Shelves {
     folders: Vec<PathBuf>,
 }
 
 impl Shelves {
     /// The current directory's `playbooks/`, and `playbooks/` beside the site file.
-    pub(super) fn beside(site_file: Option<&Path>) -> Self {
+    pub fn beside(site_file: Option<&Path>) -> Self {
         let mut folders = vec![PathBuf::from("playbooks")];
         if let Some(beside) = site_file.and_then(Path::parent) {
             folders.push(beside.join("playbooks"));
@@ -47,7 +47,7 @@ impl Shelves {
     }
 
     /// A file when it is written as one (`./x`, `x.yaml`), otherwise by name.
-    pub(super) fn open(&self, wanted: &str) -> Result<Source, (String, Option<String>)> {
+    pub fn open(&self, wanted: &str) -> Result<Source, (String, Option<String>)> {
         let is_path = wanted.contains('/') || wanted.ends_with(".yaml") || wanted.ends_with(".yml");
         if is_path {
             return std::fs::read_to_string(wanted)

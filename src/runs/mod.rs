@@ -7,6 +7,6 @@ mod order;
 mod world;
 
 pub use error::RunsError;
-pub use library::{Stock, stock_playbooks};
+pub use library::{Shelves, Stock, stock_playbooks};
 pub use order::{Finished, Order};
-pub use world::World;
+pub use world::{World, site_file};

@@ -217,7 +217,9 @@ fn only_reads(checked: &Checked) -> bool {
         })
 }
 
-fn site_file(given: Option<&Path>) -> Result<PathBuf, RunsError> {
+/// The site file that a command without `--site` reads: `$PGBATON_SITE`, `./site.yaml`, `/etc/pgbaton/site.yaml`, in this
+/// order. One that is named need not exist.
+pub fn site_file(given: Option<&Path>) -> Result<PathBuf, RunsError> {
     if let Some(given) = given {
         return Ok(given.to_owned());
     }
