@@ -124,7 +124,7 @@ impl LiveCluster {
                 TroubleKind::Denied,
                 "KingbaseES is not supported on live servers yet: its dialect has never been tried on one",
             )
-            .with_help("`plan` and `rehearse` on a simulated cluster show what would be done")),
+            .with_help("repmgr's own commands are the way until then")),
         }
     }
 
@@ -500,6 +500,10 @@ impl Observe for LiveCluster {
                 format!("{what}: the segment of that position is not there"),
             )),
         }
+    }
+
+    fn renderer(&self) -> &dyn Render {
+        renderer(self.inventory.product)
     }
 
     fn remembered(&self, node: &NodeName) -> Remembered {

@@ -144,7 +144,7 @@ pub(crate) fn steps(
         }
         Operation::ForbidReturn { node } => maker.return_steps(node, true)?,
         Operation::AllowReturn { node } => maker.return_steps(node, false)?,
-        Operation::SetSynchronous { node, names } => {
+        Operation::SetSynchronous { node, names, .. } => {
             let value = names.as_ref().map(ToString::to_string).unwrap_or_default();
             set_synchronous(node, &value)
         }

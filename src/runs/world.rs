@@ -7,7 +7,7 @@ use crate::actions::{LiveActions, catalog};
 use crate::cluster::{Cluster, Inventory, NodeName, Topology};
 use crate::document::Diagnostics;
 use crate::engine::{Engine, Envelope, Held, Lease, Recorder, Request, RunId};
-use crate::journal::{FileLease, FileRecorder};
+use crate::journal::{FileLease, FileRecorder, journal_path};
 use crate::playbook::{Body, Checked, EffectClass, Map, Names, Value, bind, check};
 use crate::postgres::LiveCluster;
 use crate::site::{Site, SiteError};
@@ -47,12 +47,7 @@ impl World {
             .iter()
             .map(|(name, value)| (name.clone(), Value::from_json(value)))
             .collect();
-        let live =
-            LiveCluster::new(Arc::clone(&inventory)).map_err(|trouble| RunsError::NotFound {
-                what: trouble.to_string(),
-                help: trouble.help,
-            })?;
-        let live = Arc::new(live);
+        let live = Arc::new(LiveCluster::new(Arc::clone(&inventory)));
         let port: Arc<dyn Cluster> = Arc::clone(&live) as Arc<dyn Cluster>;
         Ok(Self {
             inventory,
@@ -76,7 +71,9 @@ impl World {
 
     /// Opens connections to all nodes that answer; bounded by a few seconds whatever the servers do.
     pub async fn warm(&self) {
-        self.cluster.warm().await;
+        for trouble in self.cluster.warm().await {
+            tracing::debug!(%trouble, "not warm");
+        }
     }
 
     /// The cluster at a glance. Bounded by a few seconds whatever the servers do.
@@ -87,6 +84,11 @@ impl World {
     /// The node that was primary when `topology` was taken, dead or alive.
     pub fn presumed_primary(&self, topology: &Topology) -> Option<NodeName> {
         topology.presumed_primary(&self.inventory)
+    }
+
+    /// Where the journal of a run is, or will be.
+    pub fn journal_of(&self, run: &RunId) -> PathBuf {
+        journal_path(&self.state.join("runs"), run)
     }
 
     /// Reads and checks a playbook without running it.
@@ -173,11 +175,7 @@ impl World {
         if only_reads(playbook) {
             return Ok(None);
         }
-        let leases =
-            FileLease::new(self.state.join("leases")).map_err(|source| RunsError::Journal {
-                place: self.state.join("leases"),
-                source,
-            })?;
+        let leases = FileLease::new(self.state.join("leases"));
         let held = leases.acquire(&self.inventory.cluster, run).await?;
         Ok(Some(Arc::from(held)))
     }

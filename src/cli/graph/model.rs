@@ -227,6 +227,7 @@ fn step_box(step: &Step, catalog: &Catalog) -> StepBox {
 fn written(tree: &TemplateTree) -> String {
     match tree {
         TemplateTree::Constant(value, _) => value.to_json().to_string(),
+        TemplateTree::Expression(expression) => expression.text.clone(),
         TemplateTree::Template(template) => {
             let text = template.text.trim();
             text.strip_prefix("{{")
