@@ -1,5 +1,9 @@
 //! A primary and a standby made for one test, on loopback, in a directory of their own.
-#![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test file uses a part of it, as a module of its own"
+)]
 
 use pgbaton::cluster::{
     Inventory, Node, NodeName, Observe, Product, PromotePolicy, ReplicationAccess, SlotName,
