@@ -131,6 +131,12 @@ if alive; then
     alive || { echo "the server that was starting has gone" >&2; exit 1; }
   done
 fi
+# A dead postmaster that its parent has not collected yet still keeps the server from starting.
+m=0
+while [ -n "$pid" ] && [ "$m" -lt 50 ]; do
+  line=; IFS= read -r line 2>/dev/null <"/proc/$pid/stat" || break
+  case ${line##*) } in [ZX]*) m=$((m + 1)); sleep 0.1 ;; *) break ;; esac
+done
 "$@" >&2
 rc=$?
 [ "$rc" -ne 0 ] || { echo stopped; exit 0; }
