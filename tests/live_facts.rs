@@ -204,7 +204,10 @@ async fn a_session_that_the_server_ended_is_replaced_without_a_word() {
         "/dev/null",
     ]);
     let (server, identity) = (live.server(&n1).await, live.identify(&n1).await);
-    assert!(server.is_ok() && identity.is_ok(), "{server:?} {identity:?}");
+    assert!(
+        server.is_ok() && identity.is_ok(),
+        "{server:?} {identity:?}"
+    );
 }
 
 #[tokio::test]

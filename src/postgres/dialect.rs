@@ -70,12 +70,21 @@ pub(crate) struct SqlStep {
     pub(crate) text: Masked,
     /// Only where this setting can be changed by a reload.
     pub(crate) only_if_reloadable: Option<&'static str>,
-    /// SQLSTATE that says that it is so already.
-    pub(crate) so_already: Option<&'static str>,
+    /// How the server says that it is so already.
+    pub(crate) so_already: Option<SoAlready>,
     /// It may take longer than our statements do.
     pub(crate) long: bool,
     /// The result of the last statement is the operation's, under this name.
     pub(crate) returns: Option<&'static str>,
+}
+
+/// How the server says that there is nothing left to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SoAlready {
+    /// The SQLSTATE.
+    pub(crate) code: &'static str,
+    /// A question whose answer must be true then, and what is wrong when it is not.
+    pub(crate) proof: Option<(String, &'static str)>,
 }
 
 impl SqlStep {

@@ -105,6 +105,15 @@ impl Fault {
         }
     }
 
+    /// The session is over; what the statement did until then cannot be told.
+    pub(crate) fn ends_the_session(&self) -> bool {
+        match self {
+            Self::Lost(_) => true,
+            Self::Server(error) => ends_the_session(&error.code),
+            _ => false,
+        }
+    }
+
     /// The same without the server's words: they may repeat a secret that was in the statement.
     #[must_use]
     pub(crate) fn without_words(self) -> Self {
@@ -157,12 +166,7 @@ impl Fault {
 
     /// The fault of an effect: once it was sent, only the server's own refusal tells that it did not happen.
     pub(crate) fn when_doing(&self, node: &NodeName, what: &str) -> Outcome {
-        let unknown = match self {
-            Self::Lost(_) | Self::Silent(_) => true,
-            Self::Server(error) => ends_the_session(&error.code),
-            Self::Unreachable { .. } | Self::Denied { .. } | Self::Refused { .. } => false,
-        };
-        if unknown {
+        if self.ends_the_session() || matches!(self, Self::Silent(_)) {
             Outcome::Unknown(
                 self.trouble(TroubleKind::Unknown, node, what).with_help(
                     "look at the node before anything is repeated: it may have happened",

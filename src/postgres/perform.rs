@@ -1,6 +1,6 @@
 //! Real servers behind the port: what can be done. Executes the steps that the dialect makes of an operation.
 
-use super::dialect::{ExecStep, HostStep, SqlStep, Step};
+use super::dialect::{ExecStep, HostStep, SoAlready, SqlStep, Step};
 use super::fault::Fault;
 use super::live::{LiveCluster, OPEN, host_trouble, script_trouble};
 use super::login::SessionKind;
@@ -141,8 +141,9 @@ impl LiveCluster {
         if step.long {
             return self.long_statement(step).await;
         }
+        let so_already = step.so_already.as_ref();
         match (
-            self.tell(&step.node, &step.text, step.so_already).await,
+            self.tell(&step.node, &step.text, so_already).await,
             step.returns,
         ) {
             (Ok(value), Some(name)) => Outcome::Done(json!({ name: value })),
@@ -156,7 +157,7 @@ impl LiveCluster {
         &self,
         node: &NodeName,
         text: &Masked,
-        so_already: Option<&str>,
+        so_already: Option<&SoAlready>,
     ) -> Result<Option<String>, Outcome> {
         if let Err(trouble) = self.node(node) {
             return Err(Outcome::Failed(trouble));
@@ -164,25 +165,41 @@ impl LiveCluster {
         let answers = match self.pool.tell(node, text.sent()).await {
             Ok(answers) => answers,
             Err(Error::Trouble(trouble)) => return Err(Outcome::Failed(trouble)),
-            Err(Error::Fault(fault)) if so_already.is_some() && fault.code() == so_already => {
-                return Ok(None);
+            Err(Error::Fault(fault)) => {
+                let found = so_already.filter(|so| fault.code() == Some(so.code));
+                return match found.map(|so| &so.proof) {
+                    None => Err(told(&fault, node, text)),
+                    Some(None) => Ok(None),
+                    Some(Some((question, wrong))) => match self.is_true(node, question).await {
+                        Ok(true) => Ok(None),
+                        Ok(false) => Err(Outcome::Failed(Trouble::on(
+                            TroubleKind::Conflict,
+                            node,
+                            format!("`{}` failed: {wrong}", text.shown()),
+                        ))),
+                        Err(trouble) => Err(Outcome::Failed(trouble)),
+                    },
+                };
             }
-            Err(Error::Fault(fault)) => return Err(told(&fault, node, text)),
         };
         let last = answers.last().and_then(|a| a.rows.first());
         Ok(last.and_then(|row| row.first().cloned().flatten()))
     }
 
     async fn reloadable(&self, node: &NodeName, setting: &str) -> Result<bool, Trouble> {
-        let statement = format!(
+        let question = format!(
             "SELECT context NOT IN ('postmaster', 'internal') FROM pg_settings WHERE name = {}",
             literal(setting)
         );
+        self.is_true(node, &question).await
+    }
+
+    async fn is_true(&self, node: &NodeName, question: &str) -> Result<bool, Trouble> {
         let answers = self
             .pool
-            .ask(node, Warm::Sql, |_| statement.clone())
+            .ask(node, Warm::Sql, |_| question.to_owned())
             .await
-            .map_err(|e| e.when_asking(node, &format!("failed to ask how {setting} changes")))?;
+            .map_err(|error| error.when_asking(node, &format!("`{question}` failed")))?;
         let row = answers.first().and_then(|a| a.rows.first());
         Ok(row.is_some_and(|r| matches!(r.first(), Some(Some(t)) if t == "t" || t == "true")))
     }

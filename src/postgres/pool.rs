@@ -94,15 +94,17 @@ impl Pool {
         }
     }
 
-    fn idle(&self, node: &NodeName, warm: Warm) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let sessions = idle.get_mut(&(node.clone(), warm))?;
-        while let Some(mut session) = sessions.pop() {
-            if session.is_usable() {
+    /// A session that is open and good.
+    async fn idle(&self, node: &NodeName, warm: Warm) -> Option<Connection> {
+        loop {
+            let mut session = {
+                let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                idle.get_mut(&(node.clone(), warm))?.pop()?
+            };
+            if session.is_usable().await {
                 return Some(session);
             }
         }
-        None
     }
 
     fn keep(&self, node: &NodeName, warm: Warm, session: Connection) {
@@ -115,7 +117,7 @@ impl Pool {
 
     /// Opens a session of this kind, unless one is open.
     pub(crate) async fn warm(&self, node: &NodeName, warm: Warm) -> Result<(), Error> {
-        let session = match self.idle(node, warm) {
+        let session = match self.idle(node, warm).await {
             Some(session) => session,
             None => self.open(node, self.kind(warm), CONNECT).await?,
         };
@@ -130,9 +132,9 @@ impl Pool {
         warm: Warm,
         question: impl Fn(u32) -> String + Send,
     ) -> Result<Vec<Answer>, Error> {
-        if let Some(session) = self.idle(node, warm) {
+        if let Some(session) = self.idle(node, warm).await {
             match self.exchange(node, warm, session, &question).await {
-                Err(Error::Fault(Fault::Lost(_))) => {}
+                Err(Error::Fault(fault)) if fault.ends_the_session() => {}
                 other => return other,
             }
         }
@@ -146,7 +148,7 @@ impl Pool {
         node: &NodeName,
         statements: &str,
     ) -> Result<Vec<Answer>, Error> {
-        let session = match self.idle(node, Warm::Sql) {
+        let session = match self.idle(node, Warm::Sql).await {
             Some(session) => session,
             None => self.open(node, self.kind(Warm::Sql), CONNECT).await?,
         };
@@ -163,7 +165,7 @@ impl Pool {
     ) -> Result<Vec<Answer>, Error> {
         let text = question(session.major());
         let result = session.simple(&text, REPLY).await;
-        if matches!(result, Ok(_) | Err(Fault::Server(_))) && session.is_usable() {
+        if !session.is_spent() {
             self.keep(node, warm, session);
         }
         result.map_err(Error::Fault)

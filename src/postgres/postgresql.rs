@@ -2,7 +2,7 @@
 
 use super::conninfo::Conninfo;
 use super::dialect::{
-    Dialect, EditStep, ExecStep, HostStep, Names, Shown, SqlStep, Step, in_data, program,
+    Dialect, EditStep, ExecStep, HostStep, Names, Shown, SoAlready, SqlStep, Step, in_data, program,
 };
 use super::secret::{MASK, Masked};
 use super::{literal, scripts};
@@ -199,8 +199,17 @@ fn create_slot(node: &NodeName, slot: &SlotName) -> Step {
         literal(slot.as_str())
     );
     let mut step = SqlStep::new(node, Masked::plain(text));
-    // duplicate_object
-    step.so_already = Some("42710");
+    step.so_already = Some(SoAlready {
+        // duplicate_object
+        code: "42710",
+        proof: Some((
+            format!(
+                "SELECT slot_type = 'physical' FROM pg_replication_slots WHERE slot_name = {}",
+                literal(slot.as_str())
+            ),
+            "a logical slot of that name exists",
+        )),
+    });
     Step::Sql(step)
 }
 
@@ -210,8 +219,11 @@ fn drop_slot(node: &NodeName, slot: &SlotName) -> Step {
         literal(slot.as_str())
     );
     let mut step = SqlStep::new(node, Masked::plain(text));
-    // undefined_object
-    step.so_already = Some("42704");
+    step.so_already = Some(SoAlready {
+        // undefined_object
+        code: "42704",
+        proof: None,
+    });
     Step::Sql(step)
 }
 
@@ -227,9 +239,10 @@ fn set_synchronous(node: &NodeName, value: &str) -> Vec<Step> {
     vec![Step::Sql(SqlStep::new(node, text)), reload(node)]
 }
 
-/// Committed locally, so that it cannot hang on standbys that have yet to follow.
+/// Committed locally, so that it cannot hang on standbys that have yet to follow. On a standby the first question
+/// already fails, with a code that says why.
 fn mark(node: &NodeName) -> Step {
-    let text = "BEGIN; SET LOCAL synchronous_commit = local; \
+    let text = "BEGIN; SELECT pg_current_wal_lsn(); SET LOCAL synchronous_commit = local; \
         SELECT pg_logical_emit_message(true, 'pgbaton', 'mark'); COMMIT; \
         SELECT pg_current_wal_flush_lsn()";
     let mut step = SqlStep::new(node, Masked::plain(text));

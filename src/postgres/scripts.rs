@@ -26,10 +26,17 @@ of_us() {
   [ "$comm" = "$S" ] || return 1
   [ "/proc/$1/cwd" -ef "$D" ] && return 0
   [ -e "/proc/$1/cwd" ] && return 1
-  line=; IFS= read -r line 2>/dev/null <"/proc/$1/stat" || return 1
-  case ${line##*) } in [ZX]*) return 1 ;; esac
-  [ -e "/proc/$1/cwd" ] && return 1
-  [ "$(stat -c %u "/proc/$1" 2>/dev/null)" = "$(stat -c %u "$D")" ] || return 1
+  # Not ours to inspect, of another owner, or at its end: a process that is exiting has no directory any more.
+  tries=0
+  while :; do
+    line=; IFS= read -r line 2>/dev/null <"/proc/$1/stat" || return 1
+    case ${line##*) } in [ZX]*) return 1 ;; esac
+    [ "/proc/$1/cwd" -ef "$D" ] && return 0
+    [ -e "/proc/$1/cwd" ] && return 1
+    if [ "$tries" = 0 ]; then [ "$(stat -c %u "/proc/$1" 2>/dev/null)" = "$(stat -c %u "$D")" ] || return 1; fi
+    [ "$tries" -lt 20 ] || break
+    tries=$((tries + 1)); sleep 0.1
+  done
   blind "process $1 may not be inspected by user $(id -un)"
 }
 alive() {
@@ -124,6 +131,12 @@ if alive; then
     alive || { echo "the server that was starting has gone" >&2; exit 1; }
   done
 fi
+# A dead postmaster that its parent has not collected yet still keeps the server from starting.
+m=0
+while [ -n "$pid" ] && [ "$m" -lt 50 ]; do
+  line=; IFS= read -r line 2>/dev/null <"/proc/$pid/stat" || break
+  case ${line##*) } in [ZX]*) m=$((m + 1)); sleep 0.1 ;; *) break ;; esac
+done
 "$@" >&2
 rc=$?
 [ "$rc" -ne 0 ] || { echo stopped; exit 0; }

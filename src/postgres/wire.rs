@@ -106,10 +106,12 @@ impl Connection {
 
     /// Whether an idle session is still good, without asking the server: a session that the server ended has its
     /// farewell waiting here.
-    pub(crate) fn is_usable(&mut self) -> bool {
-        if self.busy || self.spoiled {
+    pub(crate) async fn is_usable(&mut self) -> bool {
+        if self.is_spent() {
             return false;
         }
+        // Lets the runtime look at its sockets: it would not know yet of a farewell that has just arrived.
+        tokio::task::yield_now().await;
         loop {
             match self.stream.read_buf(&mut self.input).now_or_never() {
                 None => break,
@@ -125,6 +127,11 @@ impl Connection {
                 Ok(Some(_)) | Err(_) => return false,
             }
         }
+    }
+
+    /// It was given up with a statement under way, or left in an open transaction.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.busy || self.spoiled
     }
 
     /// One or more statements without parameters; an answer for each. Ends within this time.

@@ -1,5 +1,11 @@
 //! A primary and a standby made for one test, on loopback, in a directory of their own.
-#![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test file uses a part of it, as a module of its own"
+)]
+
+pub mod sshd;
 
 use pgbaton::cluster::{
     Inventory, Node, NodeName, Observe, Product, PromotePolicy, ReplicationAccess, SlotName,
@@ -45,6 +51,17 @@ pub fn run(argv: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a program as the current user; panics when it fails.
+pub fn run_as_self(argv: &[&str]) {
+    assert!(
+        Command::new(argv[0])
+            .args(&argv[1..])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 fn try_run(argv: &[&str]) -> Output {
