@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// The bound on a signal's effect.
 const EFFECT: Duration = Duration::from_secs(10);
 /// The bound on a clean shutdown.
-const SHUTDOWN: Duration = Duration::from_secs(60);
+const SHUTDOWN: Duration = Duration::from_mins(1);
 /// Between two looks at the processes.
 const PAUSE: Duration = Duration::from_millis(5);
 

@@ -319,4 +319,18 @@ mod tests {
             Err(LabError::Record { .. })
         ));
     }
+
+    #[test]
+    fn what_waits_can_be_spawned() {
+        fn sendable<T: Send>(_: T) {}
+        sendable(Lab::up(super::super::LabOptions::default()));
+        let lab = |root: &Path| Lab::open_in(root, "x");
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("x")).unwrap();
+        let lab = lab(root.path()).unwrap();
+        let node = NodeName::parse("n1").unwrap();
+        sendable(lab.fault(&node, super::super::Fault::Freeze));
+        sendable(lab.status());
+        sendable(lab.down());
+    }
 }

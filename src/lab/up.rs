@@ -7,6 +7,7 @@ use super::user::ServerUser;
 use super::{LabError, LabOptions, config, destroy, place, ports, programs};
 use crate::cluster::{NodeName, SyncMode};
 use futures_util::future::try_join_all;
+use std::fmt::Write;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 /// The most standbys of one lab: every server has 20 slots and senders.
 const MOST_STANDBYS: u32 = 15;
 /// The bound on one program.
-const PROGRAM: Duration = Duration::from_secs(60);
+const PROGRAM: Duration = Duration::from_mins(1);
 /// The bound on one login or statement of ours.
 const ANSWER: Duration = Duration::from_secs(10);
 /// The bound on a standby's way to streaming.
@@ -134,10 +135,11 @@ impl Lab {
         }
         for follower in plan.of(upstream) {
             // A slot's name has only letters, digits and underscores.
-            statements.push_str(&format!(
+            let _ = write!(
+                statements,
                 "SELECT pg_create_physical_replication_slot('{}', true);",
                 follower.slot()
-            ));
+            );
         }
         if statements.is_empty() {
             return Ok(());

@@ -42,23 +42,23 @@ pub(super) fn lower(to: &mut Lowering<'_>, cluster: &Entry, base: &Path) -> Opti
     }
     let mut nodes = BTreeMap::new();
     let mut count = 0;
-    if let Some(entry) = map.required(to, "nodes") {
-        if let Some(entries) = to.entries("`nodes`", &entry.value) {
-            count = entries.len();
-            if entries.is_empty() {
-                to.error(
-                    "empty-value",
-                    entry.key.span,
-                    format!("{what} has no nodes"),
-                );
-            }
-            let lowered: Vec<(Span, Numbered)> = entries
-                .iter()
-                .filter_map(|e| Some((e.key.span, node::lower(to, e, &defaults, base)?)))
-                .collect();
-            distinct(to, &lowered);
-            nodes = number(lowered);
+    if let Some(entry) = map.required(to, "nodes")
+        && let Some(entries) = to.entries("`nodes`", &entry.value)
+    {
+        count = entries.len();
+        if entries.is_empty() {
+            to.error(
+                "empty-value",
+                entry.key.span,
+                format!("{what} has no nodes"),
+            );
         }
+        let lowered: Vec<(Span, Numbered)> = entries
+            .iter()
+            .filter_map(|e| Some((e.key.span, node::lower(to, e, &defaults, base)?)))
+            .collect();
+        distinct(to, &lowered);
+        nodes = number(lowered);
     }
     let synchronous_entry = map.optional(to, "synchronous");
     let synchronous = replication::synchronous(to, synchronous_entry, count.saturating_sub(1));

@@ -146,7 +146,7 @@ fn ssh(
         .optional(to, "port")
         .and_then(|e| words::port(to, &e.value));
     map.finish(to);
-    let bare = bare_ssh();
+    let nothing = bare_ssh();
     let Transport::Ssh {
         // A host is one node's, and never inherited.
         host: _,
@@ -154,10 +154,10 @@ fn ssh(
         port: port_before,
         identity: identity_before,
         config: config_before,
-        known_hosts: known_before,
+        known_hosts: hosts_before,
     } = inherited
         .filter(|t| matches!(t, Transport::Ssh { .. }))
-        .unwrap_or(&bare)
+        .unwrap_or(&nothing)
     else {
         return None;
     };
@@ -167,6 +167,6 @@ fn ssh(
         port: port.or(*port_before),
         identity: identity.or_else(|| identity_before.clone()),
         config: config.or_else(|| config_before.clone()),
-        known_hosts: known_hosts.or_else(|| known_before.clone()),
+        known_hosts: known_hosts.or_else(|| hosts_before.clone()),
     })
 }

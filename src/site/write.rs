@@ -12,9 +12,9 @@ use std::fmt::Write;
 /// The site as YAML text, complete but without what is a default anyway.
 pub fn to_yaml(site: &Site) -> String {
     let mut top = Out::default();
-    top.put("site", json!(site.name));
+    top.put("site", &json!(site.name));
     if !site.vars.is_empty() {
-        top.put("vars", json!(site.vars));
+        top.put("vars", &json!(site.vars));
     }
     top.maybe("journal", site.journal.as_ref());
     let clusters = site
@@ -31,13 +31,13 @@ struct Out(String);
 
 impl Out {
     /// A key with a value in flow style.
-    fn put(&mut self, key: &str, value: Json) {
-        let _ = writeln!(self.0, "{}: {}", scalar(key), flow(&value));
+    fn put(&mut self, key: &str, value: &Json) {
+        let _ = writeln!(self.0, "{}: {}", scalar(key), flow(value));
     }
 
     fn maybe(&mut self, key: &str, value: Option<impl serde::Serialize>) {
         if let Some(value) = value {
-            self.put(key, json!(value));
+            self.put(key, &json!(value));
         }
     }
 
@@ -55,7 +55,7 @@ impl Out {
 
 fn cluster(inventory: &Inventory) -> Out {
     let mut out = Out::default();
-    out.put("product", json!(word(&PRODUCTS, inventory.product)));
+    out.put("product", &json!(word(&PRODUCTS, inventory.product)));
     let sql = &inventory.sql;
     let mut access = serde_json::Map::new();
     access.insert("user".to_owned(), json!(sql.user));
@@ -75,7 +75,7 @@ fn cluster(inventory: &Inventory) -> Out {
             SecretSource::Env(name) => json!({ "env": name }),
         }),
     );
-    out.put("sql", Json::Object(access));
+    out.put("sql", &Json::Object(access));
     let replication = &inventory.replication;
     let mut access = serde_json::Map::new();
     access.insert("user".to_owned(), json!(replication.user));
@@ -85,12 +85,12 @@ fn cluster(inventory: &Inventory) -> Out {
     if !replication.options.is_empty() {
         access.insert("options".to_owned(), json!(replication.options));
     }
-    out.put("replication", Json::Object(access));
+    out.put("replication", &Json::Object(access));
     let synchronous = inventory.synchronous;
     let mode = word(&MODES, synchronous.mode);
     out.put(
         "synchronous",
-        match synchronous.mode {
+        &match synchronous.mode {
             SyncMode::Quorum | SyncMode::First => {
                 json!({ "mode": mode, "acks": synchronous.acks })
             }
@@ -109,25 +109,25 @@ fn cluster(inventory: &Inventory) -> Out {
 
 fn node(node: &Node, default_port: u16) -> Out {
     let mut out = Out::default();
-    out.put("id", json!(node.id));
-    out.put("host", json!(node.host));
+    out.put("id", &json!(node.id));
+    out.put("host", &json!(node.host));
     if node.port != default_port {
-        out.put("port", json!(node.port));
+        out.put("port", &json!(node.port));
     }
-    out.put("priority", json!(node.priority));
-    out.put("location", json!(node.location));
+    out.put("priority", &json!(node.priority));
+    out.put("location", &json!(node.location));
     if node.promote != PromotePolicy::Allowed {
-        out.put("promote", json!(word(&PROMOTE, node.promote)));
+        out.put("promote", &json!(word(&PROMOTE, node.promote)));
     }
     for (key, path) in [("data", &node.data), ("bin", &node.bin)] {
         if !path.as_os_str().is_empty() {
-            out.put(key, json!(path));
+            out.put(key, &json!(path));
         }
     }
     out.maybe("log", node.log.as_ref());
     out.maybe("forbid_return", node.forbid_return.as_ref());
     out.maybe("allow_return", node.allow_return.as_ref());
-    out.put("transport", transport(&node.transport));
+    out.put("transport", &transport(&node.transport));
     out
 }
 

@@ -1,5 +1,10 @@
 //! What the lab's tests have in common.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use pgbaton::cluster::NodeName;
 use pgbaton::lab::{Endpoint, Lab, LabOptions};
