@@ -37,9 +37,21 @@ async fn once(variant: Variant, standbys: u32) -> (Duration, Duration, Duration)
             Variant::First => bare::first_floor(&rig).await,
             Variant::Second => bare::second_floor(&rig).await,
             Variant::Warm => {
-                let order = Order { playbook: "failover".into(), trigger: "bench".into(), ..Order::default() };
-                let finished = world.run(order, Vec::new(), CancellationToken::new()).await.expect("run");
-                assert_eq!(finished.report.outcome, pgbaton::engine::Outcome::Ok, "{:?}", finished.report);
+                let order = Order {
+                    playbook: "failover".into(),
+                    trigger: "bench".into(),
+                    ..Order::default()
+                };
+                let finished = world
+                    .run(order, Vec::new(), CancellationToken::new())
+                    .await
+                    .expect("run");
+                assert_eq!(
+                    finished.report.outcome,
+                    pgbaton::engine::Outcome::Ok,
+                    "{:?}",
+                    finished.report
+                );
             }
             Variant::Process => {
                 let status = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgbaton"))
@@ -62,9 +74,21 @@ async fn once(variant: Variant, standbys: u32) -> (Duration, Duration, Duration)
 #[tokio::main]
 async fn main() {
     let (standbys, rounds) = (option("standbys", 2), option("rounds", 5));
-    println!("failover after kill -9, {standbys} standbys, from the start to all standbys streaming");
-    let names = ["first floor: promote and follow alone", "second floor: freeze, proof and mark too", "pgbaton, warm connections", "pgbaton, whole process"];
-    let variants = [Variant::First, Variant::Second, Variant::Warm, Variant::Process];
+    println!(
+        "failover after kill -9, {standbys} standbys, from the start to all standbys streaming"
+    );
+    let names = [
+        "first floor: promote and follow alone",
+        "second floor: freeze, proof and mark too",
+        "pgbaton, warm connections",
+        "pgbaton, whole process",
+    ];
+    let variants = [
+        Variant::First,
+        Variant::Second,
+        Variant::Warm,
+        Variant::Process,
+    ];
     let mut attached = vec![Vec::new(); 4];
     let mut promoted = vec![Vec::new(); 4];
     let mut ended = vec![Vec::new(); 4];
@@ -79,12 +103,24 @@ async fn main() {
     }
     for (index, name) in names.iter().enumerate() {
         println!("{}", line(name, &attached[index]));
-        println!("{}", line("    … first node out of recovery", &promoted[index]));
-        println!("{}", line("    … until it ends, mark verified", &ended[index]));
+        println!(
+            "{}",
+            line("    … first node out of recovery", &promoted[index])
+        );
+        println!(
+            "{}",
+            line("    … until it ends, mark verified", &ended[index])
+        );
     }
     let ratio = |of: usize, against: usize| median(&attached[of]) / median(&attached[against]);
-    println!("warm against second floor:    {:.2}  (target at most 1.5)", ratio(2, 1));
-    println!("process against second floor: {:.2}  (target at most 3)", ratio(3, 1));
+    println!(
+        "warm against second floor:    {:.2}  (target at most 1.5)",
+        ratio(2, 1)
+    );
+    println!(
+        "process against second floor: {:.2}  (target at most 3)",
+        ratio(3, 1)
+    );
     println!("warm against first floor:     {:.2}", ratio(2, 0));
     println!("process against first floor:  {:.2}", ratio(3, 0));
 }

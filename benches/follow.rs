@@ -42,8 +42,16 @@ async fn main() {
                 trigger: "bench".into(),
                 ..Order::default()
             };
-            let finished = world.run(order, vec![sender], CancellationToken::new()).await.expect("run");
-            assert_eq!(finished.report.outcome, pgbaton::engine::Outcome::Ok, "{:?}", finished.report);
+            let finished = world
+                .run(order, vec![sender], CancellationToken::new())
+                .await
+                .expect("run");
+            assert_eq!(
+                finished.report.outcome,
+                pgbaton::engine::Outcome::Ok,
+                "{:?}",
+                finished.report
+            );
             let mut opened: BTreeMap<StepPath, f64> = BTreeMap::new();
             let mut longest = 0.0_f64;
             let (mut first, mut last) = (f64::MAX, 0.0_f64);

@@ -22,7 +22,10 @@ async fn main() {
         let world = World::open(Some(rig.lab.site_file()), None).expect("world");
         world.warm().await;
         let writer = Writer::start(rig.lab.endpoints()).await.expect("writer");
-        assert!(writer.wait_for(200, Duration::from_secs(30)).await, "the writer does not get going");
+        assert!(
+            writer.wait_for(200, Duration::from_secs(30)).await,
+            "the writer does not get going"
+        );
         let watched = rig.watch(&["n2"], standbys as usize).await;
         let began = Instant::now();
         let work = async {
@@ -32,12 +35,25 @@ async fn main() {
                 trigger: "bench".into(),
                 ..Order::default()
             };
-            let finished = world.run(order, Vec::new(), CancellationToken::new()).await.expect("run");
-            assert_eq!(finished.report.outcome, pgbaton::engine::Outcome::Ok, "{:?}", finished.report);
+            let finished = world
+                .run(order, Vec::new(), CancellationToken::new())
+                .await
+                .expect("run");
+            assert_eq!(
+                finished.report.outcome,
+                pgbaton::engine::Outcome::Ok,
+                "{:?}",
+                finished.report
+            );
             began.elapsed()
         };
         let ((_, all), end) = tokio::join!(watched.attached(began), work);
-        assert!(writer.wait_for(writer.acknowledged() + 200, Duration::from_secs(30)).await, "writes go on");
+        assert!(
+            writer
+                .wait_for(writer.acknowledged() + 200, Duration::from_secs(30))
+                .await,
+            "writes go on"
+        );
         let report = writer.finish().await;
         let verdict = report.verify(rig.endpoint("n2")).await.expect("verify");
         assert!(verdict.lost.is_empty(), "rows are lost");
@@ -50,5 +66,9 @@ async fn main() {
     println!("{}", line("longest gap in acknowledged writes", &gaps));
     println!("{}", line("from the start to all attached", &attached));
     println!("{}", line("    … until the run ends", &ended));
-    println!("gap {:.0} ms (target at most 400), attached {:.0} ms (target at most 800)", median(&gaps), median(&attached));
+    println!(
+        "gap {:.0} ms (target at most 400), attached {:.0} ms (target at most 800)",
+        median(&gaps),
+        median(&attached)
+    );
 }

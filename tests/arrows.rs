@@ -7,11 +7,33 @@ use syn::visit::Visit;
 /// Who may import whom, as `docs/design/architecture.md` has it. Rooms that are still to be built stand here already.
 fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
     let everything = vec![
-        "document", "cluster", "site", "playbook", "engine", "journal", "actions", "transport", "postgres", "simulate",
-        "runs", "rehearse", "trigger", "server", "lab",
+        "document",
+        "cluster",
+        "site",
+        "playbook",
+        "engine",
+        "journal",
+        "actions",
+        "transport",
+        "postgres",
+        "simulate",
+        "runs",
+        "rehearse",
+        "trigger",
+        "server",
+        "lab",
     ];
     let runs = vec![
-        "document", "cluster", "site", "playbook", "engine", "journal", "actions", "transport", "postgres", "simulate",
+        "document",
+        "cluster",
+        "site",
+        "playbook",
+        "engine",
+        "journal",
+        "actions",
+        "transport",
+        "postgres",
+        "simulate",
     ];
     BTreeMap::from([
         ("document", vec![]),
@@ -63,7 +85,10 @@ impl Imports {
         for start in ["crate ::", "crate::", "pgbaton ::", "pgbaton::"] {
             for (at, _) in tokens.match_indices(start) {
                 let rest = tokens[at + start.len()..].trim_start();
-                let room: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let room: String = rest
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 if !room.is_empty() {
                     self.rooms.insert(room);
                 }
@@ -124,8 +149,13 @@ fn imports_of(text: &str) -> BTreeSet<String> {
 /// What is wrong with a file of `room` that holds `text`; empty when every arrow points down.
 fn wrong_arrows(room: &str, text: &str) -> Vec<String> {
     let table = allowed();
-    let Some(may) = table.get(room) else { return vec![format!("`{room}` is no room of the house")] };
-    imports_of(text).into_iter().filter(|to| to != room && !may.contains(&to.as_str())).collect()
+    let Some(may) = table.get(room) else {
+        return vec![format!("`{room}` is no room of the house")];
+    };
+    imports_of(text)
+        .into_iter()
+        .filter(|to| to != room && !may.contains(&to.as_str()))
+        .collect()
 }
 
 #[test]
@@ -134,13 +164,19 @@ fn every_arrow_points_down() {
     let mut wrong = Vec::new();
     for file in rust_files(&source) {
         let inside = file.strip_prefix(&source).unwrap();
-        let Some(room) = inside.parent().and_then(|p| p.iter().next()) else { continue };
+        let Some(room) = inside.parent().and_then(|p| p.iter().next()) else {
+            continue;
+        };
         let text = std::fs::read_to_string(&file).unwrap();
         for to in wrong_arrows(&room.to_string_lossy(), &text) {
             wrong.push(format!("{} imports `{to}`", inside.display()));
         }
     }
-    assert!(wrong.is_empty(), "arrows that point up:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "arrows that point up:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -157,6 +193,12 @@ fn an_arrow_that_points_up_is_seen_wherever_it_stands() {
     ] {
         assert!(!wrong_arrows("engine", text).is_empty(), "{text}");
     }
-    assert!(wrong_arrows("engine", "use crate::playbook::Value; use super::x; use std::fmt;").is_empty());
+    assert!(
+        wrong_arrows(
+            "engine",
+            "use crate::playbook::Value; use super::x; use std::fmt;"
+        )
+        .is_empty()
+    );
     assert!(wrong_arrows("kitchen", "").len() == 1);
 }

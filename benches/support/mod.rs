@@ -48,20 +48,37 @@ impl Rig {
 
     /// `kill -9` of n1, and a moment for its senders to notice: the clock of every variant starts after it.
     pub async fn kill_primary(&self) {
-        self.lab.fault(&name("n1"), Fault::Kill).await.expect("kill");
+        self.lab
+            .fault(&name("n1"), Fault::Kill)
+            .await
+            .expect("kill");
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 
     pub fn client(&self, node: &str) -> &Client {
-        &self.nodes.iter().find(|(n, _, _)| n == node).expect("node").2
+        &self
+            .nodes
+            .iter()
+            .find(|(n, _, _)| n == node)
+            .expect("node")
+            .2
     }
 
     pub fn endpoint(&self, node: &str) -> &Endpoint {
-        &self.nodes.iter().find(|(n, _, _)| n == node).expect("node").1
+        &self
+            .nodes
+            .iter()
+            .find(|(n, _, _)| n == node)
+            .expect("node")
+            .1
     }
 
     pub fn standbys(&self) -> Vec<&str> {
-        self.nodes.iter().map(|(n, _, _)| n.as_str()).filter(|n| *n != "n1").collect()
+        self.nodes
+            .iter()
+            .map(|(n, _, _)| n.as_str())
+            .filter(|n| *n != "n1")
+            .collect()
     }
 
     /// Watches, over connections of its own, until one of `candidates` is out of recovery with `followers` streaming
@@ -71,7 +88,10 @@ impl Rig {
         for node in candidates {
             watchers.push(connect(self.endpoint(node)).await);
         }
-        Watched { watchers, followers }
+        Watched {
+            watchers,
+            followers,
+        }
     }
 }
 
@@ -89,7 +109,9 @@ impl Watched {
         let mut promoted = None;
         loop {
             for client in &self.watchers {
-                let Ok(row) = client.query_one(question, &[]).await else { continue };
+                let Ok(row) = client.query_one(question, &[]).await else {
+                    continue;
+                };
                 if !row.get::<_, bool>(0) {
                     continue;
                 }
@@ -98,7 +120,10 @@ impl Watched {
                     return (promoted.unwrap_or_default(), began.elapsed());
                 }
             }
-            assert!(began.elapsed() < Duration::from_secs(60), "nobody attached within a minute");
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "nobody attached within a minute"
+            );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -109,14 +134,22 @@ pub fn median(figures: &[Duration]) -> f64 {
     let mut sorted: Vec<f64> = figures.iter().map(|d| d.as_secs_f64() * 1e3).collect();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
+    if sorted.len() % 2 == 1 {
+        sorted[middle]
+    } else {
+        f64::midpoint(sorted[middle - 1], sorted[middle])
+    }
 }
 
 /// A line of the result: median, smallest, largest.
 pub fn line(what: &str, figures: &[Duration]) -> String {
     let min = figures.iter().min().map_or(0.0, |d| d.as_secs_f64() * 1e3);
     let max = figures.iter().max().map_or(0.0, |d| d.as_secs_f64() * 1e3);
-    format!("{what:<46} {:>8.1} ms  ({min:.1} to {max:.1}, n = {})", median(figures), figures.len())
+    format!(
+        "{what:<46} {:>8.1} ms  ({min:.1} to {max:.1}, n = {})",
+        median(figures),
+        figures.len()
+    )
 }
 
 /// The value after `--name`, for the few options that benches have.

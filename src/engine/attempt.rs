@@ -6,9 +6,7 @@ use super::effects::{Guard, settle_open};
 use super::panic::caught;
 use super::scope::{Fault, Run, Scope};
 use super::shared::Undoable;
-use super::{
-    Action, Consequence, Event, Failure, Forecast, StepContext, StepPath, Verdict,
-};
+use super::{Action, Consequence, Event, Failure, Forecast, StepContext, StepPath, Verdict};
 use crate::playbook::{EffectClass, Map, TroubleKind, format_duration};
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,11 +84,18 @@ impl ActionWork {
                 end
             }
             Err(cut) => {
-                settle_open(&run.shared, path, "it was given up while this was under way");
+                settle_open(
+                    &run.shared,
+                    path,
+                    "it was given up while this was under way",
+                );
                 match cut {
                     Cut::Stopped => return Tried::Stopped,
                     Cut::Limit if stopped => return Tried::Stopped,
-                    Cut::Limit => self.last_look(run, scope, path, attempt, limit, before).await,
+                    Cut::Limit => {
+                        self.last_look(run, scope, path, attempt, limit, before)
+                            .await
+                    }
                 }
             }
         };

@@ -41,7 +41,10 @@ impl Work<'_> {
 
 /// How one attempt ended.
 pub(super) enum Tried {
-    Done { outputs: Map, unchanged: bool },
+    Done {
+        outputs: Map,
+        unchanged: bool,
+    },
     Failed(Fault),
     /// The scope was ended around it.
     Stopped,
@@ -49,7 +52,10 @@ pub(super) enum Tried {
 
 /// How all attempts ended.
 pub(super) enum Ended {
-    Done { outputs: Map, unchanged: bool },
+    Done {
+        outputs: Map,
+        unchanged: bool,
+    },
     Failed(Fault),
     /// The scope was ended around them.
     Stopped,
@@ -90,9 +96,7 @@ pub(super) async fn try_until_done<'s>(
                 work.attempt(run, scope, path, attempt, limit, &mut memory)
                     .await
             }
-            Work::Playbook(work) => {
-                Box::pin(work.attempt(run, scope, step, path, limit)).await
-            }
+            Work::Playbook(work) => Box::pin(work.attempt(run, scope, step, path, limit)).await,
         };
         let (fault, worth) = match tried {
             Tried::Done { outputs, unchanged } => match unmet(step, &outputs, names) {

@@ -1,8 +1,8 @@
 //! `for_each`: the same step once for each item.
 
-use super::prepare::render;
 use super::names::ScopeNames;
 use super::panic::caught_now;
+use super::prepare::render;
 use super::scope::{Fault, Run, Scope};
 use super::slots::Slots;
 use super::step::{UnitEnd, label, run_unit};

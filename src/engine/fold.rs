@@ -225,9 +225,7 @@ impl RunState {
                 .get(&parent)
                 .is_some_and(|s| s.status == StepStatus::Running)
         } else {
-            self.scopes
-                .get(&parent)
-                .is_some_and(|s| s.ended.is_none())
+            self.scopes.get(&parent).is_some_and(|s| s.ended.is_none())
         };
         if !open {
             return illegal(path, "the scope of the step is not open");

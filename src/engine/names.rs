@@ -157,7 +157,9 @@ impl Names for ScopeNames<'_> {
                 let (scope, step) = self.find(id)?;
                 step.for_each.as_ref()?;
                 let path = scope.path.step(step.id.value.as_str()).item(key);
-                self.run.shared.read(|state| state.step(&path.0).map(|_| ()))?;
+                self.run
+                    .shared
+                    .read(|state| state.step(&path.0).map(|_| ()))?;
                 Value::Map(self.fields(step, &path.0)).lookup(rest)
             }
             ["steps", id, rest @ ..] => {

@@ -173,7 +173,10 @@ fn node_name(tree: &TemplateTree, names: &ScopeNames<'_>) -> Result<String, Fail
         Value::String(name) => Ok(name),
         other => Err(Failure::new(
             TroubleKind::Failed,
-            format!("`node` must be the name of a node, this is {}", other.kind()),
+            format!(
+                "`node` must be the name of a node, this is {}",
+                other.kind()
+            ),
         )),
     }
 }

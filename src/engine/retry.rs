@@ -171,7 +171,10 @@ mod tests {
                 attempts,
                 ..retry()
             };
-            assert_eq!(again(decide(Some(&retry), failed(failed_attempt))), expected);
+            assert_eq!(
+                again(decide(Some(&retry), failed(failed_attempt))),
+                expected
+            );
         }
     }
 

@@ -130,22 +130,12 @@ async fn conduct(actions: &dyn Actions, request: &Request, shared: &Arc<Shared>)
     shared.doom(|| "its steps have ended".to_owned());
     let reached = end.is_ok();
     if !reached {
-        end = cancel
-            .watch(make_up_for(&run, &top, end), || {})
-            .await;
+        end = cancel.watch(make_up_for(&run, &top, end), || {}).await;
     }
     if let Some(finally) = &playbook.finally {
         let path = top.path.playbook_finally();
         let control = Control::top(true, slots);
-        let last = run_beside(
-            &run,
-            &top,
-            finally,
-            path,
-            ScopeKind::Finally,
-            None,
-            control,
-        );
+        let last = run_beside(&run, &top, finally, path, ScopeKind::Finally, None, control);
         let last = cancel.watch(last, || {}).await;
         end = both(end, last, "`finally`");
     }
@@ -188,10 +178,15 @@ async fn close(run: &Run<'_>, top: &Scope<'_>, end: ScopeEnd, reached: bool) -> 
     };
     let (passed, degraded, mut debts, not_run) = {
         let inner = shared.lock();
-        let passed = inner.state.point_of_no_return().is_some()
-            && (lost.is_none() || inner.passed_for_sure);
+        let passed =
+            inner.state.point_of_no_return().is_some() && (lost.is_none() || inner.passed_for_sure);
         let not_run = not_run(&inner.state);
-        (passed, inner.degraded, inner.state.debts().to_vec(), not_run)
+        (
+            passed,
+            inner.degraded,
+            inner.state.debts().to_vec(),
+            not_run,
+        )
     };
     let outcome = outcome(Facts {
         failed: fault.as_ref().map(|fault| fault.failure.consequence),

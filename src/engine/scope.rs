@@ -285,12 +285,7 @@ impl<'s> Driver<'s> {
 
     fn pass_over(&mut self, step: usize, reason: SkipReason, blocks: Option<usize>) {
         self.graph.take();
-        skip(
-            self.run,
-            self.scope,
-            &self.scope.block.steps[step],
-            reason,
-        );
+        skip(self.run, self.scope, &self.scope.block.steps[step], reason);
         let blocked = &mut self.blocked;
         self.graph.ended(step, |next| {
             blocked[next] = blocked[next].or(blocks);

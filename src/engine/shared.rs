@@ -119,7 +119,11 @@ impl Shared {
         };
         inner.next += 1;
         let entry = Entry { envelope, durable };
-        if !inner.writer.as_ref().is_some_and(|writer| writer.send(entry).is_ok()) {
+        if !inner
+            .writer
+            .as_ref()
+            .is_some_and(|writer| writer.send(entry).is_ok())
+        {
             self.lost.gone();
         }
         true

@@ -79,9 +79,7 @@ fn conclude(
         (StepStatus::Ok | StepStatus::Rescued, _) => ended(true, None),
         (StepStatus::Failed, Some(fault)) => match step.on_failure.value {
             OnFailure::Fail => {
-                scope
-                    .control
-                    .fail(&run.shared, &fault.path, &fault.failure);
+                scope.control.fail(&run.shared, &fault.path, &fault.failure);
                 ended(false, Some(fault))
             }
             OnFailure::Degrade => {

@@ -66,10 +66,7 @@ async fn undo(shared: &Arc<Shared>, path: &StepPath, undoable: Undoable) -> Undo
     match undone {
         Ok(Ok(undone)) => undone,
         Ok(Err(panic)) => Undone::Failed(panic.message),
-        Err(_) => Undone::Failed(format!(
-            "it did not end within {}",
-            format_duration(limit)
-        )),
+        Err(_) => Undone::Failed(format!("it did not end within {}", format_duration(limit))),
     }
 }
 

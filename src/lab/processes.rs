@@ -118,13 +118,9 @@ fn stat(pid: i32) -> Option<Stat> {
 
 /// Process ids of servers under `dir`, as their own user sees them.
 fn working_under_as(dir: &Path, user: &ServerUser) -> io::Result<Vec<i32>> {
-    let mut pattern = dir.as_os_str().to_owned();
-    pattern.push("/*");
     let mut find = Command::new("find");
     find.args(["/proc", "-mindepth", "2", "-maxdepth", "2", "-name", "cwd"])
-        .arg("-lname")
-        .arg(pattern)
-        .args(["-printf", "%h\\n"])
+        .args(["-printf", "%h %l\\n"])
         .current_dir("/");
     if user.differs() {
         find.uid(user.uid).gid(user.gid);
@@ -133,7 +129,9 @@ fn working_under_as(dir: &Path, user: &ServerUser) -> io::Result<Vec<i32>> {
     let output = find.output()?;
     Ok(String::from_utf8_lossy(&output.stdout)
         .lines()
-        .filter_map(|line| line.strip_prefix("/proc/")?.parse().ok())
+        .filter_map(|line| line.strip_prefix("/proc/")?.split_once(' '))
+        .filter(|(_, cwd)| inside(Path::new(cwd), dir))
+        .filter_map(|(pid, _)| pid.parse().ok())
         .filter(|pid| stat(*pid).is_some_and(|s| s.comm == "postgres"))
         .collect())
 }

@@ -16,9 +16,18 @@ pub struct Stock {
 /// The playbooks that are part of pgbaton, in the order in which a reader should meet them.
 pub fn stock_playbooks() -> &'static [Stock] {
     &[
-        Stock { name: "failover", text: include_str!("../../playbooks/failover.yaml") },
-        Stock { name: "follow", text: include_str!("../../playbooks/follow.yaml") },
-        Stock { name: "switchover", text: include_str!("../../playbooks/switchover.yaml") },
+        Stock {
+            name: "failover",
+            text: include_str!("../../playbooks/failover.yaml"),
+        },
+        Stock {
+            name: "follow",
+            text: include_str!("../../playbooks/follow.yaml"),
+        },
+        Stock {
+            name: "switchover",
+            text: include_str!("../../playbooks/switchover.yaml"),
+        },
     ]
 }
 
@@ -46,7 +55,10 @@ impl Shelves {
                 .map_err(|error| (format!("playbook {wanted} cannot be read: {error}"), None));
         }
         self.find(wanted).ok_or_else(|| {
-            (format!("there is no playbook `{wanted}`"), Some(format!("there are: {}", self.names().join(", "))))
+            (
+                format!("there is no playbook `{wanted}`"),
+                Some(format!("there are: {}", self.names().join(", "))),
+            )
         })
     }
 }
@@ -64,8 +76,17 @@ impl Library for Shelves {
     }
 
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = stock_playbooks().iter().map(|stock| stock.name.to_owned()).collect();
-        for entry in self.folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten() {
+        let mut names: Vec<String> = stock_playbooks()
+            .iter()
+            .map(|stock| stock.name.to_owned())
+            .collect();
+        for entry in self
+            .folders
+            .iter()
+            .filter_map(|folder| std::fs::read_dir(folder).ok())
+            .flatten()
+            .flatten()
+        {
             let path = entry.path();
             if path.extension().is_some_and(|e| e == "yaml")
                 && let Some(stem) = path.file_stem().and_then(|s| s.to_str())

@@ -42,11 +42,16 @@ impl World {
             },
         })?;
         let inventory = Arc::new(pick(&site, cluster)?.clone());
-        let vars = site.vars.iter().map(|(name, value)| (name.clone(), Value::from_json(value))).collect();
-        let live = LiveCluster::new(Arc::clone(&inventory)).map_err(|trouble| RunsError::NotFound {
-            what: trouble.to_string(),
-            help: trouble.help,
-        })?;
+        let vars = site
+            .vars
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from_json(value)))
+            .collect();
+        let live =
+            LiveCluster::new(Arc::clone(&inventory)).map_err(|trouble| RunsError::NotFound {
+                what: trouble.to_string(),
+                help: trouble.help,
+            })?;
         let live = Arc::new(live);
         let port: Arc<dyn Cluster> = Arc::clone(&live) as Arc<dyn Cluster>;
         Ok(Self {
@@ -103,8 +108,11 @@ impl World {
         let (now, seed) = (jiff::Timestamp::now(), entropy());
         let run = RunId::generate(now, seed);
         let lease = self.lease(&playbook, &run).await?;
-        let recorder = FileRecorder::new(self.state.join("runs"))
-            .map_err(|source| RunsError::Journal { place: self.state.join("runs"), source })?;
+        let recorder =
+            FileRecorder::new(self.state.join("runs")).map_err(|source| RunsError::Journal {
+                place: self.state.join("runs"),
+                source,
+            })?;
         let journal = recorder.path(&run);
         let engine = Engine {
             actions: Arc::clone(&self.actions) as Arc<dyn crate::engine::Actions>,
@@ -127,26 +135,49 @@ impl World {
             observers,
         };
         let report = engine.run(request).await;
-        Ok(Finished { run, report, journal })
+        Ok(Finished {
+            run,
+            report,
+            journal,
+        })
     }
 
     fn bind(&self, playbook: &Checked, order: &Order, cluster: &Map) -> Result<Map, RunsError> {
-        let given = order.params.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+        let given = order
+            .params
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+            .collect();
         let names = Value::Map(Map::from([
-            ("site".to_owned(), Value::Map(Map::from([("vars".to_owned(), Value::Map(self.vars.clone()))]))),
+            (
+                "site".to_owned(),
+                Value::Map(Map::from([(
+                    "vars".to_owned(),
+                    Value::Map(self.vars.clone()),
+                )])),
+            ),
             ("cluster".to_owned(), Value::Map(cluster.clone())),
         ]));
-        bind(&playbook.playbook, &given, &names as &dyn Names)
-            .map_err(|errors| RunsError::Params { playbook: playbook.playbook.name.value.clone(), errors })
+        bind(&playbook.playbook, &given, &names as &dyn Names).map_err(|errors| RunsError::Params {
+            playbook: playbook.playbook.name.value.clone(),
+            errors,
+        })
     }
 
     /// A playbook that changes nothing takes no lease.
-    async fn lease(&self, playbook: &Checked, run: &RunId) -> Result<Option<Arc<dyn Held>>, RunsError> {
+    async fn lease(
+        &self,
+        playbook: &Checked,
+        run: &RunId,
+    ) -> Result<Option<Arc<dyn Held>>, RunsError> {
         if only_reads(playbook) {
             return Ok(None);
         }
-        let leases = FileLease::new(self.state.join("leases"))
-            .map_err(|source| RunsError::Journal { place: self.state.join("leases"), source })?;
+        let leases =
+            FileLease::new(self.state.join("leases")).map_err(|source| RunsError::Journal {
+                place: self.state.join("leases"),
+                source,
+            })?;
         let held = leases.acquire(&self.inventory.cluster, run).await?;
         Ok(Some(Arc::from(held)))
     }
@@ -154,25 +185,36 @@ impl World {
 
 /// Reads and checks a playbook that is found in the user's folders or in the stock.
 pub(super) fn load(shelves: &Shelves, playbook: &str) -> Result<Checked, RunsError> {
-    let source = shelves.open(playbook).map_err(|(what, help)| RunsError::NotFound { what, help })?;
+    let source = shelves
+        .open(playbook)
+        .map_err(|(what, help)| RunsError::NotFound { what, help })?;
     let mut diagnostics = Diagnostics::default();
-    check(&source, &catalog(), shelves, &mut diagnostics)
-        .ok_or_else(|| RunsError::Invalid { what: format!("playbook {}", source.name), diagnostics })
+    check(&source, &catalog(), shelves, &mut diagnostics).ok_or_else(|| RunsError::Invalid {
+        what: format!("playbook {}", source.name),
+        diagnostics,
+    })
 }
 
 fn only_reads(checked: &Checked) -> bool {
     let catalog = catalog();
-    std::iter::once(&checked.playbook).chain(checked.nested.values()).flat_map(|p| p.all_steps()).all(|step| {
-        match &step.body {
+    std::iter::once(&checked.playbook)
+        .chain(checked.nested.values())
+        .flat_map(|p| p.all_steps())
+        .all(|step| match &step.body {
             Body::Playbook { .. } => true,
             Body::Action { name, custom, .. } => {
-                let own = custom.effect.as_ref().map(|e| e.value == crate::cluster::CustomEffect::Read);
+                let own = custom
+                    .effect
+                    .as_ref()
+                    .map(|e| e.value == crate::cluster::CustomEffect::Read);
                 own.unwrap_or_else(|| {
-                    catalog.actions.get(name.value.as_str()).is_some_and(|s| s.effect == Some(EffectClass::Read))
+                    catalog
+                        .actions
+                        .get(name.value.as_str())
+                        .is_some_and(|s| s.effect == Some(EffectClass::Read))
                 })
             }
-        }
-    })
+        })
 }
 
 /// The site file that a command without `--site` reads: `$PGBATON_SITE`, `./site.yaml`, `/etc/pgbaton/site.yaml`, in this
@@ -199,10 +241,13 @@ fn pick<'a>(site: &'a Site, wanted: Option<&str>) -> Result<&'a Inventory, RunsE
     let names: Vec<&str> = site.clusters.keys().map(String::as_str).collect();
     let all = names.join(", ");
     match (wanted, names.as_slice()) {
-        (Some(wanted), _) => site.clusters.get(wanted).ok_or_else(|| RunsError::NotFound {
-            what: format!("site {} has no cluster `{wanted}`", site.name),
-            help: Some(format!("its clusters are {all}")),
-        }),
+        (Some(wanted), _) => site
+            .clusters
+            .get(wanted)
+            .ok_or_else(|| RunsError::NotFound {
+                what: format!("site {} has no cluster `{wanted}`", site.name),
+                help: Some(format!("its clusters are {all}")),
+            }),
         (None, [one]) => Ok(&site.clusters[*one]),
         (None, _) => Err(RunsError::NotFound {
             what: format!("site {} has more than one cluster", site.name),
@@ -217,11 +262,15 @@ fn default_state() -> PathBuf {
         return PathBuf::from("/var/lib/pgbaton");
     }
     let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
-    std::env::var_os("XDG_STATE_HOME").map_or_else(|| home().join(".local/state"), PathBuf::from).join("pgbaton")
+    std::env::var_os("XDG_STATE_HOME")
+        .map_or_else(|| home().join(".local/state"), PathBuf::from)
+        .join("pgbaton")
 }
 
 /// A seed that differs from run to run; it is recorded, so that the run's random choices can be replayed.
 fn entropy() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
 }

@@ -31,7 +31,10 @@ impl Said {
 
     /// The events of a run with `--json`.
     pub fn events(&self) -> Vec<serde_json::Value> {
-        self.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        self.stdout
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// The operations that were intended, in order, as `(path, operation)`.
@@ -40,7 +43,10 @@ impl Said {
             .iter()
             .filter(|e| e["event"]["event"] == "effect_intended")
             .map(|e| {
-                (e["event"]["path"].as_str().unwrap().to_owned(), e["event"]["forecast"]["operation"].clone())
+                (
+                    e["event"]["path"].as_str().unwrap().to_owned(),
+                    e["event"]["forecast"]["operation"].clone(),
+                )
             })
             .collect()
     }
@@ -48,7 +54,11 @@ impl Said {
     /// Asserts the exit code; shows everything that was printed when it is another.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "exit code\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code, code,
+            "exit code\n--- stdout\n{}\n--- stderr\n{}",
+            self.stdout, self.stderr
+        );
         self
     }
 }
@@ -59,17 +69,40 @@ pub fn name(node: &str) -> NodeName {
 
 impl Cluster {
     pub async fn up(test: &str, standbys: u32) -> Self {
-        Self::with(test, LabOptions { standbys, ..LabOptions::default() }).await
+        Self::with(
+            test,
+            LabOptions {
+                standbys,
+                ..LabOptions::default()
+            },
+        )
+        .await
     }
 
     pub async fn asynchronous(test: &str, standbys: u32) -> Self {
-        let synchronous = Synchronous { mode: SyncMode::Off, acks: 1 };
-        Self::with(test, LabOptions { standbys, synchronous, ..LabOptions::default() }).await
+        let synchronous = Synchronous {
+            mode: SyncMode::Off,
+            acks: 1,
+        };
+        Self::with(
+            test,
+            LabOptions {
+                standbys,
+                synchronous,
+                ..LabOptions::default()
+            },
+        )
+        .await
     }
 
     pub async fn with(test: &str, options: LabOptions) -> Self {
-        let options = LabOptions { name: format!("{test}-{}", std::process::id()), ..options };
-        Self { lab: Lab::up(options).await.unwrap().disposable() }
+        let options = LabOptions {
+            name: format!("{test}-{}", std::process::id()),
+            ..options
+        };
+        Self {
+            lab: Lab::up(options).await.unwrap().disposable(),
+        }
     }
 
     pub async fn fault(&self, node: &str, fault: Fault) {
@@ -110,7 +143,12 @@ impl Cluster {
 
     /// The first column of the first row, as text.
     pub async fn ask(&self, node: &str, statement: &str) -> String {
-        let messages = self.client(node).await.simple_query(statement).await.unwrap();
+        let messages = self
+            .client(node)
+            .await
+            .simple_query(statement)
+            .await
+            .unwrap();
         for message in messages {
             if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
                 return row.get(0).unwrap_or("").to_owned();
@@ -121,7 +159,11 @@ impl Cluster {
 
     /// Executes statements.
     pub async fn tell(&self, node: &str, statements: &str) {
-        self.client(node).await.batch_execute(statements).await.unwrap();
+        self.client(node)
+            .await
+            .batch_execute(statements)
+            .await
+            .unwrap();
     }
 
     /// Asks until the answer is as wanted; panics when it is not within the tests' patience.
@@ -139,7 +181,10 @@ impl Cluster {
 
     pub async fn writer(&self) -> Writer {
         let writer = Writer::start(self.lab.endpoints()).await.unwrap();
-        assert!(writer.wait_for(50, Duration::from_secs(30)).await, "the writer does not get going");
+        assert!(
+            writer.wait_for(50, Duration::from_secs(30)).await,
+            "the writer does not get going"
+        );
         writer
     }
 
@@ -152,16 +197,20 @@ impl Cluster {
     pub async fn primary(&self) -> String {
         let status = self.status().await;
         let rows = status["rows"].as_array().unwrap();
-        let primaries: Vec<&str> =
-            rows.iter().filter(|r| r["role"] == "primary").map(|r| r["name"].as_str().unwrap()).collect();
+        let primaries: Vec<&str> = rows
+            .iter()
+            .filter(|r| r["role"] == "primary")
+            .map(|r| r["name"].as_str().unwrap())
+            .collect();
         assert_eq!(primaries.len(), 1, "{status:#}");
         primaries[0].to_owned()
     }
 
     /// Asserts that `node` streams from `upstream`.
     pub async fn assert_streams(&self, node: &str, upstream: &str) {
-        let statement =
-            format!("SELECT count(*) FROM pg_stat_replication WHERE application_name = '{node}' AND state = 'streaming'");
+        let statement = format!(
+            "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{node}' AND state = 'streaming'"
+        );
         self.until(upstream, &statement, "1").await;
     }
 }
@@ -169,7 +218,12 @@ impl Cluster {
 /// Asserts that no acknowledged row is missing on `primary`.
 pub async fn assert_nothing_lost(cluster: &Cluster, report: &WriterReport, primary: &str) {
     let verdict = report.verify(&cluster.endpoint(primary)).await.unwrap();
-    assert_eq!(verdict.lost.len(), 0, "acknowledged rows are missing on {primary}: {:?}", verdict.lost);
+    assert_eq!(
+        verdict.lost.len(),
+        0,
+        "acknowledged rows are missing on {primary}: {:?}",
+        verdict.lost
+    );
 }
 
 /// Runs the binary.
@@ -183,7 +237,10 @@ pub async fn pgbaton(arguments: &[&str]) -> Said {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(PATIENCE, command).await.expect("pgbaton did not end").unwrap();
+    let output = tokio::time::timeout(PATIENCE, command)
+        .await
+        .expect("pgbaton did not end")
+        .unwrap();
     Said {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
