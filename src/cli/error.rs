@@ -55,9 +55,7 @@ impl CommandError {
 
     /// Something was tried and failed; `source` and what it names become the causes.
     pub(crate) fn failed(message: impl Into<String>, source: &(dyn Error + 'static)) -> Self {
-        let mut error = Self::new(Kind::Failed, message);
-        error.causes = chain(source);
-        error
+        Self::new(Kind::Failed, message).caused_by(source)
     }
 
     /// The same with advice.
@@ -71,6 +69,13 @@ impl CommandError {
     #[must_use]
     pub(crate) fn because(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
+        self
+    }
+
+    /// The same with an error and everything that it names as its causes.
+    #[must_use]
+    pub(crate) fn caused_by(mut self, source: &(dyn Error + 'static)) -> Self {
+        self.causes.extend(chain(source));
         self
     }
 

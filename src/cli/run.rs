@@ -6,12 +6,12 @@ use super::console::{Console, Style, View, conclude};
 use super::error::{CommandError, Kind};
 use super::exit_codes::Code;
 use super::paint::Paint;
-use super::signals::Interrupts;
+use super::signals::{Hangup, Interrupts};
 use crate::engine::RunId;
 use crate::runs::{Finished, Order, World};
 
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, CommandError> {
-    let interrupts = listen()?;
+    let interrupts = listen(Hangup::Ignored)?;
     let global = &context.global;
     let world = World::open(global.site.as_deref(), global.cluster.as_deref())?;
     let order = Order {
@@ -54,8 +54,8 @@ pub(crate) async fn watched(
 
 /// Signals are caught from the first moment: one that comes while connections are opened must not kill the process
 /// halfway.
-pub(crate) fn listen() -> Result<Interrupts, CommandError> {
-    Interrupts::listen().map_err(|e| CommandError::failed("signals cannot be caught", &e))
+pub(crate) fn listen(on_hangup: Hangup) -> Result<Interrupts, CommandError> {
+    Interrupts::listen(on_hangup).map_err(|e| CommandError::failed("signals cannot be caught", &e))
 }
 
 fn left(world: &World, view: &View) -> CommandError {

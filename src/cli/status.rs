@@ -4,6 +4,7 @@ use super::app::Context;
 use super::args::StatusArgs;
 use super::error::CommandError;
 use super::exit_codes::Code;
+use super::signals::Hangup;
 use super::{run, screen, topology_table};
 use crate::cluster::Topology;
 use crate::runs::World;
@@ -15,7 +16,7 @@ use topology_table::Health;
 const EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn status(context: &Context, args: &StatusArgs) -> Result<Code, CommandError> {
-    let interrupts = run::listen()?;
+    let interrupts = run::listen(Hangup::Cancels)?;
     let global = &context.global;
     let world = World::open(global.site.as_deref(), global.cluster.as_deref())?;
     let mut code = Code::Cancelled;
@@ -78,7 +79,7 @@ pub(crate) fn as_json(topology: &Topology, health: Health) -> serde_json::Value 
     json!({
         "cluster": topology.cluster,
         "health": health.as_str(),
-        "nodes": topology.rows,
+        "rows": topology.rows,
     })
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Style {
     Lines,
     /// The envelopes as JSON, one a line.
     Json,
+    /// Not at all.
+    Quiet,
 }
 
 impl Style {
@@ -76,13 +78,15 @@ impl Console {
 /// Prints the summary where people read: with `--json` nowhere, standard output belongs to the events.
 pub(crate) fn conclude(view: &View, journal: Option<&Path>, style: Style, paint: Paint) {
     match style {
+        Style::Quiet => {}
         Style::Json => {
             if let Some(journal) = journal {
                 screen::note(&format!("journal: {}\n", journal.display()));
             }
         }
         Style::Tree | Style::Lines => {
-            let columns = screen::size().map_or(100, |(columns, _)| columns);
+            // In a pipe sentences stay whole: somebody may search for them.
+            let columns = screen::size().map(|(columns, _)| columns);
             let text = summary::summary(view, journal, paint, columns);
             let gap = if style == Style::Lines { "\n" } else { "" };
             screen::data(&format!("{gap}{text}"));
@@ -128,7 +132,7 @@ async fn watch(
             let since = Duration::try_from_secs_f64(envelope.at_ms / 1000.0).unwrap_or_default();
             zero = zero.or_else(|| Instant::now().checked_sub(since));
             match style {
-                Style::Tree => {}
+                Style::Tree | Style::Quiet => {}
                 Style::Lines => {
                     for part in plain::line(&envelope, paint) {
                         text += &part;

@@ -10,12 +10,18 @@ use std::path::Path;
 /// How wide names are before what is said about them.
 const INDENT: usize = 10;
 
-/// The whole summary; ends with a newline. Long sentences are wrapped, never cut.
-pub(crate) fn summary(view: &View, journal: Option<&Path>, paint: Paint, columns: usize) -> String {
+/// The whole summary; ends with a newline. Sentences are never cut; they are wrapped where `columns` are given.
+pub(crate) fn summary(
+    view: &View,
+    journal: Option<&Path>,
+    paint: Paint,
+    columns: Option<usize>,
+) -> String {
     let mut page = Page {
         text: String::new(),
         paint,
-        columns,
+        columns: columns.unwrap_or(usize::MAX),
+        table: columns.unwrap_or(100),
     };
     page.steps(view);
     page.waived(view);
@@ -49,6 +55,7 @@ struct Page {
     text: String,
     paint: Paint,
     columns: usize,
+    table: usize,
 }
 
 impl Page {
@@ -93,7 +100,7 @@ impl Page {
             return;
         }
         self.section("Steps");
-        for line in steps_table(view, self.paint, self.columns.saturating_sub(2)) {
+        for line in steps_table(view, self.paint, self.table.saturating_sub(2)) {
             self.text.push_str("  ");
             self.text.push_str(&line);
             self.text.push('\n');
@@ -246,7 +253,7 @@ mod tests {
 
     fn print(script: &Script) -> String {
         let journal = Path::new("/var/lib/pgbaton/runs/20250102T030405Z-7f3a.jsonl");
-        let text = summary(&script.view(), Some(journal), Paint::plain(), 80);
+        let text = summary(&script.view(), Some(journal), Paint::plain(), Some(80));
         for line in text.lines() {
             assert!(text::width(line) <= 80, "{line}");
         }
