@@ -10,6 +10,7 @@ use crate::cluster::NodeName;
 use futures_util::future::try_join_all;
 use std::fmt::Write;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -262,21 +263,29 @@ impl Building {
         plan: &Plan,
     ) -> Result<Self, LabError> {
         let dir = root.join(name);
-        place::own_directory(root)?;
-        user.check_reach(root)?;
-        if let Err(source) = std::fs::create_dir(&dir) {
-            return Err(if source.kind() == std::io::ErrorKind::AlreadyExists {
-                LabError::Exists {
-                    name: name.to_owned(),
-                    dir,
+        let mut attempts = 0;
+        loop {
+            place::own_directory(root)?;
+            user.check_reach(root)?;
+            attempts += 1;
+            match std::fs::create_dir(&dir) {
+                Ok(()) => break,
+                // The last lab of this directory has just gone, and the directory with it.
+                Err(e) if e.kind() == ErrorKind::NotFound && attempts < 100 => {}
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                    return Err(LabError::Exists {
+                        name: name.to_owned(),
+                        dir,
+                    });
                 }
-            } else {
-                LabError::File {
-                    what: "create",
-                    path: dir,
-                    source,
+                Err(source) => {
+                    return Err(LabError::File {
+                        what: "create",
+                        path: dir,
+                        source,
+                    });
                 }
-            });
+            }
         }
         let lab = Lab::new(dir, Record::new(name, user, bin));
         let Some(lock) = lab.lock(Duration::ZERO)? else {
