@@ -487,8 +487,8 @@ fn only_forward(
             text: "the point of no return".to_owned(),
         });
         error.help = Some(format!(
-            "a run that fails before it unfreezes by itself; after it only `only: archive` is allowed, or a `when` that asks for \
-             `{status}` in a rescue"
+            "before that point a failing run unfreezes by itself; after it only `only: archive` is allowed (in a rescue, a \
+             `when` that asks for `{status}` will do)"
         ));
     }
 }
