@@ -73,6 +73,17 @@ impl Diagnostics {
         &mut self.0[last]
     }
 
+    /// Puts them into the order in which a reader meets them: by file, then by place.
+    pub fn sort(&mut self) {
+        self.0
+            .sort_by(|a, b| (&a.source.name, a.span).cmp(&(&b.source.name, b.span)));
+    }
+
+    /// Adds all of `others`.
+    pub fn append(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// Whether there is at least one error.
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|d| d.severity == Severity::Error)

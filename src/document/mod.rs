@@ -4,7 +4,19 @@
 //! every key and value. Whatever is wrong is collected in [`Diagnostics`]: all problems of a file at once.
 
 mod diagnostic;
+mod offsets;
+mod parse;
+mod reader;
+mod render;
+mod scalar;
+mod suggest;
+mod syntax;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
+pub use parse::parse;
+pub use reader::{Lowering, MapReader};
+pub use suggest::suggest;
 pub use tree::{Entry, Source, Span, Spanned, Tree};

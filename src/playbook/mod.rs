@@ -15,7 +15,7 @@ mod signature;
 mod template;
 mod value;
 
-pub use check::{Checked, Library, check};
+pub use check::{Checked, Library, check, fit};
 pub use duration::{format_bytes, format_duration, parse_bytes, parse_duration};
 pub use expression::{EvaluationError, Expression, Reference, SyntaxError};
 pub use load::load;
@@ -24,7 +24,7 @@ pub use model::{
     Retry, Step, StepId,
 };
 pub use names::Names;
-pub use params::{ParamError, bind};
+pub use params::{ParamError, Unreadable, bind, read_text};
 pub use schema::schema;
 pub use signature::{Catalog, EffectClass, Field, NodeRule, Role, Signature};
 pub use template::{Helper, Piece, RenderError, Template, TemplateTree};

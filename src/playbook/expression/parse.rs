@@ -3,7 +3,7 @@
 use super::functions::{RANGE, RESULT, environment};
 use super::references::{self, Reference};
 use super::screen::screen;
-use crate::document::Span;
+use crate::document::{Source, Span};
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, SourceInfo};
 use std::fmt;
 use std::sync::Arc;
@@ -106,9 +106,9 @@ impl Expression {
         &self.program.references
     }
 
-    /// The place in the source of the word that starts `offset` bytes into the text.
-    pub fn place(&self, offset: usize) -> Span {
-        place_in(&self.text, self.span, offset)
+    /// The place in `source`, from which it was read, of the word that starts `offset` bytes into the text.
+    pub fn place(&self, source: &Source, offset: usize) -> Span {
+        place_in(source, &self.text, self.span, offset)
     }
 
     pub(in crate::playbook) fn tree(&self) -> &IdedExpr {
@@ -136,18 +136,19 @@ impl PartialEq for Expression {
     }
 }
 
-/// The place of the word at `offset` of a text that stands at `span`; the whole text where the offset leaves it.
-pub(in crate::playbook) fn place_in(text: &str, span: Span, offset: usize) -> Span {
-    let start = span.start + offset;
-    if start >= span.end {
-        return span;
-    }
+/// The place in `source` of the word at `offset` of a text that stands at `span`.
+pub(in crate::playbook) fn place_in(
+    source: &Source,
+    text: &str,
+    span: Span,
+    offset: usize,
+) -> Span {
     let tail = text.get(offset..).unwrap_or_default();
     let word = tail
         .find(|c: char| !(c.is_alphanumeric() || c == '_'))
         .unwrap_or(tail.len());
-    let word = word.max(tail.chars().next().map_or(1, char::len_utf8));
-    Span::new(start, (start + word).min(span.end))
+    let length = word.max(tail.chars().next().map_or(0, char::len_utf8));
+    source.span_within(span, text, offset..offset + length)
 }
 
 pub(super) fn offset_of(places: &SourceInfo, node: &IdedExpr) -> usize {
@@ -183,9 +184,12 @@ fn limits(text: &str) -> Result<(), SyntaxError> {
     Ok(())
 }
 
-/// Says in our words what the parser stumbled over. Only the first error counts: the others follow from it.
+/// Says in our words what the parser stumbled over. Only the first place counts: the others follow from it.
 fn explain(text: &str, errors: &cel::ParseErrors) -> SyntaxError {
-    let Some(first) = errors.errors.first() else {
+    // Of what could not be completed the parser gives the start of the whole expression, which helps nobody.
+    let incomplete = |e: &&cel::ParseError| e.msg.starts_with("Incomplete");
+    let mut errors_in_place = errors.errors.iter().filter(|e| !incomplete(e));
+    let Some(first) = errors_in_place.next().or(errors.errors.first()) else {
         return SyntaxError::at(0, "this is no expression");
     };
     let offset = offset_at(text, first.pos);
@@ -203,6 +207,7 @@ fn explain(text: &str, errors: &cel::ParseErrors) -> SyntaxError {
         ("and", _) => Some("write `&&`"),
         ("or", _) => Some("write `||`"),
         ("not", _) => Some("write `!`"),
+        (_, Some('?')) => Some("there is no `??`: write `x != null ? x : y`"),
         (_, Some('=')) => Some("equality is `==`"),
         (_, Some('&')) => Some("write `&&`"),
         (_, Some('|')) => Some("write `||`"),

@@ -3,7 +3,7 @@
 use super::functions::FUNCTIONS;
 use super::parse::{SyntaxError, offset_of};
 use crate::cluster::Lsn;
-use crate::playbook::names::nearest;
+use crate::document::suggest;
 use crate::playbook::parse_duration;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 
@@ -100,7 +100,7 @@ fn function(call: &CallExpr, at: usize) -> Result<(), SyntaxError> {
     let Some(known) = FUNCTIONS.iter().find(|f| f.name == name) else {
         let error = SyntaxError::at(at, format!("there is no function `{name}`"));
         let names = FUNCTIONS.iter().map(|f| f.name);
-        return Err(match nearest(name, names.clone()) {
+        return Err(match suggest(name, names.clone()) {
             Some(near) => error.with_help(format!("did you mean `{near}`?")),
             None => error.with_help(format!(
                 "the functions are {}",

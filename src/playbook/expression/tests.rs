@@ -1,7 +1,7 @@
 //! What expressions mean.
 
 use super::*;
-use crate::document::Span;
+use crate::document::{Source, Span};
 use crate::playbook::{Map, Names, SecretRef, Value};
 use proptest::prelude::*;
 use std::cell::RefCell;
@@ -208,6 +208,10 @@ fn what_is_no_expression_is_refused_with_a_hint() {
         "é == 1",
         "'é' == &",
         "steps.a..b",
+        "a ?? b",
+        "a ? b",
+        "a[",
+        "a.in",
         "#",
     ];
     let shown: Vec<String> = cases
@@ -322,10 +326,13 @@ fn the_largest_expressions_fit_the_stack() {
 
 #[test]
 fn the_place_is_the_word_at_the_offset() {
-    let expression = Expression::parse("a.b == 'x'", Span::new(100, 110)).unwrap();
-    assert_eq!(expression.place(2), Span::new(102, 103));
-    assert_eq!(expression.place(4), Span::new(104, 105));
-    assert_eq!(expression.place(50), Span::new(100, 110));
+    let source = Source::new("p.yaml", "when: 'a.b == ''x'' && c'");
+    let expression = Expression::parse("a.b == 'x' && c", Span::new(6, 25)).unwrap();
+    let seen = |offset| {
+        let place = expression.place(&source, offset);
+        &source.text[place.start..place.end]
+    };
+    assert_eq!([seen(0), seen(2), seen(4), seen(14)], ["a", "b", "=", "c"]);
 }
 
 proptest! {

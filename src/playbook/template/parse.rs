@@ -1,8 +1,7 @@
 //! From text to pieces.
 
-use crate::document::Span;
+use crate::document::{Source, Span, suggest};
 use crate::playbook::expression::place_in;
-use crate::playbook::names::nearest;
 use crate::playbook::{Reference, SyntaxError};
 use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
 use handlebars::{Path, PathSeg, Template as Handlebars};
@@ -101,9 +100,9 @@ impl Template {
         }
     }
 
-    /// The place in the source of the word that starts `offset` bytes into the text.
-    pub fn place(&self, offset: usize) -> Span {
-        place_in(&self.text, self.span, offset)
+    /// The place in `source`, from which it was read, of the word that starts `offset` bytes into the text.
+    pub fn place(&self, source: &Source, offset: usize) -> Span {
+        place_in(source, &self.text, self.span, offset)
     }
 }
 
@@ -275,7 +274,7 @@ fn reference(
     let name = parsed.name.as_name().unwrap_or_default();
     let Some(helper) = Helper::parse(name) else {
         let known = Helper::ALL.map(Helper::as_str);
-        let help = match nearest(name, known) {
+        let help = match suggest(name, known) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the helpers are {}", known.join(", ")),
         };

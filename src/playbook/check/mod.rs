@@ -1,0 +1,27 @@
+//! Static checks that need more than one place of the text: references, types, cycles, the catalog of actions, nested
+//! playbooks, and the safety rules.
+//!
+//! Everything is reported at once; a mistake is reported where it was made and not again where it is felt (what refers to
+//! an unknown action's outputs is not an error of its own).
+
+mod body;
+mod facts;
+mod graph;
+mod infer;
+mod kind;
+mod names;
+mod operators;
+mod outputs;
+mod place;
+mod playbooks;
+mod resolve;
+mod safety;
+mod steps;
+mod templates;
+mod values;
+
+pub use playbooks::{Checked, Library, check};
+pub use values::fit;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! A playbook and all that it nests.
+
+use super::kind::Output;
+use super::safety::Parts;
+use super::steps::check_playbook;
+use super::values::settle;
+use crate::document::{Diagnostics, Source, Span, suggest};
+use crate::playbook::{Body, Catalog, Playbook, load};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How deep playbooks may nest.
+const MAX_DEPTH: usize = 16;
+
+/// Finds playbooks by the names that steps use.
+pub trait Library {
+    /// The source of the playbook of this name.
+    fn find(&self, name: &str) -> Option<Source>;
+    /// All names, for suggestions.
+    fn names(&self) -> Vec<String>;
+}
+
+/// A playbook that may run, with everything that it nests. Constant inputs of actions have the type that the action declares:
+/// `timeout: 90s` for an input of type duration is a duration, not text.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The playbook.
+    pub playbook: Arc<Playbook>,
+    /// Those that it nests, directly or not, by name.
+    pub nested: BTreeMap<String, Arc<Playbook>>,
+}
+
+/// What a playbook is to those that nest it.
+#[derive(Debug, Clone)]
+pub(super) struct Contract {
+    pub(super) playbook: Arc<Playbook>,
+    pub(super) outputs: Vec<Output>,
+    /// The parts that its steps play for sure.
+    pub(super) parts: Parts,
+}
+
+/// Nested playbooks by name; nothing for those that cannot be used, which has been reported.
+pub(super) type Nested = BTreeMap<String, Option<Contract>>;
+
+/// Loads and checks a playbook and all that it nests. `None` when anything is an error; then all errors are in
+/// `diagnostics`, each in the file that it is about.
+pub fn check(
+    source: &Source,
+    catalog: &Catalog,
+    library: &dyn Library,
+    diagnostics: &mut Diagnostics,
+) -> Option<Checked> {
+    let mut found = Diagnostics::default();
+    let mut family = Family {
+        catalog,
+        library,
+        nested: Nested::new(),
+        stack: Vec::new(),
+        diagnostics: &mut found,
+    };
+    let root = family.visit(source, None);
+    let nested = std::mem::take(&mut family.nested);
+    let failed = found.has_errors();
+    diagnostics.append(found);
+    if failed {
+        return None;
+    }
+    let nested = nested
+        .into_iter()
+        .filter_map(|(name, contract)| Some((name, contract?.playbook)))
+        .collect();
+    Some(Checked {
+        playbook: root?.playbook,
+        nested,
+    })
+}
+
+struct Family<'f> {
+    catalog: &'f Catalog,
+    library: &'f dyn Library,
+    nested: Nested,
+    /// The playbooks on the way from the root to here.
+    stack: Vec<(String, Source)>,
+    diagnostics: &'f mut Diagnostics,
+}
+
+impl Family<'_> {
+    /// Loads and checks one playbook, those that it nests first. `name` is the one under which it is nested.
+    fn visit(&mut self, source: &Source, name: Option<&str>) -> Option<Contract> {
+        let mut own = Diagnostics::default();
+        let loaded = load(source, &mut own);
+        let Some(mut playbook) = loaded else {
+            self.diagnostics.append(own);
+            return None;
+        };
+        let name = name.unwrap_or(&playbook.name.value).to_owned();
+        self.stack.push((name, source.clone()));
+        for (nested, span) in nested_names(&playbook) {
+            self.nest(&nested, span, source, &mut own);
+        }
+        self.stack.pop();
+        let outputs = check_playbook(
+            &playbook,
+            self.catalog,
+            self.library,
+            &self.nested,
+            &mut own,
+        );
+        let parts = Parts::of(&playbook, self.catalog, &self.nested);
+        let failed = own.has_errors();
+        own.sort();
+        self.diagnostics.append(own);
+        if failed {
+            return None;
+        }
+        settle(&mut playbook, self.catalog);
+        Some(Contract {
+            playbook: Arc::new(playbook),
+            outputs,
+            parts,
+        })
+    }
+
+    fn nest(&mut self, name: &str, span: Span, by: &Source, own: &mut Diagnostics) {
+        let circle = self.stack.iter().position(|(known, _)| known == name);
+        let source = self.library.find(name);
+        let same_file = |(_, known): &(String, Source)| source.as_ref() == Some(known);
+        if let Some(start) = circle.or_else(|| self.stack.iter().position(same_file)) {
+            let chain: Vec<&str> = self.stack[start..]
+                .iter()
+                .map(|(known, _)| known.as_str())
+                .chain([name])
+                .collect();
+            own.error(
+                "playbook-recursion",
+                by,
+                span,
+                format!(
+                    "playbooks nest each other in a circle: {}",
+                    chain.join(" → ")
+                ),
+            )
+            .help = Some("a playbook cannot run inside itself".to_owned());
+            return;
+        }
+        if self.nested.contains_key(name) {
+            if matches!(self.nested.get(name), Some(None)) && source.is_none() {
+                self.unknown(name, span, by, own);
+            }
+            return;
+        }
+        let contract = match source {
+            None => {
+                self.unknown(name, span, by, own);
+                None
+            }
+            Some(_) if self.stack.len() >= MAX_DEPTH => {
+                own.error(
+                    "playbook-recursion",
+                    by,
+                    span,
+                    format!("playbooks nest deeper than {MAX_DEPTH}"),
+                );
+                None
+            }
+            Some(source) => self.visit(&source, Some(name)),
+        };
+        self.nested.insert(name.to_owned(), contract);
+    }
+
+    fn unknown(&self, name: &str, span: Span, by: &Source, own: &mut Diagnostics) {
+        let names = self.library.names();
+        let error = own.error(
+            "unknown-playbook",
+            by,
+            span,
+            format!("there is no playbook `{name}`"),
+        );
+        error.help = match suggest(name, names.iter().map(String::as_str)) {
+            _ if self.catalog.actions.contains_key(name) => {
+                Some(format!("there is an action of this name: `action: {name}`"))
+            }
+            Some(near) => Some(format!("did you mean `{near}`?")),
+            None if names.is_empty() => None,
+            None => Some(format!("the playbooks are {}", names.join(", "))),
+        };
+    }
+}
+
+/// The names of the playbooks that a playbook's steps nest, each once, with the place where it is first named.
+fn nested_names(playbook: &Playbook) -> Vec<(String, Span)> {
+    let mut names: Vec<(String, Span)> = Vec::new();
+    for step in playbook.all_steps() {
+        if let Body::Playbook { name, .. } = &step.body
+            && !names.iter().any(|(known, _)| *known == name.value)
+        {
+            names.push((name.value.clone(), name.span));
+        }
+    }
+    names
+}

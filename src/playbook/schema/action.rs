@@ -1,0 +1,127 @@
+//! What the catalog says about each action.
+
+use crate::playbook::{Catalog, Field, NodeRule, Signature, Type};
+use serde_json::{Map, Value, json};
+
+/// The names of all actions, each with its summary.
+pub(super) fn names(catalog: &Catalog) -> Value {
+    let each: Vec<Value> = catalog
+        .actions
+        .values()
+        .map(|signature| json!({ "const": signature.name, "description": signature.summary }))
+        .collect();
+    json!({ "description": "What the step does.", "type": "string", "oneOf": each })
+}
+
+/// If a step has this action, then these are its inputs.
+pub(super) fn condition(signature: &Signature) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    properties.insert("with".to_owned(), inputs(signature, true));
+    if signature.inputs.iter().any(|field| field.required) {
+        required.push("with");
+    }
+    match signature.node {
+        NodeRule::Required => required.push("node"),
+        NodeRule::Optional => {}
+        NodeRule::Refused => {
+            properties.insert("node".to_owned(), Value::Bool(false));
+        }
+    }
+    if signature.is_custom() {
+        required.push("effect");
+        properties.insert("probe".to_owned(), inputs(signature, false));
+        properties.insert("undo".to_owned(), inputs(signature, false));
+        properties.insert("assume".to_owned(), outputs(signature));
+    } else {
+        refuse_own(&mut properties);
+    }
+    json!({
+        "if": {
+            "properties": { "action": { "const": signature.name } },
+            "required": ["action"],
+        },
+        "then": { "properties": properties, "required": required },
+    })
+}
+
+/// If a step nests a playbook, then that playbook's steps say the rest.
+pub(super) fn nested_playbook() -> Value {
+    let mut properties = Map::new();
+    properties.insert("node".to_owned(), Value::Bool(false));
+    properties.insert(
+        "with".to_owned(),
+        json!({ "additionalProperties": { "$ref": "#/$defs/value" } }),
+    );
+    refuse_own(&mut properties);
+    json!({
+        "if": { "required": ["playbook"] },
+        "then": { "properties": properties },
+    })
+}
+
+fn refuse_own(properties: &mut Map<String, Value>) {
+    for key in ["effect", "probe", "undo", "assume"] {
+        properties.insert(key.to_owned(), Value::Bool(false));
+    }
+}
+
+fn inputs(signature: &Signature, complete: bool) -> Value {
+    let required: Vec<&str> = signature
+        .inputs
+        .iter()
+        .filter(|field| complete && field.required)
+        .map(|field| field.name)
+        .collect();
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": required,
+        "properties": fields(&signature.inputs),
+    })
+}
+
+fn outputs(signature: &Signature) -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": fields(&signature.outputs),
+    })
+}
+
+fn fields(fields: &[Field]) -> Map<String, Value> {
+    fields
+        .iter()
+        .map(|field| (field.name.to_owned(), self::field(field)))
+        .collect()
+}
+
+/// A value of the field's type, or a template.
+fn field(field: &Field) -> Value {
+    let allowed = field.allowed;
+    let typed = match field.ty {
+        Type::String | Type::Node | Type::Lsn if allowed.is_empty() => json!({ "type": "string" }),
+        Type::String | Type::Node | Type::Lsn => json!({ "enum": allowed }),
+        Type::Integer => json!({ "type": "integer" }),
+        Type::Boolean => json!({ "type": "boolean" }),
+        Type::List if allowed.is_empty() => {
+            json!({ "type": "array", "items": { "$ref": "#/$defs/value" } })
+        }
+        Type::List => json!({
+            "type": "array",
+            "items": { "anyOf": [{ "enum": allowed }, { "$ref": "#/$defs/template" }] },
+        }),
+        Type::Map => {
+            json!({ "type": "object", "additionalProperties": { "$ref": "#/$defs/value" } })
+        }
+        Type::Duration => {
+            json!({ "anyOf": [{ "$ref": "#/$defs/duration" }, { "enum": ["0", 0] }] })
+        }
+        Type::Bytes => json!({ "$ref": "#/$defs/bytes" }),
+        Type::Secret => json!({ "type": "string", "pattern": "^(file|env):." }),
+    };
+    json!({
+        "description": field.help,
+        "anyOf": [typed, { "$ref": "#/$defs/template" }],
+    })
+}

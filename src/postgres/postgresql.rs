@@ -1,0 +1,287 @@
+//! PostgreSQL: the one place where the text of operations is written.
+
+use super::dialect::{Dialect, ExecStep, Names, Shown, SoAlready, SqlStep, Step, in_data};
+use super::literal;
+use super::maker::Maker;
+use super::scripts;
+use super::secret::{MASK, Masked};
+use crate::cluster::{
+    ExecPlace, Inventory, NodeName, Operation, Render, Rendered, SlotName, Trouble, TroubleKind,
+    UpstreamRoute,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The settings that `SaveSettings` keeps.
+pub(crate) const KEPT: [&str; 4] = [
+    "primary_conninfo",
+    "primary_slot_name",
+    "restore_command",
+    "synchronous_standby_names",
+];
+/// Those that do not decide about the upstream.
+const ARCHIVE: [&str; 1] = ["restore_command"];
+
+const NAMES: Names = Names {
+    control: "pg_ctl",
+    control_data: "pg_controldata",
+    wal_dump: "pg_waldump",
+    is_ready: "pg_isready",
+    server: "postgres",
+    pid_file: "postmaster.pid",
+    auto_conf: "postgresql.auto.conf",
+    wal_dir: "pg_wal",
+};
+
+/// PostgreSQL 12 and later.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Postgresql;
+
+impl Dialect for Postgresql {
+    fn names(&self) -> &'static Names {
+        &NAMES
+    }
+
+    fn steps(&self, inventory: &Inventory, operation: &Operation) -> Result<Vec<Step>, Trouble> {
+        steps(&NAMES, inventory, operation)
+    }
+}
+
+impl Render for Postgresql {
+    fn render(&self, inventory: &Inventory, operation: &Operation) -> Vec<Rendered> {
+        rendered(self, inventory, operation)
+    }
+}
+
+/// What any dialect shows.
+pub(crate) fn rendered(
+    dialect: &dyn Dialect,
+    inventory: &Inventory,
+    operation: &Operation,
+) -> Vec<Rendered> {
+    match dialect.steps(inventory, operation) {
+        Ok(steps) => steps.iter().flat_map(|s| s.rendered(inventory)).collect(),
+        Err(trouble) => vec![Rendered::Command {
+            node: operation.node().cloned(),
+            shown: format!("# impossible: {trouble}"),
+        }],
+    }
+}
+
+/// The steps of an operation, with a product's names.
+pub(crate) fn steps(
+    names: &'static Names,
+    inventory: &Inventory,
+    operation: &Operation,
+) -> Result<Vec<Step>, Trouble> {
+    let maker = Maker { names, inventory };
+    Ok(match operation {
+        Operation::Promote { node } => vec![sql(node, "SELECT pg_promote(false)")],
+        Operation::CreateSlot { node, slot } => vec![create_slot(node, slot)],
+        Operation::DropSlot { node, slot } => vec![drop_slot(node, slot)],
+        Operation::SaveSettings { node, tag } => vec![Step::Save {
+            node: node.clone(),
+            file: saved(node, tag)?,
+        }],
+        Operation::RestoreSettings {
+            node,
+            tag,
+            archive_only,
+            route,
+        } => vec![Step::Restore {
+            node: node.clone(),
+            file: saved(node, tag)?,
+            settings: if *archive_only { &ARCHIVE } else { &KEPT },
+            by_file: *route == UpstreamRoute::File,
+        }],
+        Operation::ForgetSettings { node, tag } => {
+            let file = saved(node, tag)?;
+            let path = in_data(inventory, node, &file);
+            vec![maker.host(
+                node,
+                scripts::REMOVE_FILE,
+                vec![file],
+                Shown::File(path, "removed"),
+            )?]
+        }
+        Operation::Freeze { node } => freeze(node),
+        Operation::EndReceiver { node, pid } => vec![maker.host(
+            node,
+            scripts::END_RECEIVER,
+            vec![pid.to_string()],
+            Shown::Line(format!(
+                "kill -TERM {pid} # if it is this server's walreceiver"
+            )),
+        )?],
+        Operation::SetUpstream {
+            node,
+            upstream,
+            slot,
+            route,
+        } => maker.set_upstream(node, upstream, slot.as_ref(), *route)?,
+        Operation::Reload { node } => vec![reload(node)],
+        Operation::Stop {
+            node,
+            mode,
+            deadline,
+        } => vec![maker.stop(node, *mode, *deadline)?],
+        Operation::Start { node, deadline } => vec![maker.start(node, *deadline)?],
+        Operation::EndOrphans { node, pids } => {
+            let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+            let line = format!(
+                "kill -KILL {} # those that are of this server and outlived its postmaster",
+                pids.join(" ")
+            );
+            vec![maker.host(node, scripts::END_ORPHANS, pids, Shown::Line(line))?]
+        }
+        Operation::ForbidReturn { node } => maker.return_steps(node, true)?,
+        Operation::AllowReturn { node } => maker.return_steps(node, false)?,
+        Operation::SetSynchronous { node, names, .. } => {
+            let value = names.as_ref().map(ToString::to_string).unwrap_or_default();
+            set_synchronous(node, &value)
+        }
+        Operation::RestoreSynchronous { node, text } => set_synchronous(node, text),
+        Operation::Checkpoint { node } => {
+            let mut step = SqlStep::new(node, Masked::plain("CHECKPOINT"));
+            step.long = true;
+            vec![Step::Sql(step)]
+        }
+        Operation::Mark { node } => vec![mark(node)],
+        Operation::Exec {
+            place,
+            argv,
+            env,
+            stdin,
+            deadline,
+            ..
+        } => vec![exec(place, argv, env, stdin.as_deref(), *deadline)],
+        Operation::Sql {
+            node,
+            statement,
+            parameters,
+            dbname,
+            ..
+        } => vec![Step::SiteSql {
+            node: node.clone(),
+            dbname: dbname.clone(),
+            statement: statement.clone(),
+            parameters: parameters.clone(),
+        }],
+        Operation::Http { request, .. } => vec![Step::Http(request.clone())],
+    })
+}
+
+fn sql(node: &NodeName, text: &str) -> Step {
+    Step::Sql(SqlStep::new(node, Masked::plain(text)))
+}
+
+fn reload(node: &NodeName) -> Step {
+    sql(node, "SELECT pg_reload_conf()")
+}
+
+/// `ALTER SYSTEM` for one setting; it takes no parameters, so the value is a literal.
+pub(crate) fn alter_system(name: &str, value: &Masked) -> Masked {
+    Masked::plain(format!("ALTER SYSTEM SET {name} = "))
+        .and_hidden(&literal(value.sent()), &literal(value.shown()))
+}
+
+fn create_slot(node: &NodeName, slot: &SlotName) -> Step {
+    let text = format!(
+        "SELECT pg_create_physical_replication_slot({}, true)",
+        literal(slot.as_str())
+    );
+    let mut step = SqlStep::new(node, Masked::plain(text));
+    step.so_already = Some(SoAlready {
+        // duplicate_object
+        code: "42710",
+        proof: Some((
+            format!(
+                "SELECT slot_type = 'physical' FROM pg_replication_slots WHERE slot_name = {}",
+                literal(slot.as_str())
+            ),
+            "a logical slot of that name exists",
+        )),
+    });
+    Step::Sql(step)
+}
+
+fn drop_slot(node: &NodeName, slot: &SlotName) -> Step {
+    let text = format!(
+        "SELECT pg_drop_replication_slot({})",
+        literal(slot.as_str())
+    );
+    let mut step = SqlStep::new(node, Masked::plain(text));
+    step.so_already = Some(SoAlready {
+        // undefined_object
+        code: "42704",
+        proof: None,
+    });
+    Step::Sql(step)
+}
+
+fn freeze(node: &NodeName) -> Vec<Step> {
+    let conninfo = SqlStep::new(node, alter_system("primary_conninfo", &Masked::default()));
+    let mut archive = SqlStep::new(node, alter_system("restore_command", &Masked::default()));
+    archive.only_if_reloadable = Some("restore_command");
+    vec![Step::Sql(conninfo), Step::Sql(archive), reload(node)]
+}
+
+fn set_synchronous(node: &NodeName, value: &str) -> Vec<Step> {
+    let text = alter_system("synchronous_standby_names", &Masked::plain(value));
+    vec![Step::Sql(SqlStep::new(node, text)), reload(node)]
+}
+
+/// Committed locally, so that it cannot hang on standbys that have yet to follow. On a standby the first question
+/// already fails, with a code that says why.
+fn mark(node: &NodeName) -> Step {
+    let text = "BEGIN; SELECT pg_current_wal_lsn(); SET LOCAL synchronous_commit = local; \
+        SELECT pg_logical_emit_message(true, 'pgbaton', 'mark'); COMMIT; \
+        SELECT pg_current_wal_flush_lsn()";
+    let mut step = SqlStep::new(node, Masked::plain(text));
+    step.returns = Some("lsn");
+    Step::Sql(step)
+}
+
+fn exec(
+    place: &ExecPlace,
+    argv: &[String],
+    env: &BTreeMap<String, String>,
+    stdin: Option<&str>,
+    deadline: Duration,
+) -> Step {
+    // Nobody tells here which of them are secret, so none is shown.
+    let hidden = |text: &str| Masked::default().and_hidden(text, MASK);
+    Step::Exec(ExecStep {
+        node: match place {
+            ExecPlace::Node(node) => Some(node.clone()),
+            ExecPlace::Runner => None,
+        },
+        argv: argv.to_vec(),
+        env: env
+            .iter()
+            .map(|(name, value)| (name.clone(), hidden(value)))
+            .collect(),
+        stdin: stdin.map(hidden),
+        deadline,
+        returns: true,
+    })
+}
+
+/// The name of the file that keeps settings; a tag that could leave the directory is refused.
+fn saved(node: &NodeName, tag: &str) -> Result<String, Trouble> {
+    let good = (1..=120).contains(&tag.len())
+        && tag
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if good {
+        Ok(format!("pgbaton.saved.{tag}"))
+    } else {
+        Err(Trouble::on(
+            TroubleKind::Failed,
+            node,
+            format!(
+                "`{tag}` cannot be the name of saved settings: letters, digits, `-`, `_` and `.` only"
+            ),
+        ))
+    }
+}
