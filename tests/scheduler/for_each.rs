@@ -409,7 +409,7 @@ async fn the_timeout_of_the_step_bounds_it() {
         assert_eq!(ran.outcome(), Outcome::Failed);
         assert_eq!(
             ran.message(),
-            format!("step `nest`: `nest` did not end within {limit}s")
+            format!("step `nest`: `nest` did not end within {limit}s: `nest/x` was under way")
         );
         assert_eq!(ran.took, secs(limit + 5));
     }

@@ -88,6 +88,28 @@ async fn steps_and_items_share_the_bound_of_their_scope() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_step_that_may_not_start_any_more_leaves_its_place_to_the_items() {
+    let mut playbook = playbook(vec![
+        step("bad"),
+        step("many").each(&["1", "2"]),
+        step("late"),
+    ]);
+    playbook.defaults.max_parallel = Some(1);
+    let ran = case(playbook)
+        .script(
+            "bad",
+            Script {
+                takes: secs(1),
+                ..fails("no")
+            },
+        )
+        .run()
+        .await;
+    assert_eq!(ran.status("late"), StepStatus::NotRun);
+    assert_eq!(ran.status("many[2]"), StepStatus::Ok);
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_failure_what_runs_finishes_and_nothing_new_starts() {
     let ran = case(playbook(vec![
         step("bad"),

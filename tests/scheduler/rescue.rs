@@ -195,7 +195,10 @@ async fn a_run_that_is_out_of_time_fails_undoes_and_still_tidies_up() {
         .run()
         .await;
     assert_eq!(ran.outcome(), Outcome::Failed);
-    assert_eq!(ran.message(), "the run did not end within 30s");
+    assert_eq!(
+        ran.message(),
+        "the run did not end within 30s: `slow` was under way"
+    );
     assert_eq!(ran.status("slow"), StepStatus::Failed);
     assert_eq!(ran.status("later"), StepStatus::NotRun);
     assert_eq!(ran.took, secs(35));

@@ -193,6 +193,11 @@ impl Drop for UnderWay {
     }
 }
 
+/// Panics without the message on the terminal.
+fn broke(what: &'static str) -> ! {
+    std::panic::resume_unwind(Box::new(what))
+}
+
 async fn forever() {
     std::future::pending::<()>().await;
 }
@@ -216,7 +221,7 @@ impl Action for Double {
                 forever().await;
                 Probe::Needed(String::new())
             }
-            Says::Panic => panic!("the probe broke"),
+            Says::Panic => broke("the probe broke"),
         }
     }
 
@@ -282,7 +287,7 @@ impl Action for Double {
                 forever().await;
                 Applied::Done(Map::new())
             }
-            Does::Panic => panic!("the apply broke"),
+            Does::Panic => broke("the apply broke"),
             Does::Forget => Applied::Done(Map::new()),
             Does::Owe(text) => {
                 settle(happened).await;
@@ -314,7 +319,7 @@ impl Action for Double {
             .insert(path.clone(), done.to_vec());
         let script = self.doubles.script(&path);
         if script.undo_panics {
-            panic!("the undo broke");
+            broke("the undo broke");
         }
         let intended = step
             .effects
