@@ -435,3 +435,6 @@ pub(super) fn left_by(path: &StepPath, failure: Option<&Failure>) -> String {
         None => format!("{path} failed: {}", failure.message),
     }
 }
+
+#[cfg(test)]
+mod tests;
