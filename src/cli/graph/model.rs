@@ -236,7 +236,6 @@ fn written(tree: &TemplateTree) -> String {
                 .map_or(text, str::trim)
                 .to_owned()
         }
-        TemplateTree::Expression(expression) => expression.text.clone(),
         TemplateTree::List(items, _) => {
             let items: Vec<String> = items.iter().map(written).collect();
             format!("[{}]", items.join(", "))
