@@ -220,21 +220,53 @@ async fn an_interrupted_or_failed_up_leaves_nothing() {
     assert_nothing_left(&root, &[]);
 }
 
+/// Makes a lab in the directory that the environment names; the next test runs it in a process of its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lab_whose_maker_was_killed_can_be_taken_down() {
+#[ignore = "only as the process that the next test kills"]
+async fn maker() {
+    let root = std::env::var_os("PGBATON_TEST_ROOT").unwrap();
+    let options = LabOptions {
+        name: "orphan".to_owned(),
+        root: Some(root.into()),
+        ..LabOptions::default()
+    };
+    Lab::up(options).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lab_whose_maker_was_killed_at_any_moment_can_be_taken_down() {
     let root = Root::new();
-    let lab = up(&root, "orphan", 1).await;
-    let ports = ports(&lab);
-    // What a killed `lab up` leaves: servers without a site file, or at worst a directory without a record.
-    std::fs::remove_file(lab.site_file()).unwrap();
-    let again = Lab::open_in(root.path(), "orphan").unwrap();
-    again.down().await.unwrap();
-    assert_nothing_left(&root, &ports);
-    std::fs::create_dir_all(root.path().join("empty")).unwrap();
-    assert_eq!(Lab::list_in(root.path()).unwrap(), ["empty"]);
-    let empty = Lab::open_in(root.path(), "empty").unwrap();
-    empty.down().await.unwrap();
-    assert_nothing_left(&root, &[]);
+    let dir = root.path().join("orphan");
+    // Each of these appears at its moment of `up`; nothing can be cleaned up by a process that gets a SIGKILL.
+    for moment in [
+        "",
+        "lab.json",
+        "n1/data/global",
+        "n2/data/global",
+        "n1/data/postmaster.pid",
+        "n3/data/postmaster.pid",
+    ] {
+        let mut maker = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "maker"])
+            .env("PGBATON_TEST_ROOT", root.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let come = async {
+            while !dir.join(moment).exists() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), come)
+            .await
+            .unwrap();
+        maker.kill().unwrap();
+        maker.wait().unwrap();
+        assert_eq!(Lab::list_in(root.path()).unwrap(), ["orphan"], "{moment}");
+        let left = Lab::open_in(root.path(), "orphan").unwrap();
+        left.down().await.unwrap();
+        assert_nothing_left(&root, &[]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

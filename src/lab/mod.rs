@@ -11,6 +11,7 @@ mod error;
 mod faults;
 mod options;
 mod place;
+mod plan;
 mod ports;
 mod processes;
 mod programs;

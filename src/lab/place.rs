@@ -37,22 +37,7 @@ pub(super) fn own_directory(dir: &Path) -> Result<(), LabError> {
                 source,
             })?;
     }
-    match std::fs::DirBuilder::new().mode(0o755).create(dir) {
-        Ok(()) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(source) => {
-            return Err(LabError::File {
-                what: "create",
-                path: dir.to_owned(),
-                source,
-            });
-        }
-    }
-    let meta = dir.symlink_metadata().map_err(|source| LabError::File {
-        what: "look at",
-        path: dir.to_owned(),
-        source,
-    })?;
+    let meta = made(dir)?;
     let ours = meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw();
     if ours {
         Ok(())
@@ -60,6 +45,30 @@ pub(super) fn own_directory(dir: &Path) -> Result<(), LabError> {
         Err(LabError::Foreign {
             dir: dir.to_owned(),
         })
+    }
+}
+
+/// Makes a directory, or finds it. Whoever removes the last thing in it removes it too, perhaps at this moment: then it
+/// is made again.
+fn made(dir: &Path) -> Result<std::fs::Metadata, LabError> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let made = match std::fs::DirBuilder::new().mode(0o755).create(dir) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(e),
+            _ => dir.symlink_metadata(),
+        };
+        match made {
+            Ok(meta) => return Ok(meta),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && attempts < 100 => {}
+            Err(source) => {
+                return Err(LabError::File {
+                    what: "create",
+                    path: dir.to_owned(),
+                    source,
+                });
+            }
+        }
     }
 }
 

@@ -195,6 +195,24 @@ mod tests {
     }
 
     #[test]
+    fn the_place_of_the_claims_may_come_and_go_under_others() {
+        let base = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for name in ["a", "b", "c", "d"] {
+                let dir = lab(base.path(), name);
+                let all = claims(base.path());
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        all.claim(&dir, 1).unwrap();
+                        all.release(&dir).unwrap();
+                    }
+                });
+            }
+        });
+        assert!(!base.path().join("ports").exists());
+    }
+
+    #[test]
     fn only_the_holder_gives_a_port_back_and_the_last_claim_takes_the_directory_along() {
         let base = tempfile::tempdir().unwrap();
         let (a, b) = (lab(base.path(), "a"), lab(base.path(), "b"));

@@ -1,19 +1,19 @@
 //! Making a lab: all of it, or nothing.
 
+use super::plan::Plan;
 use super::record::{Lab, Member, Record, SUPERUSER};
 use super::shell::{command, log_tail, run};
 use super::sql::{self, ConnectError, Session};
 use super::user::ServerUser;
 use super::{LabError, LabOptions, config, destroy, place, ports, programs};
-use crate::cluster::{NodeName, SyncMode};
+use crate::cluster::NodeName;
 use futures_util::future::try_join_all;
 use std::fmt::Write;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The most standbys of one lab: every server has 20 slots and senders.
-const MOST_STANDBYS: u32 = 15;
 /// The bound on one program.
 const PROGRAM: Duration = Duration::from_mins(1);
 /// The bound on one login or statement of ours.
@@ -246,72 +246,6 @@ fn late(what: String, after: Duration) -> LabError {
     }
 }
 
-/// Who follows whom.
-struct Plan {
-    /// `n1` first.
-    nodes: Vec<NodeName>,
-    /// For each node but the first, in the same order.
-    upstreams: Vec<NodeName>,
-}
-
-impl Plan {
-    fn check(options: &LabOptions) -> Result<Self, LabError> {
-        place::check_name(&options.name)?;
-        let refuse = |why: String| Err(LabError::Options { why });
-        if options.standbys > MOST_STANDBYS {
-            return refuse(format!("at most {MOST_STANDBYS} standbys"));
-        }
-        let nodes: Vec<NodeName> = (1..=options.standbys + 1)
-            .filter_map(|i| NodeName::parse(&format!("n{i}")).ok())
-            .collect();
-        let named = options.node_settings.keys();
-        let named = named.chain(options.upstreams.iter().flat_map(|(a, b)| [a, b]));
-        for name in named {
-            if !nodes.contains(name) {
-                return refuse(format!("there is no node `{name}`"));
-            }
-        }
-        let mut upstreams = Vec::new();
-        for (index, node) in nodes.iter().enumerate().skip(1) {
-            let upstream = options.upstreams.get(node).unwrap_or(&nodes[0]);
-            // Only towards the front: then nobody follows itself, nor in a circle.
-            if !nodes[..index].contains(upstream) {
-                return refuse(format!(
-                    "`{node}` can only follow a node with a lower number, not `{upstream}`"
-                ));
-            }
-            upstreams.push(upstream.clone());
-        }
-        if options.upstreams.contains_key(&nodes[0]) {
-            return refuse("`n1` is the primary and follows nobody".to_owned());
-        }
-        let plan = Self { nodes, upstreams };
-        let direct = plan.nodes.first().map_or(0, |first| plan.of(first).count());
-        let acks = options.synchronous.acks as usize;
-        let counted = matches!(options.synchronous.mode, SyncMode::Quorum | SyncMode::First);
-        if counted && direct > 0 && !(1..=direct).contains(&acks) {
-            return refuse(format!(
-                "a commit cannot wait for {acks} of {direct} standbys"
-            ));
-        }
-        Ok(plan)
-    }
-
-    /// Whom a node follows; none for the primary.
-    fn upstream(&self, node: &NodeName) -> Option<&NodeName> {
-        let index = self.nodes.iter().position(|n| n == node)?;
-        self.upstreams.get(index.checked_sub(1)?)
-    }
-
-    /// Who follows a node.
-    fn of<'a>(&'a self, upstream: &'a NodeName) -> impl Iterator<Item = &'a NodeName> {
-        let followers = self.nodes.iter().skip(1).zip(&self.upstreams);
-        followers
-            .filter(move |(_, up)| *up == upstream)
-            .map(|(node, _)| node)
-    }
-}
-
 /// A lab under way: removed when dropped before it is finished.
 struct Building {
     lab: Lab,
@@ -329,21 +263,29 @@ impl Building {
         plan: &Plan,
     ) -> Result<Self, LabError> {
         let dir = root.join(name);
-        place::own_directory(root)?;
-        user.check_reach(root)?;
-        if let Err(source) = std::fs::create_dir(&dir) {
-            return Err(if source.kind() == std::io::ErrorKind::AlreadyExists {
-                LabError::Exists {
-                    name: name.to_owned(),
-                    dir,
+        let mut attempts = 0;
+        loop {
+            place::own_directory(root)?;
+            user.check_reach(root)?;
+            attempts += 1;
+            match std::fs::create_dir(&dir) {
+                Ok(()) => break,
+                // The last lab of this directory has just gone, and the directory with it.
+                Err(e) if e.kind() == ErrorKind::NotFound && attempts < 100 => {}
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                    return Err(LabError::Exists {
+                        name: name.to_owned(),
+                        dir,
+                    });
                 }
-            } else {
-                LabError::File {
-                    what: "create",
-                    path: dir,
-                    source,
+                Err(source) => {
+                    return Err(LabError::File {
+                        what: "create",
+                        path: dir,
+                        source,
+                    });
                 }
-            });
+            }
         }
         let lab = Lab::new(dir, Record::new(name, user, bin));
         let Some(lock) = lab.lock(Duration::ZERO)? else {
@@ -372,85 +314,5 @@ impl Drop for Building {
         if let Err(error) = destroy::held(&self.lab, &self.lock) {
             tracing::error!(lab = self.lab.name(), %error, "a half-made lab could not be removed");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::Synchronous;
-
-    fn name(text: &str) -> NodeName {
-        NodeName::parse(text).unwrap()
-    }
-
-    #[test]
-    fn options_that_make_no_cluster_are_refused_before_anything_is_made() {
-        let base = LabOptions::default;
-        let sync = |mode, acks| Synchronous { mode, acks };
-        let table = [
-            LabOptions {
-                standbys: 16,
-                ..base()
-            },
-            LabOptions {
-                synchronous: sync(SyncMode::Quorum, 3),
-                ..base()
-            },
-            LabOptions {
-                synchronous: sync(SyncMode::First, 0),
-                ..base()
-            },
-            LabOptions {
-                upstreams: [(name("n2"), name("n3"))].into(),
-                ..base()
-            },
-            LabOptions {
-                upstreams: [(name("n2"), name("n2"))].into(),
-                ..base()
-            },
-            LabOptions {
-                upstreams: [(name("n1"), name("n2"))].into(),
-                ..base()
-            },
-            LabOptions {
-                node_settings: [(name("n4"), vec![])].into(),
-                ..base()
-            },
-            // One direct standby cannot give two acknowledgements.
-            LabOptions {
-                upstreams: [(name("n3"), name("n2"))].into(),
-                synchronous: sync(SyncMode::Quorum, 2),
-                ..base()
-            },
-        ];
-        for options in table {
-            assert!(
-                matches!(Plan::check(&options), Err(LabError::Options { .. })),
-                "{options:?}"
-            );
-        }
-        assert!(
-            Plan::check(&LabOptions {
-                standbys: 0,
-                ..base()
-            })
-            .is_ok()
-        );
-    }
-
-    #[test]
-    fn a_cascade_is_planned_level_by_level() {
-        let options = LabOptions {
-            standbys: 3,
-            upstreams: [(name("n3"), name("n2"))].into(),
-            ..LabOptions::default()
-        };
-        let plan = Plan::check(&options).unwrap();
-        let of =
-            |up: &str| -> Vec<String> { plan.of(&name(up)).map(ToString::to_string).collect() };
-        assert_eq!(of("n1"), ["n2", "n4"]);
-        assert_eq!(of("n2"), ["n3"]);
-        assert_eq!(plan.upstream(&name("n1")), None);
     }
 }

@@ -96,12 +96,6 @@ impl World {
         load(&self.shelves, playbook)
     }
 
-    /// Where the journal of a run is, whether or not the run has ended.
-    pub fn journal_of(&self, run: &RunId) -> PathBuf {
-        let runs = self.state.join("runs");
-        FileRecorder::new(runs.clone()).map_or(runs, |recorder| recorder.path(run))
-    }
-
     /// Runs a playbook to its end. `observers` see every event after it was recorded.
     pub async fn run(
         &self,

@@ -141,11 +141,12 @@ impl Checker<'_> {
             let helps: Vec<String> = signature
                 .inputs
                 .iter()
-                .filter(|f| missing.contains(&f.name))
+                .filter(|f| missing.contains(&f.name) && !f.help.is_empty())
                 .map(|f| format!("`{}`: {}", f.name, f.help))
                 .collect();
             let message = format!("{of} needs {}", inputs_listed(&missing));
-            self.error("missing-input", at.span, message).help = Some(helps.join("; "));
+            let help = (!helps.is_empty()).then(|| helps.join("; "));
+            self.error("missing-input", at.span, message).help = help;
         }
     }
 

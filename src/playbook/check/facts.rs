@@ -27,55 +27,132 @@ pub(super) fn learn(
     node: &IdedExpr,
     truth: bool,
 ) {
-    let written = canonical(node);
-    facts.insert(Fact::Holds(if truth { written } else { negated(&written) }));
-    if let Some((name, _)) = name_of(expression, node) {
-        // It was true or false, so it was something.
-        set(facts, place, name.shown());
-        return;
+    let mut learner = Learner {
+        facts,
+        place,
+        steps: 0,
+    };
+    learner.learn(expression, node, truth);
+}
+
+/// How many steps back a condition is followed: `steps.b.status == 'ok'` makes sure what the `when` of `b` says, and so on.
+const MAX_STEPS: usize = 4;
+
+struct Learner<'l, 'p> {
+    facts: &'l mut Facts,
+    place: &'l Place<'p>,
+    /// How many steps back we are.
+    steps: usize,
+}
+
+impl Learner<'_, '_> {
+    fn learn(&mut self, expression: &Expression, node: &IdedExpr, truth: bool) {
+        let written = canonical(node);
+        self.facts
+            .insert(Fact::Holds(if truth { written } else { negated(&written) }));
+        if let Some((name, _)) = name_of(expression, node) {
+            // It was true or false, so it was something.
+            self.set(name.shown());
+            return;
+        }
+        let Expr::Call(call) = &node.expr else { return };
+        match (call.func_name.as_str(), call.args.as_slice()) {
+            (operators::LOGICAL_NOT, [inner]) => self.learn(expression, inner, !truth),
+            (operators::LOGICAL_AND, all) if truth => {
+                for part in all {
+                    self.learn(expression, part, true);
+                }
+            }
+            (operators::LOGICAL_OR, all) if !truth => {
+                for part in all {
+                    self.learn(expression, part, false);
+                }
+            }
+            (operators::EQUALS | operators::NOT_EQUALS, [left, right]) => {
+                let equal = (call.func_name == operators::EQUALS) == truth;
+                self.compared(expression, (left, right), equal);
+                self.compared(expression, (right, left), equal);
+            }
+            (
+                operators::LESS
+                | operators::LESS_EQUALS
+                | operators::GREATER
+                | operators::GREATER_EQUALS,
+                both,
+            ) => {
+                // An order was found, so both sides were something.
+                for side in both {
+                    if let Some((name, _)) = name_of(expression, side) {
+                        self.set(name.shown());
+                    }
+                }
+            }
+            (operators::IN, [element, list]) if truth => {
+                if let (Some((name, _)), Expr::List(list)) =
+                    (name_of(expression, element), &list.expr)
+                {
+                    let ok = |node: &IdedExpr| literal_text(node) == Some("ok");
+                    if !list.elements.is_empty() && list.elements.iter().all(ok) {
+                        self.status_ok(&name.shown());
+                    }
+                }
+            }
+            _ => {}
+        }
     }
-    let Expr::Call(call) = &node.expr else { return };
-    match (call.func_name.as_str(), call.args.as_slice()) {
-        (operators::LOGICAL_NOT, [inner]) => learn(facts, place, expression, inner, !truth),
-        (operators::LOGICAL_AND, all) if truth => {
-            for part in all {
-                learn(facts, place, expression, part, true);
-            }
+
+    fn compared(
+        &mut self,
+        expression: &Expression,
+        (side, other): (&IdedExpr, &IdedExpr),
+        equal: bool,
+    ) {
+        let (Some((name, _)), Expr::Literal(literal)) = (name_of(expression, side), &other.expr)
+        else {
+            return;
+        };
+        let name = name.shown();
+        let null = matches!(literal, LiteralValue::Null);
+        if equal != null {
+            self.set(name.clone());
         }
-        (operators::LOGICAL_OR, all) if !truth => {
-            for part in all {
-                learn(facts, place, expression, part, false);
-            }
+        if equal && literal_text(other) == Some("ok") {
+            self.status_ok(&name);
         }
-        (operators::EQUALS | operators::NOT_EQUALS, [left, right]) => {
-            let equal = (call.func_name == operators::EQUALS) == truth;
-            compared(facts, place, expression, (left, right), equal);
-            compared(facts, place, expression, (right, left), equal);
+    }
+
+    fn status_ok(&mut self, name: &str) {
+        if let Some(step) = name.strip_suffix(".status")
+            && step.starts_with("steps.")
+        {
+            self.ok(step);
         }
-        (
-            operators::LESS
-            | operators::LESS_EQUALS
-            | operators::GREATER
-            | operators::GREATER_EQUALS,
-            both,
-        ) => {
-            // An order was found, so both sides were something.
-            for side in both {
-                if let Some((name, _)) = name_of(expression, side) {
-                    set(facts, place, name.shown());
-                }
-            }
+    }
+
+    fn set(&mut self, name: String) {
+        // An output is there only where its step ended ok.
+        if let Some((step, output)) = name.rsplit_once('.')
+            && step.starts_with("steps.")
+            && !matches!(output, "status" | "items")
+        {
+            self.ok(step);
         }
-        (operators::IN, [element, list]) if truth => {
-            if let (Some((name, _)), Expr::List(list)) = (name_of(expression, element), &list.expr)
-            {
-                let ok = |node: &IdedExpr| literal_text(node) == Some("ok");
-                if !list.elements.is_empty() && list.elements.iter().all(ok) {
-                    status_ok(facts, place, &name.shown());
-                }
-            }
+        self.facts.insert(Fact::Set(name));
+    }
+
+    fn ok(&mut self, step: &str) {
+        if !self.facts.insert(Fact::Ok(step.to_owned())) || self.steps == MAX_STEPS {
+            return;
         }
-        _ => {}
+        // It ran, so its own condition held.
+        let id = step.trim_start_matches("steps.").split(['.', '[']).next();
+        if let Some(seen) = id.and_then(|id| self.place.find(id))
+            && let Some(when) = &seen.step.when
+        {
+            self.steps += 1;
+            self.learn(when, when.tree(), true);
+            self.steps -= 1;
+        }
     }
 }
 
@@ -92,58 +169,6 @@ fn literal_text(node: &IdedExpr) -> Option<&str> {
     match &node.expr {
         Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
         _ => None,
-    }
-}
-
-fn compared(
-    facts: &mut Facts,
-    place: &Place<'_>,
-    expression: &Expression,
-    (side, other): (&IdedExpr, &IdedExpr),
-    equal: bool,
-) {
-    let (Some((name, _)), Expr::Literal(literal)) = (name_of(expression, side), &other.expr) else {
-        return;
-    };
-    let name = name.shown();
-    let null = matches!(literal, LiteralValue::Null);
-    if equal != null {
-        set(facts, place, name.clone());
-    }
-    if equal && literal_text(other) == Some("ok") {
-        status_ok(facts, place, &name);
-    }
-}
-
-fn status_ok(facts: &mut Facts, place: &Place<'_>, name: &str) {
-    if let Some(step) = name.strip_suffix(".status")
-        && step.starts_with("steps.")
-    {
-        ok(facts, place, step);
-    }
-}
-
-fn set(facts: &mut Facts, place: &Place<'_>, name: String) {
-    // An output is there only where its step ended ok.
-    if let Some((step, output)) = name.rsplit_once('.')
-        && step.starts_with("steps.")
-        && !matches!(output, "status" | "items")
-    {
-        ok(facts, place, step);
-    }
-    facts.insert(Fact::Set(name));
-}
-
-fn ok(facts: &mut Facts, place: &Place<'_>, step: &str) {
-    if !facts.insert(Fact::Ok(step.to_owned())) {
-        return;
-    }
-    // It ran, so its own condition held.
-    let id = step.trim_start_matches("steps.").split(['.', '[']).next();
-    if let Some(seen) = id.and_then(|id| place.find(id))
-        && let Some(when) = &seen.step.when
-    {
-        learn(facts, place, when, when.tree(), true);
     }
 }
 

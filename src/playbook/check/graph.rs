@@ -12,6 +12,8 @@ pub(super) struct Graph<'a> {
     by_id: HashMap<&'a str, usize>,
     /// For each step, the steps that it needs, directly or not, as a set of bits.
     ancestors: Vec<Vec<u64>>,
+    /// The steps that are part of a circle or need one that is: their ancestors are not all known.
+    tangled: Vec<bool>,
 }
 
 impl<'a> Graph<'a> {
@@ -57,11 +59,12 @@ impl<'a> Graph<'a> {
             }
         }
         report_cycles(block, &needs, source, diagnostics);
-        let ancestors = ancestors(&needs);
+        let (ancestors, tangled) = ancestors(&needs);
         Self {
             block,
             by_id,
             ancestors,
+            tangled,
         }
     }
 
@@ -77,6 +80,11 @@ impl<'a> Graph<'a> {
             .is_some_and(|word| word >> (other % 64) & 1 == 1)
     }
 
+    /// Whether a circle, which has been reported, keeps us from knowing what `step` needs.
+    pub(super) fn is_tangled(&self, step: usize) -> bool {
+        self.tangled[step]
+    }
+
     /// The steps that `step` needs, directly or not, in source order.
     pub(super) fn ancestors_of(&self, step: usize) -> impl Iterator<Item = usize> + '_ {
         (0..self.block.steps.len()).filter(move |&other| self.is_ancestor(other, step))
@@ -88,8 +96,9 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// In topological order, so that every set is complete before it is used; steps in cycles keep what is known of them.
-fn ancestors(needs: &[Vec<usize>]) -> Vec<Vec<u64>> {
+/// In topological order, so that every set is complete before it is used; steps in circles keep what is known of them, and
+/// are told apart.
+fn ancestors(needs: &[Vec<usize>]) -> (Vec<Vec<u64>>, Vec<bool>) {
     let words = needs.len().div_ceil(64);
     let mut sets = vec![vec![0u64; words]; needs.len()];
     let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); needs.len()];
@@ -114,7 +123,8 @@ fn ancestors(needs: &[Vec<usize>]) -> Vec<Vec<u64>> {
         }
         sets[step] = done;
     }
-    sets
+    let tangled = open.into_iter().map(|left| left > 0).collect();
+    (sets, tangled)
 }
 
 fn report_cycles(
@@ -143,7 +153,10 @@ fn report_cycles(
     for component in components {
         let path = shortest_cycle(needs, &component);
         let name = |step: &usize| block.steps[*step].id.value.as_str();
-        let shown: Vec<&str> = path.iter().chain(path.first()).map(name).collect();
+        let mut shown: Vec<&str> = path.iter().chain(path.first()).map(name).collect();
+        if shown.len() > 16 {
+            shown.splice(8..shown.len() - 7, ["…"]);
+        }
         let Some(&first) = path.first() else { continue };
         let place = |step: usize, need: usize| {
             let step = &block.steps[step];

@@ -2,7 +2,7 @@
 
 use super::facts::{Facts, learn};
 use super::kind::Kind;
-use super::names::{Text, name_of};
+use super::names::{Text, name_of, place_of};
 use super::operators::{self, Misfit};
 use super::place::Place;
 use super::resolve::Use;
@@ -234,7 +234,7 @@ impl Checker<'_> {
     }
 
     fn misfit(&mut self, here: &Here<'_, '_>, node: &IdedExpr, Misfit(message, help): Misfit) {
-        let at = here.expression.offset(node);
+        let at = place_of(here.expression, node);
         self.report("wrong-type", Text::Expression(here.expression), at, message)
             .help = help;
     }

@@ -125,6 +125,27 @@ pub(super) fn name_of<'e>(
     Some((name, computed))
 }
 
+/// Where a part of an expression begins or, for an operator, where that stands.
+pub(super) fn place_of(expression: &Expression, node: &IdedExpr) -> usize {
+    let at = expression.offset(node);
+    match &node.expr {
+        Expr::Call(call)
+            if call
+                .func_name
+                .starts_with(|c: char| c.is_ascii_alphabetic()) =>
+        {
+            // Of a function the parser notes the bracket.
+            let before = expression.text.get(..at).unwrap_or_default().trim_end();
+            if before.ends_with(&call.func_name) {
+                before.len() - call.func_name.len()
+            } else {
+                at
+            }
+        }
+        _ => name_of(expression, node).map_or(at, |(name, _)| name.at),
+    }
+}
+
 /// Where the field of a selection is written: behind its dot, which is what the parser notes.
 fn field_at(expression: &Expression, node: &IdedExpr, field: &str) -> usize {
     let dot = expression.offset(node);

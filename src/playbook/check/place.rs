@@ -87,11 +87,11 @@ impl<'a> Place<'a> {
 impl Seen<'_> {
     /// Whether it may be referred to: it has ended, as far as the order of the steps goes.
     pub(super) fn has_ended(&self) -> bool {
+        let graph = self.block.graph;
+        let before = |from| graph.is_ancestor(self.index, from) || graph.is_tangled(from);
         match self.block.from {
-            From::Step(from) => self.block.graph.is_ancestor(self.index, from),
-            From::RescueOf(from) => {
-                self.index == from || self.block.graph.is_ancestor(self.index, from)
-            }
+            From::Step(from) => self.index != from && before(from),
+            From::RescueOf(from) => self.index == from || before(from),
             From::End | From::Anytime => true,
         }
     }

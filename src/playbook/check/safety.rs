@@ -365,6 +365,7 @@ fn promotion(checker: &mut Checker<'_>, cast: &Cast<'_>, top: &Graph<'_>, point:
     let step = &top.block.steps[point];
     let id = &step.id;
     let fenced = coverage(cast, top, top.ancestors_of(point), Role::Fence);
+    let proven = matches!(fenced, Coverage::Sure);
     let message = format!(
         "step `{}` promotes, and no step that it needs proves that the old primary is out",
         id.value
@@ -394,7 +395,11 @@ fn promotion(checker: &mut Checker<'_>, cast: &Cast<'_>, top: &Graph<'_>, point:
     );
     for index in top.ancestors_of(point) {
         let before = &top.block.steps[index];
-        let proves = |role: &Role| matches!(role, Role::Fence | Role::Verification);
+        // A fence that only tries what it can may fail where another one must hold.
+        let proves = |role: &Role| match role {
+            Role::Fence => !proven,
+            other => *other == Role::Verification,
+        };
         if before.on_failure.value != OnFailure::Fail && cast.any(before).iter().any(proves) {
             let error = checker.error(
                 "safety-proof-may-fail",
@@ -482,8 +487,8 @@ fn only_forward(
             text: "the point of no return".to_owned(),
         });
         error.help = Some(format!(
-            "a run that fails before it unfreezes by itself; after it only `only: archive` is allowed, or a `when` that asks for \
-             `{status}` in a rescue"
+            "before that point a failing run unfreezes by itself; after it only `only: archive` is allowed (in a rescue, a \
+             `when` that asks for `{status}` will do)"
         ));
     }
 }
