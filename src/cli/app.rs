@@ -39,7 +39,8 @@ pub fn main() -> ExitCode {
         Ok(code) => code.into(),
         Err(error) => {
             let paint = Paint::of(color, &std::io::stderr());
-            screen::note(&error.render(paint));
+            let columns = screen::size().map(|(columns, _)| columns);
+            screen::note(&error.render(paint, columns));
             error.code().into()
         }
     }
