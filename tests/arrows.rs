@@ -50,7 +50,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("rehearse", vec!["runs", "simulate"]),
         ("trigger", [runs.clone(), vec!["runs"]].concat()),
         ("server", vec!["runs", "trigger"]),
-        ("lab", vec!["postgres", "transport"]),
+        ("lab", vec!["cluster", "site", "transport", "postgres"]),
         ("cli", everything),
     ])
 }

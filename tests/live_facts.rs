@@ -1,4 +1,9 @@
 //! What is read from real servers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
 
 mod live_support;
 

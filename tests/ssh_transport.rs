@@ -1,4 +1,9 @@
 //! Commands by ssh, through a real server.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
 
 mod live_support;
 

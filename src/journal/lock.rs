@@ -102,7 +102,9 @@ fn take(directory: &Path, path: &Path, run: &str) -> io::Result<Taken> {
             token,
         }));
     }
-    Err(io::Error::other("the lock file is being removed all the time"))
+    Err(io::Error::other(
+        "the lock file is being removed all the time",
+    ))
 }
 
 /// Who holds a lock, by the content of its file; the file may be just being written.

@@ -1,8 +1,6 @@
 //! Journal and lease in memory, for simulated runs, tests and measurements.
 
-use crate::engine::{
-    Durability, Envelope, Held, Lease, LeaseError, RecordError, Recorder, RunId,
-};
+use crate::engine::{Durability, Envelope, Held, Lease, LeaseError, RecordError, Recorder, RunId};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,7 +38,9 @@ impl Recorder for MemoryRecorder {
         events: &[Envelope],
         _durability: Durability,
     ) -> Result<(), RecordError> {
-        let new = events.iter().map(|envelope| (run.clone(), envelope.clone()));
+        let new = events
+            .iter()
+            .map(|envelope| (run.clone(), envelope.clone()));
         lock(&self.events).extend(new);
         Ok(())
     }

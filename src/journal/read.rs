@@ -28,7 +28,9 @@ pub enum ReadError {
         source: serde_json::Error,
     },
     /// An event of another version of this format.
-    #[error("line {line} of the journal {path} has version {version}, this program reads {VERSION}")]
+    #[error(
+        "line {line} of the journal {path} has version {version}, this program reads {VERSION}"
+    )]
     Version {
         /// Which.
         path: PathBuf,

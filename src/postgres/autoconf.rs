@@ -6,8 +6,7 @@ use super::secret::Secret;
 pub(crate) fn value_of(text: &str, name: &str) -> Option<Secret> {
     text.lines()
         .filter_map(assignment)
-        .filter(|(n, _)| n.eq_ignore_ascii_case(name))
-        .next_back()
+        .rfind(|(n, _)| n.eq_ignore_ascii_case(name))
         .map(|(_, value)| Secret::new(value))
 }
 

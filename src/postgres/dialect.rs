@@ -7,6 +7,7 @@ use super::secret::{MASK, Masked};
 use crate::cluster::{HttpRequest, Inventory, Node, NodeName, Operation, Rendered, Trouble};
 use crate::transport::quote_all;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -244,11 +245,11 @@ impl ExecStep {
     fn shown(&self) -> String {
         let mut shown = String::new();
         for (name, value) in &self.env {
-            shown.push_str(&format!("{name}={} ", value.shown()));
+            let _ = write!(shown, "{name}={} ", value.shown());
         }
         shown.push_str(&quote_all(&self.argv));
         if let Some(stdin) = &self.stdin {
-            shown.push_str(&format!(" <<< {}", stdin.shown()));
+            let _ = write!(shown, " <<< {}", stdin.shown());
         }
         shown
     }
@@ -323,10 +324,10 @@ fn http_shown(request: &HttpRequest) -> String {
     };
     let mut text = format!("{} {shown}{query}", request.method);
     for name in request.headers.keys() {
-        text.push_str(&format!("\n{name}: {MASK}"));
+        let _ = write!(text, "\n{name}: {MASK}");
     }
     if let Some(body) = &request.body {
-        text.push_str(&format!("\n({} bytes)", body.len()));
+        let _ = write!(text, "\n({} bytes)", body.len());
     }
     text
 }

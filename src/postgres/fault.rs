@@ -129,11 +129,11 @@ impl Fault {
 
     /// The same with these values masked in the server's words.
     #[must_use]
-    pub(crate) fn without<'a>(self, values: impl Iterator<Item = &'a String> + Clone) -> Self {
+    pub(crate) fn without(self, values: &[Option<String>]) -> Self {
         let Self::Server(error) = self else {
             return self;
         };
-        let mask = |text| masked(text, values.clone().map(String::as_str));
+        let mask = |text| masked(text, values.iter().flatten().map(String::as_str));
         Self::Server(ServerError {
             code: error.code,
             message: mask(error.message),

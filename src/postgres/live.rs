@@ -1,24 +1,19 @@
-//! Real servers behind the port: what can be asked.
+//! Real servers behind the port: how they are reached.
 
-use super::conninfo::Conninfo;
 use super::dialect::{Dialect, program};
-use super::fault::Fault;
 use super::kingbase::Kingbase;
-use super::login::SessionKind;
 use super::memory::Memory;
-use super::pool::{CONNECT, Error, Pool, Warm};
+use super::pool::{CONNECT, Pool, Warm};
 use super::postgresql::Postgresql;
-use super::questions::{self, Garbled};
+use super::questions::Garbled;
+use super::scripts;
 use super::wire::Answer;
-use super::{host, scripts, waldump};
 use crate::cluster::{
-    self, History, Host, Identity, Inventory, Lsn, Node, NodeName, Observe, Product, Reach,
-    Remembered, Render, Sender, Server, Setting, Slot, Timeline, Trouble, TroubleKind,
+    self, Inventory, Node, NodeName, Observe, Product, Render, Trouble, TroubleKind,
 };
 use crate::transport::{
     Command, Finished, Local, Ssh, SshOptions, Template, Transport, TransportError,
 };
-use async_trait::async_trait;
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,9 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What looking at a host may take.
-const LOOK: Duration = Duration::from_secs(10);
-/// What reading WAL may take.
-const READ_WAL: Duration = Duration::from_secs(60);
+pub(super) const LOOK: Duration = Duration::from_secs(10);
 /// What an ssh connection may take.
 const SSH: Duration = Duration::from_secs(5);
 
@@ -49,8 +42,8 @@ pub struct LiveCluster {
     pub(super) dialect: &'static dyn Dialect,
     pub(super) pool: Pool,
     pub(super) runner: Local,
-    hosts: BTreeMap<NodeName, Box<dyn Transport>>,
-    memory: Memory,
+    pub(super) hosts: BTreeMap<NodeName, Box<dyn Transport>>,
+    pub(super) memory: Memory,
 }
 
 impl fmt::Debug for LiveCluster {
@@ -151,7 +144,11 @@ impl LiveCluster {
         })
     }
 
-    async fn look(&self, node: &NodeName, command: Command) -> Result<Finished, Trouble> {
+    pub(super) async fn look(
+        &self,
+        node: &NodeName,
+        command: Command,
+    ) -> Result<Finished, Trouble> {
         let result = self.way(node)?.run(command).await;
         result.map_err(|error| host_trouble(node, &error))
     }
@@ -171,7 +168,7 @@ impl LiveCluster {
         Command::script(script, &all, deadline)
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         node: &NodeName,
         what: &str,
@@ -190,7 +187,7 @@ impl LiveCluster {
     }
 
     /// What the configuration files say, for a server that does not run.
-    async fn upstream_by_files(&self, name: &NodeName) -> Result<String, Trouble> {
+    pub(super) async fn upstream_by_files(&self, name: &NodeName) -> Result<String, Trouble> {
         let node = self.node(name)?;
         let server = program(node, self.dialect.names().server);
         let data = node.data.display().to_string();
@@ -265,249 +262,6 @@ pub(super) fn script_trouble(node: &NodeName, what: &str, finished: &Finished) -
         scripts::BLIND => Trouble::on(TroubleKind::Denied, node, message)
             .with_help("commands on the host must run as the user that owns the data directory; see the node's transport and `data` in the site file"),
         _ => Trouble::on(TroubleKind::Failed, node, message),
-    }
-}
-
-#[async_trait]
-impl Observe for LiveCluster {
-    fn inventory(&self) -> &Inventory {
-        &self.inventory
-    }
-
-    async fn server(&self, node: &NodeName) -> Result<Server, Trouble> {
-        let what = "failed to look at the server";
-        let seen = self
-            .ask(node, what, Warm::Sql, questions::server, questions::seen)
-            .await?;
-        if !seen.may_see {
-            return Err(Trouble::on(
-                TroubleKind::Denied,
-                node,
-                format!(
-                    "{what}: user `{}` may not see other sessions, so a receiver would look absent",
-                    self.inventory.sql.user
-                ),
-            )
-            .with_help("GRANT pg_monitor TO pgbaton's user"));
-        }
-        self.memory.note(node, &seen);
-        Ok(seen.server)
-    }
-
-    async fn identify(&self, node: &NodeName) -> Result<Identity, Trouble> {
-        self.ask(
-            node,
-            "failed to identify the system",
-            Warm::Replication,
-            |_| "IDENTIFY_SYSTEM".to_owned(),
-            questions::identity,
-        )
-        .await
-    }
-
-    async fn history(&self, node: &NodeName, timeline: Timeline) -> Result<History, Trouble> {
-        if timeline <= Timeline(1) {
-            return Ok(History::first(timeline));
-        }
-        let what = format!("failed to read the history of timeline {timeline}");
-        let text = self
-            .ask(
-                node,
-                &what,
-                Warm::Replication,
-                |_| format!("TIMELINE_HISTORY {timeline}"),
-                |answers| {
-                    let row = answers.first().and_then(|a| a.rows.first());
-                    let content = row.and_then(|r| r.get(1).cloned().flatten());
-                    Ok(content.unwrap_or_default())
-                },
-            )
-            .await?;
-        History::parse(timeline, &text)
-            .map_err(|error| Trouble::on(TroubleKind::Failed, node, format!("{what}: {error}")))
-    }
-
-    async fn senders(&self, node: &NodeName) -> Result<Vec<Sender>, Trouble> {
-        self.ask(
-            node,
-            "failed to read who streams from it",
-            Warm::Sql,
-            |_| questions::SENDERS.to_owned(),
-            questions::senders,
-        )
-        .await
-    }
-
-    async fn slots(&self, node: &NodeName) -> Result<(Vec<Slot>, u32), Trouble> {
-        let what = "failed to read its replication slots";
-        self.ask(
-            node,
-            what,
-            Warm::Sql,
-            questions::slots,
-            questions::slots_seen,
-        )
-        .await
-    }
-
-    async fn settings(
-        &self,
-        node: &NodeName,
-        names: &[&str],
-    ) -> Result<BTreeMap<String, Setting>, Trouble> {
-        let statement = questions::settings(names);
-        self.ask(
-            node,
-            "failed to read its settings",
-            Warm::Sql,
-            move |_| statement.clone(),
-            questions::settings_seen,
-        )
-        .await
-    }
-
-    async fn upstream(&self, node: &NodeName) -> Result<Option<(String, u16)>, Trouble> {
-        let what = "failed to read its upstream";
-        let asked = self
-            .ask(
-                node,
-                what,
-                Warm::Sql,
-                |_| "SELECT current_setting('primary_conninfo')".to_owned(),
-                |answers| {
-                    let row = answers.first().and_then(|a| a.rows.first());
-                    Ok(row
-                        .and_then(|r| r.first().cloned().flatten())
-                        .unwrap_or_default())
-                },
-            )
-            .await;
-        let text = match asked {
-            Ok(text) => text,
-            Err(trouble)
-                if matches!(
-                    trouble.kind,
-                    TroubleKind::Unreachable | TroubleKind::Timeout
-                ) && self.hosts.contains_key(node) =>
-            {
-                self.upstream_by_files(node).await?
-            }
-            Err(trouble) => return Err(trouble),
-        };
-        if text.trim().is_empty() {
-            return Ok(None);
-        }
-        let target = Conninfo::parse(&text).and_then(|info| info.target());
-        target
-            .map(Some)
-            .map_err(|error| Trouble::on(TroubleKind::Failed, node, format!("{what}: {error}")))
-    }
-
-    async fn host(&self, name: &NodeName) -> Result<Host, Trouble> {
-        let node = self.node(name)?;
-        let control = program(node, self.dialect.names().control_data);
-        let command = self.script(node, scripts::LOOK, &[&control], LOOK);
-        let finished = self.look(name, command).await?;
-        let text = finished.out();
-        // Without this word the script did not get to its end, and what it did not print means nothing.
-        if finished.status == scripts::BLIND || !text.lines().any(|line| line == "control") {
-            return Err(script_trouble(
-                name,
-                "failed to look at its host",
-                &finished,
-            ));
-        }
-        Ok(host::read(&text))
-    }
-
-    async fn reach(
-        &self,
-        from: Option<&NodeName>,
-        to: &NodeName,
-        within: Duration,
-    ) -> Result<Reach, Trouble> {
-        let target = self.node(to)?;
-        let Some(from) = from else {
-            let kind = SessionKind::Own(self.inventory.sql.dbname.clone());
-            return match self.pool.open(to, kind, within).await {
-                Ok(_) => Ok(Reach::Accepts),
-                Err(Error::Fault(Fault::Refused { .. } | Fault::Denied { .. })) => {
-                    Ok(Reach::Rejects)
-                }
-                Err(Error::Fault(_)) => Ok(Reach::Silent),
-                Err(Error::Trouble(trouble)) => Err(trouble),
-            };
-        };
-        let prober = program(self.node(from)?, self.dialect.names().is_ready);
-        let port = target.port.to_string();
-        let seconds = within.as_secs_f64().ceil().max(1.0).to_string();
-        let argv = [
-            prober.as_str(),
-            "-q",
-            "-h",
-            &target.host,
-            "-p",
-            &port,
-            "-t",
-            &seconds,
-        ];
-        match self.way(from)?.run(Command::new(argv, within)).await {
-            Ok(finished) => match finished.status {
-                0 => Ok(Reach::Accepts),
-                1 => Ok(Reach::Rejects),
-                2 => Ok(Reach::Silent),
-                _ => Err(script_trouble(
-                    from,
-                    &format!("failed to try a connection to {to}"),
-                    &finished,
-                )),
-            },
-            // It was started on that host and met nothing but silence.
-            Err(TransportError::Deadline { .. }) => Ok(Reach::Silent),
-            Err(error) => Err(host_trouble(from, &error)),
-        }
-    }
-
-    async fn wal_end(
-        &self,
-        name: &NodeName,
-        timeline: Timeline,
-        from: Lsn,
-    ) -> Result<Lsn, Trouble> {
-        let node = self.node(name)?;
-        let names = self.dialect.names();
-        let what = format!("failed to read the end of its WAL on timeline {timeline} from {from}");
-        let arguments = [
-            program(node, names.control_data),
-            program(node, names.wal_dump),
-            names.wal_dir.to_owned(),
-            timeline.to_string(),
-            from.to_string(),
-            from.0.to_string(),
-        ];
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let command = self.script(node, scripts::WAL_END, &arguments, READ_WAL);
-        let finished = self.look(name, command).await?;
-        if !finished.success() {
-            return Err(script_trouble(name, &what, &finished));
-        }
-        match waldump::read(&finished.out(), from) {
-            waldump::End::At(end) => Ok(end),
-            waldump::End::Nothing => Ok(from),
-            waldump::End::NoSegment => Err(Trouble::on(
-                TroubleKind::Failed,
-                name,
-                format!("{what}: the segment of that position is not there"),
-            )),
-        }
-    }
-
-    fn renderer(&self) -> &dyn Render {
-        renderer(self.inventory.product)
-    }
-
-    fn remembered(&self, node: &NodeName) -> Remembered {
-        self.memory.of(node)
     }
 }
 

@@ -144,7 +144,7 @@ impl Login {
         loop {
             let mut out = BytesMut::new();
             match self.receive(connection).await? {
-                Message::AuthenticationOk => {}
+                Message::AuthenticationOk | Message::NoticeResponse(_) => {}
                 Message::AuthenticationCleartextPassword => {
                     let password = self.need_password()?;
                     frontend::password_message(password.as_bytes(), &mut out)
@@ -163,7 +163,6 @@ impl Login {
                 Message::BackendKeyData(body) => {
                     connection.key = Some((body.process_id(), body.secret_key()));
                 }
-                Message::NoticeResponse(_) => {}
                 Message::ReadyForQuery(_) => return Ok(()),
                 _ => {
                     return Err(self.denied(

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The longest that a checkpoint or a statement of the site's is waited for; the caller's own limit comes first.
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 /// The longest that an HTTP exchange takes.
 const HTTP: Duration = Duration::from_secs(30);
 
@@ -236,7 +236,7 @@ impl LiveCluster {
             Ok(answer) => Outcome::Done(values::to_json(&answer)),
             // The server repeats a value that it cannot read; it may be a secret.
             Err(fault) => fault
-                .without(parameters.iter().flatten())
+                .without(parameters)
                 .when_doing(node, "the statement failed"),
         }
     }

@@ -127,7 +127,7 @@ pub(crate) fn seen(answers: &[Answer]) -> Result<Seen, Garbled> {
         .map(|t| u32::from_str_radix(t, 16).map_err(|_| Garbled("timeline")))
         .transpose()?
         .map(Timeline);
-    let receiver = match f.optional("receiver pid")? {
+    let row = match f.optional("receiver pid")? {
         Some(pid) => Some(Receiver {
             pid,
             status: f.text().unwrap_or_default().to_owned(),
@@ -149,7 +149,7 @@ pub(crate) fn seen(answers: &[Answer]) -> Result<Seen, Garbled> {
             replayed,
             replay_paused,
             startup,
-            receiver,
+            receiver: row,
             receiver_pid,
             senders,
         },

@@ -37,7 +37,7 @@ pub(crate) fn read(text: &str, from: Lsn) -> End {
         return End::At(record_end(start, length, page, segment));
     }
     let there = |word: &str| text.lines().any(|line| line == word);
-    if there("this") || (from.0 % segment == 0 && there("before")) {
+    if there("this") || (from.0.is_multiple_of(segment) && there("before")) {
         End::Nothing
     } else {
         End::NoSegment
@@ -57,7 +57,7 @@ fn last_record(line: &str) -> Option<(Lsn, u64)> {
 /// A record goes on behind the header of every page that it crosses; the next begins at a multiple of eight.
 fn record_end(start: Lsn, length: u64, page: u64, segment: u64) -> Lsn {
     let header = |at: u64| {
-        if at % segment == 0 {
+        if at.is_multiple_of(segment) {
             LONG_HEADER
         } else {
             SHORT_HEADER
@@ -66,7 +66,7 @@ fn record_end(start: Lsn, length: u64, page: u64, segment: u64) -> Lsn {
     let mut at = start.0;
     let mut left = length;
     loop {
-        if at % page == 0 {
+        if at.is_multiple_of(page) {
             at += header(at);
         }
         let room = page - at % page;

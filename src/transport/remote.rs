@@ -54,11 +54,11 @@ impl Conversation {
             line.push(' ');
             line.push_str(&quote_in_one_line(word));
         }
-        let _ = write!(
+        let _ = writeln!(
             line,
             "; unset pgbaton nl; \
              timeout -k 2 {seconds} sh -c '\"$@\"; s=$?; printf \"\\npgbaton-exit-{word} %s\\n\" \"$s\" >&2; exit \"$s\"' sh \"$@\"; \
-             s=$?; printf '\\npgbaton-end-{word} %s\\n' \"$s\"; printf '\\npgbaton-end-{word} %s\\n' \"$s\" >&2; exit \"$s\"\n"
+             s=$?; printf '\\npgbaton-end-{word} %s\\n' \"$s\"; printf '\\npgbaton-end-{word} %s\\n' \"$s\" >&2; exit \"$s\""
         );
         line
     }
@@ -104,7 +104,7 @@ impl Conversation {
                 }
                 drop(stdin);
             };
-            tokio::join!(say, out.to_end(), err.to_end());
+            tokio::join!(say, out.until_end(), err.until_end());
         };
         if tokio::time::timeout(left, talk).await.is_err() {
             return Err(TransportError::Deadline {
@@ -207,7 +207,7 @@ impl<R: AsyncRead + Unpin> Stream<R> {
     }
 
     /// Reads until the mark of the end, or until the stream ends. A process that holds the stream open is not waited for.
-    async fn to_end(&mut self) {
+    async fn until_end(&mut self) {
         let mut chunk = vec![0; 16 * 1024];
         while !self.ended() {
             match self.from.read(&mut chunk).await {
