@@ -206,9 +206,9 @@ fn yaml_surprises_are_explained_where_they_happen() {
         "when: \"{{ steps.a.ok }} == true\"",
         "node: {{ params.node }}",
         "timeout: 10s\ntimeout: 20s",
-        "when: a ?? b",
-        "when: \"a == 'x' && b ?? c\"",
-        "when: 'a == ''x'' && b ?? c'",
+        "when: a && && b",
+        "when: \"a == 'x' && b && && c\"",
+        "when: 'a == ''x'' && b && && c'",
         "node: \"{{#if x}}n1{{/if}}\"",
     ]));
 }
