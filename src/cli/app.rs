@@ -39,7 +39,8 @@ pub fn main() -> ExitCode {
         Ok(code) => code.into(),
         Err(error) => {
             let paint = Paint::of(color, &std::io::stderr());
-            screen::note(&error.render(paint));
+            let columns = screen::size().map(|(columns, _)| columns);
+            screen::note(&error.render(paint, columns));
             error.code().into()
         }
     }
@@ -79,15 +80,7 @@ fn wait_for(
 }
 
 fn log_to_stderr(global: &Global) -> Result<(), CommandError> {
-    let filter = EnvFilter::builder()
-        .parse(&global.log_level)
-        .map_err(|error| {
-            CommandError::invalid(format!("`{}` is not a log level", global.log_level))
-                .hint(
-                    "error, warn, info, debug, trace, or a filter such as `pgbaton::engine=debug`",
-                )
-                .because(error.to_string())
-        })?;
+    let filter = filter(&global.log_level)?;
     let color = match global.color {
         ColorWish::Always => true,
         ColorWish::Never => false,
@@ -101,4 +94,40 @@ fn log_to_stderr(global: &Global) -> Result<(), CommandError> {
         .with_writer(|| screen::Logs)
         .init();
     Ok(())
+}
+
+/// Levels and `target=level`, with commas between. A word alone must be a level: taken as a target, as the library would,
+/// a mistyped one silently logs everything.
+fn filter(text: &str) -> Result<EnvFilter, CommandError> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let wrong = || {
+        CommandError::invalid(format!("`{text}` is not a log level")).hint(
+            "error, warn, info, debug, trace, off, or a filter such as `pgbaton::engine=debug`",
+        )
+    };
+    let words = text.split(',').map(str::trim);
+    let alone = words.filter(|word| !word.contains('='));
+    for word in alone {
+        if !LEVELS.contains(&word.to_ascii_lowercase().as_str()) {
+            return Err(wrong());
+        }
+    }
+    EnvFilter::builder()
+        .parse(text)
+        .map_err(|error| wrong().because(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_log_level_is_refused() {
+        for good in ["warn", "Debug", "off", "info,pgbaton::engine=trace"] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for bad in ["", "nonsense", "warn,x", "pgbaton=loud"] {
+            assert_eq!(filter(bad).unwrap_err().code(), Code::Invalid, "{bad}");
+        }
+    }
 }

@@ -2,9 +2,11 @@
 
 use super::exit_codes::Code;
 use super::paint::Paint;
+use super::text;
 use crate::document::Diagnostics;
 use crate::engine::LeaseError;
 use crate::runs::RunsError;
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;
 
@@ -89,21 +91,35 @@ impl CommandError {
         }
     }
 
-    /// For people, on standard error; ends with a newline.
-    pub(crate) fn render(&self, paint: Paint) -> String {
-        let mut text = super::diagnostics::render(&self.diagnostics, paint);
-        if !text.is_empty() {
-            text.push('\n');
+    /// For people, on standard error; ends with a newline. Wrapped where `columns` are given.
+    pub(crate) fn render(&self, paint: Paint, columns: Option<usize>) -> String {
+        let mut out = super::diagnostics::render(&self.diagnostics, paint);
+        if !out.is_empty() {
+            out.push('\n');
         }
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{} {}", paint.bad("error:"), self.message);
+        let mut say = |lead: &str, name: Cow<'_, str>, what: &str| {
+            // The width of all the names is at most that of `because:`.
+            let room = columns.map_or(usize::MAX, |c| c.saturating_sub(11).max(30));
+            for (index, line) in what.lines().enumerate() {
+                let indent = &line[..line.len() - line.trim_start().len()];
+                for (part, words) in text::wrap(line, room).iter().enumerate() {
+                    let lead = if index + part == 0 {
+                        format!("{lead}{name} ")
+                    } else {
+                        format!("{lead}  {indent}")
+                    };
+                    let _ = writeln!(out, "{lead}{words}");
+                }
+            }
+        };
+        say("", paint.bad("error:"), &self.message);
         for cause in &self.causes {
-            let _ = writeln!(text, "  because: {cause}");
+            say("  ", Cow::Borrowed("because:"), cause);
         }
         for hint in &self.hints {
-            let _ = writeln!(text, "  {} {hint}", paint.good("hint:"));
+            say("  ", paint.good("hint:"), hint);
         }
-        text
+        out
     }
 }
 
@@ -176,8 +192,22 @@ mod tests {
         };
         let error = CommandError::failed("nothing was written", &outer).hint("buy a disk");
         assert_eq!(
-            error.render(Paint::plain()),
+            error.render(Paint::plain(), None),
             "error: nothing was written\n  because: cannot open x: disk on fire\n  hint: buy a disk\n"
+        );
+    }
+
+    #[test]
+    fn on_a_terminal_sentences_are_wrapped_and_lines_kept() {
+        let error = CommandError::new(
+            Kind::Failed,
+            "failed to start `n1`:\n  FATAL: no\n  LOG: down",
+        )
+        .hint("look at the log of the server, then try again with more patience");
+        assert_eq!(
+            error.render(Paint::plain(), Some(50)),
+            "error: failed to start `n1`:\n    FATAL: no\n    LOG: down\n  \
+             hint: look at the log of the server, then try\n    again with more patience\n"
         );
     }
 

@@ -42,6 +42,7 @@ pub(crate) async fn watched(
         ended = run => ended,
         () = interrupts.leave.cancelled() => {
             let view = console.leave().await;
+            conclude(&view, None, style, paint);
             return Err(left(world, &view));
         }
     };

@@ -12,7 +12,7 @@ pub(crate) fn line(envelope: &Envelope, paint: Paint) -> Option<String> {
     let place = text::one_line(&place);
     let word = format!("{word:<9}");
     let line = format!(
-        "{at}  {place:<24}  {}  {}",
+        "{at}  {place:<28}  {}  {}",
         paint.tone(tone, &word),
         text::one_line(&detail)
     );

@@ -419,9 +419,12 @@ impl Script {
                 },
             );
         }
+        // As the engine does: the steps on the way are named before the failure.
+        let mut decisive = timeout();
+        decisive.message = format!("step `promote`: {}", decisive.message);
         s.finish(
             Outcome::Failed,
-            Some(timeout()),
+            Some(decisive),
             &["stop n1 at first contact"],
         );
         s

@@ -133,7 +133,14 @@ impl Page {
             return;
         }
         self.section("Decisions and evidence");
+        let mut said = Vec::new();
         for note in told {
+            // What two steps found the same is told once.
+            let what = (&note.evidence.topic, &note.evidence.text);
+            if said.contains(&what) {
+                continue;
+            }
+            said.push(what);
             self.item(Tone::Plain, &note.evidence.topic, &note.evidence.text);
         }
     }

@@ -280,7 +280,8 @@ impl View {
         }
     }
 
-    /// The step whose failure decided how the run ended: the innermost with the same failure.
+    /// The step whose failure decided how the run ended: the innermost with the same failure. What decided the run
+    /// names the steps on the way before the failure itself.
     pub(crate) fn culprit(&self) -> Option<&Entry> {
         let decisive = self.ended.as_ref()?.failure.as_ref()?;
         let failed = |e: &&Entry| {
@@ -292,7 +293,7 @@ impl View {
         let same = self.entries.iter().filter(failed).filter(|e| {
             e.failure
                 .as_ref()
-                .is_some_and(|f| f.message == decisive.message)
+                .is_some_and(|f| decisive.message.ends_with(&f.message))
         });
         same.max_by_key(|e| e.path.0.len())
     }

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 /// What clients saw, and where to look further; ends with a newline.
 pub(super) fn text(played: &Played, paint: Paint) -> String {
     let writer = &played.writer;
-    let mut out = format!("\n{}\n", paint.strong("What a client saw"));
+    let mut out = format!("{}\n", paint.strong("What a client saw"));
     let mut row = |name: &str, tone: Tone, value: &str, what: &str| {
         let value = paint.tone(tone, value).into_owned();
         let _ = writeln!(out, "  {name:<14}{value} {what}");
@@ -44,7 +44,7 @@ pub(super) fn text(played: &Played, paint: Paint) -> String {
             "unanswered",
             Tone::Plain,
             &writer.unknown.to_string(),
-            "sent when the primary died; nobody said whether they were committed",
+            "sent, and nobody said whether it was committed",
         );
     }
     let word = match played.code() {

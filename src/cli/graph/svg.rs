@@ -11,8 +11,9 @@ const TITLE: f64 = 13.0;
 const SMALL: f64 = 11.0;
 const LINE: f64 = 16.0;
 const PADDING: f64 = 10.0;
-/// The most columns of a line in a box; the whole text is in the tooltip.
-const COLUMNS: usize = 38;
+/// The most columns of a line in a box, and the most lines of a condition; the whole text is in the tooltip.
+const COLUMNS: usize = 44;
+const LINES: usize = 3;
 /// Between layers, for the arrows.
 const LAYER_GAP: f64 = 36.0;
 const MARGIN: f64 = 20.0;
@@ -221,7 +222,18 @@ fn lines(step: &StepBox) -> Vec<(&'static str, f64, String)> {
     if step.action != step.id {
         lines.push(("action", SMALL, short(&step.action)));
     }
-    lines.extend(step.marks.iter().map(|m| ("mark", SMALL, short(m))));
+    for mark in &step.marks {
+        let wrapped = text::wrap(&text::one_line(mark), COLUMNS);
+        for (index, line) in wrapped.iter().take(LINES).enumerate() {
+            let more = index + 1 == LINES && wrapped.len() > LINES;
+            let line = if more {
+                format!("{line} …")
+            } else {
+                line.clone()
+            };
+            lines.push(("mark", SMALL, short(&line)));
+        }
+    }
     lines
 }
 
