@@ -2,6 +2,11 @@
 //!
 //! `cargo bench --bench engine` prints one line per shape; the journal is in memory.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a measurement that cannot run must stop"
+)]
+
 use pgbaton::document::{Source, Span, Spanned};
 use pgbaton::engine::{
     Action, Actions, Applied, Engine, Failure, Forecast, Outcome, Probe, Request, RunId,
@@ -116,6 +121,9 @@ fn random(index: usize) -> Vec<usize> {
     needs
 }
 
+/// What each step needs.
+type Needs = fn(usize) -> Vec<usize>;
+
 async fn measure(playbook: &Arc<Playbook>) -> Duration {
     let signature = Signature {
         name: "nothing",
@@ -125,7 +133,7 @@ async fn measure(playbook: &Arc<Playbook>) -> Duration {
         outputs: Vec::new(),
         effect: Some(EffectClass::Read),
         roles: Vec::new(),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
     };
     let engine = Engine {
         actions: Arc::new(Only(Arc::new(Nothing(signature)))),
@@ -170,7 +178,7 @@ fn main() {
         .build()
         .expect("a runtime");
     let mut out = std::io::stdout();
-    let shapes: [(&str, fn(usize) -> Vec<usize>); 3] = [
+    let shapes: [(&str, Needs); 3] = [
         ("wide", |_| Vec::new()),
         ("deep", |index| index.checked_sub(1).into_iter().collect()),
         ("random", random),

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The budget of a rescue or finally that says nothing.
-pub(super) const DEFAULT_BUDGET: Duration = Duration::from_secs(120);
+pub(super) const DEFAULT_BUDGET: Duration = Duration::from_mins(2);
 
 /// How many steps start before those that are done already are taken note of.
 const BURST: usize = 64;

@@ -1,5 +1,6 @@
 //! Journals and leases on a real file system.
 
+use super::file::{Journal, append};
 use super::*;
 use crate::engine::{
     Durability, Envelope, Event, Held, Lease, LeaseError, Outcome, Recorder, RunId,
@@ -86,22 +87,34 @@ async fn a_second_run_of_the_same_id_is_refused() {
     assert_eq!(read(&first.path(&run("one"))).unwrap(), events);
 }
 
-#[tokio::test]
-async fn a_full_disk_is_an_error_that_names_the_file_and_it_stays_one() {
-    let place = tempfile::tempdir().expect("a directory");
-    let path = place.path().join("full.jsonl");
-    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let recorder = FileRecorder::new(place.path()).unwrap();
-    for seq in [1, 2] {
-        let events = [envelope(seq, false)];
-        let result = recorder
-            .record(&run("full"), &events, Durability::Ordered)
-            .await;
-        let error = result.expect_err("no space");
-        assert_eq!(error.place, path.display().to_string());
-        assert!(error.why.contains("No space left"), "{}", error.why);
-        assert_eq!(error.why.contains("an earlier write failed"), seq == 2);
+#[test]
+fn a_full_disk_is_an_error_and_it_stays_one() {
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("Linux has it");
+    let mut journal = Journal::Open(full);
+    for again in [false, true] {
+        let error = append(&mut journal, b"{}\n", Durability::Ordered).expect_err("no space");
+        assert!(error.contains("No space left"), "{error}");
+        assert_eq!(error.contains("an earlier write failed"), again);
     }
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_opened_is_named() {
+    let place = tempfile::tempdir().expect("a directory");
+    std::os::unix::fs::symlink("/dev/full", place.path().join("odd.jsonl")).unwrap();
+    let recorder = FileRecorder::new(place.path()).unwrap();
+    let events = [envelope(1, false)];
+    let refused = recorder
+        .record(&run("odd"), &events, Durability::Synced)
+        .await;
+    let error = refused.expect_err("no file").to_string();
+    assert!(
+        error.contains("odd.jsonl cannot be written: it is no regular file"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

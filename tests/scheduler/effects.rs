@@ -94,6 +94,28 @@ async fn a_journal_that_is_lost_while_reading_stops_the_run_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_journal_that_hangs_or_breaks_is_lost_too() {
+    for how in [Breaks::Hang, Breaks::Panic] {
+        let ran = case(playbook(vec![
+            step("a").timeout(secs(600)),
+            step("b").needs(&["a"]),
+        ]))
+        .lose_journal_at(|event| matches!(event, Event::EffectIntended { .. }))
+        .journal_breaks(how)
+        .run()
+        .await;
+        assert_eq!(ran.outcome(), Outcome::Failed);
+        assert_eq!(ran.log(), ["apply a"]);
+        assert!(
+            ran.message()
+                .contains("the journal of this run cannot be written"),
+            "{}",
+            ran.message()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_whose_start_cannot_be_recorded_does_not_start() {
     let ran = case(playbook(vec![step("a")]))
         .lose_journal_at(|event| matches!(event, Event::RunStarted { .. }))

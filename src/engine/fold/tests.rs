@@ -193,6 +193,7 @@ fn and(mut events: Vec<Event>, more: &[Event]) -> Vec<Event> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn illegal_events_are_refused_and_change_nothing() {
     let passed = || and(in_a(), &[intended("a", 0, true), settled("a", 0, "done")]);
     let each = || and(begun(&["e"]), &[started("e", Some(&["x"]))]);

@@ -165,7 +165,7 @@ impl Actions for Doubles {
                 outputs: vec![Field::optional("value", Type::Integer, "a number")],
                 effect: Some(effect),
                 roles,
-                timeout: Duration::from_secs(60),
+                timeout: Duration::from_mins(1),
             },
         }))
     }

@@ -24,6 +24,7 @@ pub struct Case {
     cancel_after: Option<Duration>,
     cancel_when: Option<(&'static str, Duration)>,
     lose_journal_at: Option<fn(&Event) -> bool>,
+    journal_breaks: Option<Breaks>,
     lease: Option<Arc<TestLease>>,
     seed: u64,
 }
@@ -49,15 +50,24 @@ pub fn case(playbook: Playbook) -> Case {
         cancel_after: None,
         cancel_when: None,
         lose_journal_at: None,
+        journal_breaks: None,
         lease: Some(Arc::new(TestLease(AtomicBool::new(true)))),
         seed: 7,
     }
+}
+
+/// What a journal does when it breaks.
+#[derive(Clone, Copy)]
+pub enum Breaks {
+    Hang,
+    Panic,
 }
 
 /// A journal that fails from the first event on that a test picks.
 struct Failing {
     inner: MemoryRecorder,
     at: Option<fn(&Event) -> bool>,
+    how: Option<Breaks>,
     failed: AtomicBool,
 }
 
@@ -74,6 +84,11 @@ impl Recorder for Failing {
             self.failed.store(true, Ordering::SeqCst);
         }
         if self.failed.load(Ordering::SeqCst) {
+            match self.how {
+                Some(Breaks::Hang) => std::future::pending().await,
+                Some(Breaks::Panic) => std::panic::resume_unwind(Box::new("broke")),
+                None => {}
+            }
             return Err(RecordError {
                 place: "/full/run.jsonl".to_owned(),
                 why: "no space left on device".to_owned(),
@@ -122,6 +137,12 @@ impl Case {
         self
     }
 
+    /// Not with an error, but like this.
+    pub fn journal_breaks(mut self, how: Breaks) -> Self {
+        self.journal_breaks = Some(how);
+        self
+    }
+
     pub fn without_lease(mut self) -> Self {
         self.lease = None;
         self
@@ -140,6 +161,7 @@ impl Case {
             recorder: Arc::new(Failing {
                 inner: recorder.clone(),
                 at: self.lose_journal_at,
+                how: self.journal_breaks,
                 failed: AtomicBool::new(false),
             }),
         };
@@ -172,7 +194,10 @@ impl Case {
             self.doubles.clone(),
         ));
         // Whatever a test gets wrong, it must not hang: an hour of paused time passes in no time.
-        let running = tokio::time::timeout(Duration::from_secs(3600), engine.run(request));
+        let running = tokio::time::timeout(Duration::from_hours(1), async move {
+            let running = tokio::spawn(async move { engine.run(request).await });
+            running.await.expect("it does not panic")
+        });
         let report = running.await.expect("the run ends");
         let took = begun.elapsed();
         canceller.abort();
