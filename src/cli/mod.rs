@@ -1,6 +1,28 @@
 //! One file per command; argument parsing and rendering only.
+//!
+//! The low-level arguments (`args`) only collect; each command's file decides; `error` and `exit_codes` turn what came of
+//! it into an exit code. What a run looks like is folded from its events alone (`console`).
 
-/// Parses the command line, runs the command and gives its exit code.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
-}
+mod app;
+mod args;
+mod completions;
+mod console;
+mod demo;
+mod diagnostics;
+mod error;
+mod exit_codes;
+mod graph;
+mod lab;
+mod library;
+mod paint;
+mod playbook;
+mod run;
+mod schema;
+mod screen;
+mod signals;
+mod status;
+mod text;
+mod topology_table;
+mod validate;
+
+pub use app::main;

@@ -122,6 +122,8 @@ pub enum Operation {
         node: NodeName,
         /// The value; none for the empty string.
         names: Option<SyncNames>,
+        /// The text that it replaces, for the undo.
+        before: String,
     },
     /// Put back a value of `synchronous_standby_names` exactly as it was read.
     RestoreSynchronous {

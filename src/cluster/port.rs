@@ -57,6 +57,9 @@ pub trait Observe: Send + Sync {
     async fn wal_end(&self, node: &NodeName, timeline: Timeline, from: Lsn)
     -> Result<Lsn, Trouble>;
 
+    /// How operations look when they are sent.
+    fn renderer(&self) -> &dyn Render;
+
     /// What was last seen of the node while it ran. No I/O.
     fn remembered(&self, node: &NodeName) -> Remembered;
 }

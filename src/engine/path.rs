@@ -9,6 +9,21 @@ use std::sync::Arc;
 #[serde(transparent)]
 pub struct RunId(pub Arc<str>);
 
+impl RunId {
+    /// An id from the time and 20 bits of entropy: `20261123-014607-7k3q`. Later seconds sort after earlier ones.
+    pub fn generate(now: jiff::Timestamp, entropy: u64) -> Self {
+        // No letters that are mistaken for digits.
+        const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let suffix: String = (0..4)
+            .map(|place| {
+                let index = (entropy >> (5 * place)) & 31;
+                char::from(ALPHABET[usize::try_from(index).unwrap_or(0)])
+            })
+            .collect();
+        Self(format!("{}-{suffix}", now.strftime("%Y%m%d-%H%M%S")).into())
+    }
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -61,10 +76,124 @@ impl StepPath {
     pub fn finally(&self) -> Self {
         Self(format!("{self}(finally)").into())
     }
+
+    /// The rescue of the playbook whose steps stand in this scope: `(rescue)`, or `follow[node3]/(rescue)` where it is
+    /// nested, so that it is not taken for the rescue of the step that nests it.
+    #[must_use]
+    pub fn playbook_rescue(&self) -> Self {
+        self.step("(rescue)")
+    }
+
+    /// The finally of the playbook whose steps stand in this scope.
+    #[must_use]
+    pub fn playbook_finally(&self) -> Self {
+        self.step("(finally)")
+    }
+
+    /// Whether this lies in a playbook's rescue or finally: what is done there makes up for something and is not
+    /// itself undone.
+    pub fn makes_up(&self) -> bool {
+        self.0
+            .split('/')
+            .any(|part| part == "(rescue)" || part == "(finally)")
+    }
+
+    /// Whether this is an item of a `for_each`.
+    pub fn is_item(&self) -> bool {
+        self.0.ends_with(']')
+    }
+
+    /// What a scope at this path belongs to.
+    pub(super) fn owner(&self) -> Owner<'_> {
+        let text: &str = &self.0;
+        for suffix in ["(rescue)", "(finally)"] {
+            if let Some(before) = text.strip_suffix(suffix) {
+                return match before.strip_suffix('/') {
+                    _ if before.is_empty() => Owner::Scope(""),
+                    Some(scope) => Owner::Scope(scope),
+                    None => Owner::Step(before),
+                };
+            }
+        }
+        Owner::Step(text)
+    }
+}
+
+/// What a scope belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner<'a> {
+    /// A step: its nested playbook, its item, its rescue.
+    Step(&'a str),
+    /// A playbook's scope: its rescue, its finally.
+    Scope(&'a str),
+}
+
+impl std::borrow::Borrow<str> for StepPath {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Display for StepPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_ids_tell_their_time_and_sort_by_it() {
+        let at = |s: &str| s.parse::<jiff::Timestamp>().expect("a time");
+        let early = RunId::generate(at("2026-11-23T01:46:07Z"), u64::MAX);
+        let late = RunId::generate(at("2026-11-23T01:46:08Z"), 0);
+        assert_eq!(early.to_string(), "20261123-014607-zzzz");
+        assert_eq!(late.to_string(), "20261123-014608-0000");
+        assert!(early < late);
+    }
+
+    #[test]
+    fn paths_name_their_owner() {
+        let root = StepPath::root();
+        let item = root.step("follow").item("node3");
+        for (path, text, owner) in [
+            (item.clone(), "follow[node3]", Owner::Step("follow[node3]")),
+            (
+                item.step("stop").rescue(),
+                "follow[node3]/stop(rescue)",
+                Owner::Step("follow[node3]/stop"),
+            ),
+            (
+                item.rescue(),
+                "follow[node3](rescue)",
+                Owner::Step("follow[node3]"),
+            ),
+            (
+                item.playbook_rescue(),
+                "follow[node3]/(rescue)",
+                Owner::Scope("follow[node3]"),
+            ),
+            (root.playbook_rescue(), "(rescue)", Owner::Scope("")),
+            (root.playbook_finally(), "(finally)", Owner::Scope("")),
+        ] {
+            assert_eq!(path.to_string(), text);
+            assert_eq!(path.owner(), owner, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_stands_in_a_playbooks_rescue_or_finally_makes_up() {
+        let root = StepPath::root();
+        assert!(root.playbook_rescue().step("start").makes_up());
+        assert!(
+            root.step("follow")
+                .item("n")
+                .playbook_finally()
+                .step("x")
+                .makes_up()
+        );
+        assert!(!root.step("stop").rescue().step("start").makes_up());
     }
 }

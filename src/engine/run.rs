@@ -1,8 +1,19 @@
 //! The engine.
 
-use super::event::{Envelope, Outcome};
-use super::{Actions, Failure, Held, Recorder, RunId};
-use crate::playbook::{Checked, Map};
+use super::control::Control;
+use super::names::{Base, ScopeNames};
+use super::nested::{both, run_beside};
+use super::outcome::{Facts, outcome};
+use super::prepare::{by_name, lenient_outputs};
+use super::scope::{Fault, Run, Scope, ScopeEnd, run_block};
+use super::shared::{Shared, journal_lost};
+use super::undo::{left_behind, undo_all};
+use super::writer::{Lost, write};
+use super::{
+    Actions, Consequence, Envelope, Event, Failure, Held, Outcome, Recorder, RunId, ScopeKind,
+    StepPath, StepStatus,
+};
+use crate::playbook::{Checked, Map, TroubleKind, Value};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +30,8 @@ pub struct Engine {
 pub struct Request {
     /// Its id.
     pub run: RunId,
+    /// The wall-clock time of its start: `run.started`. The engine itself asks no clock but tokio's.
+    pub started: jiff::Timestamp,
     /// The playbook, checked.
     pub playbook: Checked,
     /// The cluster's name.
@@ -57,14 +70,290 @@ pub struct Report {
 }
 
 impl Engine {
-    /// Runs to the end. Never panics on what a playbook, an action or the recorder does.
-    #[expect(clippy::unused_async, reason = "to come")]
-    pub async fn run(&self, _request: Request) -> Report {
-        Report {
+    /// Runs to the end. Never panics on what a playbook, an action or the recorder does. Must be called on a tokio
+    /// runtime; dropping the future gives the run up where it stands.
+    pub async fn run(&self, request: Request) -> Report {
+        let (writer, entries) = mpsc::unbounded_channel();
+        let lost = Lost::default();
+        let writing = tokio::spawn(write(
+            Arc::clone(&self.recorder),
+            request.run.clone(),
+            entries,
+            request.observers.clone(),
+            lost.clone(),
+        ));
+        let shared = Shared::new(request.run.clone(), request.lease.clone(), writer, lost);
+        let shared = Arc::new(shared);
+        let report = conduct(self.actions.as_ref(), &request, &shared).await;
+        drop(request);
+        // The writer ends after the last event, and then the observers see the end too.
+        shared.close();
+        if let Err(error) = writing.await {
+            tracing::error!(%error, "the writer of the journal ended unexpectedly");
+        }
+        report
+    }
+}
+
+async fn conduct(actions: &dyn Actions, request: &Request, shared: &Arc<Shared>) -> Report {
+    let playbook = &*request.playbook.playbook;
+    if let Err(error) = shared.emit_synced(started(request)).await {
+        return Report {
             outcome: Outcome::Failed,
-            failure: None,
+            failure: Some(journal_lost(&error)),
             outputs: Map::new(),
             debts: Vec::new(),
+        };
+    }
+    let run = Run {
+        actions,
+        playbooks: &request.playbook.nested,
+        base: base(request),
+        shared: Arc::clone(shared),
+        seed: request.seed,
+    };
+    let slots = playbook.defaults.max_parallel;
+    let control = Control::top(false, slots);
+    let top = Scope::of_playbook(
+        StepPath::root(),
+        ScopeKind::Run,
+        playbook,
+        Arc::new(request.params.clone()),
+        Arc::clone(&control),
+        0,
+    );
+    let budget = playbook.timeout.as_ref().map(|timeout| timeout.value);
+    let mut cancel = Cancel::of(&request.cancel, shared);
+    let mut end = cancel
+        .watch(run_block(&run, &top, budget), || control.token.cancel())
+        .await;
+    shared.doom(|| "its steps have ended".to_owned());
+    let reached = end.is_ok();
+    if !reached {
+        end = cancel.watch(make_up_for(&run, &top, end), || {}).await;
+    }
+    if let Some(finally) = &playbook.finally {
+        let path = top.path.playbook_finally();
+        let control = Control::top(true, slots);
+        let last = run_beside(&run, &top, finally, path, ScopeKind::Finally, None, control);
+        let last = cancel.watch(last, || {}).await;
+        end = both(end, last, "`finally`");
+    }
+    close(&run, &top, end, reached).await
+}
+
+/// The run has failed or was cancelled: its rescue, then the undo of what it did.
+async fn make_up_for(run: &Run<'_>, top: &Scope<'_>, mut end: ScopeEnd) -> ScopeEnd {
+    if let Some(rescue) = &top.playbook.rescue {
+        let path = top.path.playbook_rescue();
+        let control = Control::top(true, top.playbook.defaults.max_parallel);
+        let cancelled = end.cancelled.then(|| Fault {
+            path: top.path.clone(),
+            failure: Failure::new(TroubleKind::Failed, "the run was cancelled"),
+        });
+        let fault = end.fault.as_ref().or(cancelled.as_ref());
+        let second = run_beside(run, top, rescue, path, ScopeKind::Rescue, fault, control).await;
+        if end.fault.is_none() {
+            end.fault = cancelled.filter(|_| !second.is_ok());
         }
+        end = both(end, second, "the rescue");
+    }
+    if run.shared.read(|s| s.point_of_no_return().is_none()) {
+        undo_all(&run.shared).await;
+    }
+    end
+}
+
+/// Says how it ended, in the journal and to the caller.
+async fn close(run: &Run<'_>, top: &Scope<'_>, end: ScopeEnd, reached: bool) -> Report {
+    let shared = &run.shared;
+    let outputs = lenient_outputs(by_name!(top.playbook.outputs), &ScopeNames::of(run, top));
+    let lost = shared.lost.why().map(journal_lost);
+    let fault = match (end.fault, shared.broken()) {
+        (None, Some(failure)) => Some(Fault {
+            path: top.path.clone(),
+            failure,
+        }),
+        (fault, _) => fault,
+    };
+    let (passed, degraded, mut debts, not_run) = {
+        let inner = shared.lock();
+        let passed =
+            inner.state.point_of_no_return().is_some() && (lost.is_none() || inner.passed_for_sure);
+        let not_run = not_run(&inner.state);
+        (
+            passed,
+            inner.degraded,
+            inner.state.debts().to_vec(),
+            not_run,
+        )
+    };
+    let outcome = outcome(Facts {
+        failed: fault.as_ref().map(|fault| fault.failure.consequence),
+        cancelled: end.cancelled,
+        passed,
+        only_finally: reached && lost.is_none(),
+        degraded,
+    });
+    if lost.is_some() {
+        debts.extend(left_behind(shared));
+    }
+    if passed && outcome == Outcome::Held && !not_run.is_empty() {
+        debts.push(format!("these steps were not run: {}", not_run.join(", ")));
+    }
+    let report = Report {
+        outcome,
+        failure: fault.map(|fault| decisive(fault, passed && outcome == Outcome::Held)),
+        outputs,
+        debts,
+    };
+    let ended = Event::RunEnded {
+        outcome: report.outcome,
+        failure: report.failure.clone(),
+        outputs: report.outputs.clone(),
+        debts: report.debts.clone(),
+    };
+    match shared.emit_synced(ended).await {
+        Ok(()) => report,
+        Err(error) => unrecorded(report, passed, journal_lost(&error)),
+    }
+}
+
+/// The end itself could not be written down: nobody may take the run for a success.
+fn unrecorded(report: Report, passed: bool, lost: Failure) -> Report {
+    let failure = match report.failure {
+        Some(mut failure) if !failure.message.contains(&lost.message) => {
+            failure.message = format!("{}; and {}", failure.message, lost.message);
+            failure
+        }
+        Some(failure) => failure,
+        None => lost,
+    };
+    let outcome = match report.outcome {
+        Outcome::Ok | Outcome::Degraded if passed => Outcome::Held,
+        Outcome::Ok | Outcome::Degraded => Outcome::Failed,
+        other => other,
+    };
+    Report {
+        outcome,
+        failure: Some(failure),
+        ..report
+    }
+}
+
+/// The failure that decided, with the place where it happened, and with advice when a person must go on.
+fn decisive(fault: Fault, held: bool) -> Failure {
+    let mut failure = fault.failure;
+    if !fault.path.is_root() {
+        failure.message = format!("step `{}`: {}", fault.path, failure.message);
+    }
+    if held {
+        failure.consequence = Consequence::Hold;
+        let advice = "the point of no return has passed, so nothing was undone: put right what \
+                      failed, then do the steps that are left";
+        failure.help = Some(match failure.help {
+            Some(help) => format!("{help}; {advice}"),
+            None => advice.to_owned(),
+        });
+    }
+    failure
+}
+
+/// The steps of the top level that had no turn.
+fn not_run(state: &super::state::RunState) -> Vec<String> {
+    let steps = state.scope("").map_or(&[][..], |scope| &scope.steps);
+    steps
+        .iter()
+        .filter(|path| {
+            state
+                .step(&path.0)
+                .is_some_and(|step| step.status == StepStatus::NotRun)
+        })
+        .map(ToString::to_string)
+        .collect()
+}
+
+/// The wish to cancel; asked once, answered once.
+struct Cancel<'r> {
+    token: &'r CancellationToken,
+    shared: &'r Shared,
+    asked: bool,
+}
+
+impl<'r> Cancel<'r> {
+    fn of(token: &'r CancellationToken, shared: &'r Shared) -> Self {
+        Self {
+            token,
+            shared,
+            asked: false,
+        }
+    }
+
+    /// Awaits `work`; `accept` is called when the run is cancelled meanwhile.
+    async fn watch<T>(&mut self, work: impl Future<Output = T>, accept: impl Fn()) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.token.cancelled(), if !self.asked => {
+                    self.asked = true;
+                    if self.answer() {
+                        accept();
+                    }
+                }
+                end = &mut work => return end,
+            }
+        }
+    }
+
+    /// Decides and records it, under one lock with the check, so that no intent comes between.
+    fn answer(&self) -> bool {
+        let mut inner = self.shared.lock();
+        let reason = match inner.state.point_of_no_return() {
+            Some(step) => Some(format!(
+                "`{step}` has passed the point of no return, the run goes forward"
+            )),
+            None => inner
+                .doomed
+                .as_ref()
+                .filter(|_| inner.state.scope("").is_some_and(|s| s.ended.is_some()))
+                .map(|_| "the run is ending already".to_owned()),
+        };
+        let accepted = reason.is_none();
+        let event = Event::CancelRequested { accepted, reason };
+        self.shared.emit_in(&mut inner, event, None);
+        accepted
+    }
+}
+
+fn started(request: &Request) -> Event {
+    let playbook = &request.playbook.playbook;
+    Event::RunStarted {
+        run: request.run.clone(),
+        playbook: playbook.name.value.clone(),
+        version: playbook.version.as_ref().map(|v| v.value.clone()),
+        cluster: request.cluster_name.clone(),
+        trigger: request.trigger.clone(),
+        started: request.started.to_string(),
+        params: request.params.clone(),
+        cluster_facts: request.cluster.clone(),
+        seed: request.seed,
+    }
+}
+
+fn base(request: &Request) -> Base {
+    let map = |fields: Vec<(&str, Value)>| {
+        let fields = fields.into_iter();
+        Value::Map(fields.map(|(name, v)| (name.to_owned(), v)).collect())
+    };
+    Base {
+        site: map(vec![("vars", Value::Map(request.site_vars.clone()))]),
+        cluster: Value::Map(request.cluster.clone()),
+        run: map(vec![
+            ("id", Value::from(request.run.to_string())),
+            ("started", Value::from(request.started.to_string())),
+            ("trigger", Value::from(request.trigger.as_str())),
+        ]),
+        trigger: Value::Map(request.trigger_payload.clone()),
     }
 }

@@ -43,6 +43,17 @@ pub enum EffectClass {
     Once,
 }
 
+impl From<crate::cluster::CustomEffect> for EffectClass {
+    fn from(effect: crate::cluster::CustomEffect) -> Self {
+        use crate::cluster::CustomEffect;
+        match effect {
+            CustomEffect::Read => Self::Read,
+            CustomEffect::Idempotent => Self::Idempotent,
+            CustomEffect::Once => Self::Once,
+        }
+    }
+}
+
 /// Whether a step of this action has `node`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeRule {

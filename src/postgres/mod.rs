@@ -1,1 +1,29 @@
-//! postgres
+//! The live side of the `Cluster` port: sessions, questions, the replication protocol, the dialects of the products.
+//! The only place where SQL and server commands are written.
+
+mod autoconf;
+mod conninfo;
+mod dialect;
+mod fault;
+mod host;
+mod kingbase;
+mod live;
+mod login;
+mod memory;
+mod passfile;
+mod perform;
+mod pool;
+mod postgresql;
+mod questions;
+mod quoting;
+mod scripts;
+mod secret;
+mod settings;
+mod tls;
+mod values;
+mod waldump;
+mod wire;
+
+pub use live::{LiveCluster, renderer};
+
+use quoting::literal;

@@ -1,1 +1,23 @@
-//! site
+//! The site file: which clusters there are, how to reach them, and where the secrets are.
+//!
+//! [`Site::load`] reads it and reports everything that is wrong at once; [`to_yaml`] writes one, for the lab and for
+//! imports; [`schema`] is what editors check it against.
+
+mod cluster;
+mod error;
+mod model;
+mod node;
+mod redact;
+mod replication;
+mod schema;
+mod sql;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod words;
+mod write;
+
+pub use error::SiteError;
+pub use model::Site;
+pub use schema::schema;
+pub use write::to_yaml;

@@ -31,6 +31,7 @@ impl Checker<'_> {
             TemplateTree::Constant(Value::Null, _) => {}
             TemplateTree::Constant(value, span) => self.constant(value, *span, want),
             TemplateTree::Template(template) => self.template(template, want, place),
+            TemplateTree::Expression(expression) => self.condition(&want.what, expression, place),
             TemplateTree::List(items, span) => {
                 if want.ty != Type::List {
                     self.wrong_value(*span, want, &Kind::List(Box::new(Kind::Any)));
@@ -148,7 +149,8 @@ impl Checker<'_> {
     /// A value inside another one: of any type, but never null, and no secret unless this is an environment.
     pub(super) fn inside(&mut self, tree: &TemplateTree, place: &Place<'_>, environment: bool) {
         match tree {
-            TemplateTree::Constant(..) => {}
+            // The loader puts an expression nowhere but in a whole input.
+            TemplateTree::Constant(..) | TemplateTree::Expression(_) => {}
             TemplateTree::Template(template) => match template.single() {
                 Some(reference) => {
                     let name = Name::of_reference(reference);

@@ -181,9 +181,17 @@ fn body(to: &mut Lowering<'_>, map: &mut MapReader<'_>, entry: &Entry) -> Option
     let node = map
         .optional(to, "node")
         .map(|e| (e, text::template_tree(to, &e.value)));
+    let asserts = matches!(&action, Some(Entry { value: Spanned { value: Tree::String { text, .. }, .. }, .. })
+        if text == "assert");
     let with = map
         .optional(to, "with")
-        .and_then(|e| text::template_map(to, "with", &e.value))
+        .and_then(|e| {
+            if asserts {
+                text::assertion(to, &e.value)
+            } else {
+                text::template_map(to, "with", &e.value)
+            }
+        })
         .unwrap_or_default();
     let custom = custom(to, map);
     match (action, playbook) {

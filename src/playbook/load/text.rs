@@ -189,6 +189,27 @@ pub(super) fn template_map(
     )
 }
 
+/// The inputs of `assert`: `that` is a condition, the rest are templates.
+pub(super) fn assertion(
+    to: &mut Lowering<'_>,
+    value: &Spanned<Tree>,
+) -> Option<Vec<(Spanned<String>, TemplateTree)>> {
+    let entries = to.entries("`with`", value)?;
+    let mut lowered = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let tree = if entry.key.value == "that" {
+            match condition(to, "that", &entry.value) {
+                Some(expression) => TemplateTree::Expression(expression),
+                None => TemplateTree::Constant(Value::Boolean(true), entry.value.span),
+            }
+        } else {
+            template_tree(to, &entry.value)
+        };
+        lowered.push((entry.key.clone(), tree));
+    }
+    Some(lowered)
+}
+
 /// Text that is fixed when the playbook is written: names of actions and playbooks, help, summaries.
 pub(super) fn fixed_text(
     to: &mut Lowering<'_>,

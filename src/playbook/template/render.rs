@@ -4,7 +4,7 @@ use super::parse::{Helper, Piece, Template};
 use super::quote;
 use crate::document::Span;
 use crate::playbook::names::lookup_longest;
-use crate::playbook::{Names, Reference, Value, format_duration};
+use crate::playbook::{Expression, Names, Reference, Value, format_duration};
 
 /// A value of the document in which every string is a template.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,8 @@ pub enum TemplateTree {
     List(Vec<TemplateTree>, Span),
     /// A map.
     Map(Vec<(String, TemplateTree)>, Span),
+    /// The one input that is an expression: the condition of `assert`.
+    Expression(Expression),
 }
 
 /// Why a template has no value.
@@ -50,13 +52,14 @@ impl TemplateTree {
         match self {
             Self::Constant(_, span) | Self::List(_, span) | Self::Map(_, span) => *span,
             Self::Template(template) => template.span,
+            Self::Expression(expression) => expression.span,
         }
     }
 
     /// Every template in it.
     pub fn templates(&self) -> Vec<&Template> {
         match self {
-            Self::Constant(..) => Vec::new(),
+            Self::Constant(..) | Self::Expression(_) => Vec::new(),
             Self::Template(template) => vec![template],
             Self::List(items, _) => items.iter().flat_map(Self::templates).collect(),
             Self::Map(entries, _) => entries.iter().flat_map(|(_, t)| t.templates()).collect(),
@@ -77,6 +80,7 @@ impl TemplateTree {
                     .map(|(key, tree)| Some((key.clone(), tree.constant()?)))
                     .collect::<Option<_>>()?,
             ),
+            Self::Expression(_) => return None,
         })
     }
 
@@ -94,6 +98,12 @@ impl TemplateTree {
                 .map(|(key, tree)| Ok((key.clone(), tree.render_inside(names)?)))
                 .collect::<Result<_, _>>()
                 .map(Value::Map),
+            Self::Expression(expression) => {
+                expression.evaluate(names).map_err(|error| RenderError {
+                    text: error.text,
+                    why: error.why,
+                })
+            }
         }
     }
 }

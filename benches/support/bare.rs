@@ -1,0 +1,144 @@
+//! The two bare scripts that a failover is held against: the least that anybody could do over open connections.
+
+use super::support::Rig;
+use std::time::Duration;
+use tokio::time::sleep;
+
+const STEP: Duration = Duration::from_millis(1);
+
+/// Promotion and follow alone: no look, no freeze, no proof, no mark.
+pub async fn first_floor(rig: &Rig) {
+    promote_and_follow(rig, "n2").await;
+}
+
+/// The same with the statements of the freeze, the proof and the attach mark.
+pub async fn second_floor(rig: &Rig) {
+    let standbys = rig.standbys();
+    // The proof: nothing of the old primary is left, its control data is read, it cannot come back.
+    let data = rig.lab.data(&super::support::name("n1"));
+    let bin =
+        std::env::var("PGBATON_PG_BIN").unwrap_or_else(|_| "/usr/lib/postgresql/15/bin".to_owned());
+    let script = format!(
+        "for p in /proc/[0-9]*; do [ \"$(readlink $p/cwd)\" = '{data}' ] && kill -9 ${{p#/proc/}}; done; \
+         '{bin}/pg_controldata' '{data}' >/dev/null; : > '{data}/standby.signal'",
+        data = data.display()
+    );
+    let proof = tokio::process::Command::new("sh")
+        .arg("-c")
+        .arg(script)
+        .status();
+    let freeze = futures_util::future::join_all(standbys.iter().map(|node| freeze(rig, node)));
+    let (proof, _) = tokio::join!(proof, freeze);
+    proof.expect("proof");
+    for node in &standbys {
+        let client = rig.client(node);
+        client
+            .simple_query("SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()")
+            .await
+            .expect("position");
+    }
+    let names: Vec<String> = standbys
+        .iter()
+        .filter(|n| **n != "n2")
+        .map(|n| format!("\"{n}\""))
+        .collect();
+    let candidate = rig.client("n2");
+    let setting = format!("ANY 1 ({})", names.join(", "));
+    candidate
+        .simple_query(&format!(
+            "ALTER SYSTEM SET synchronous_standby_names = '{setting}'"
+        ))
+        .await
+        .expect("sync");
+    candidate
+        .simple_query("SELECT pg_reload_conf()")
+        .await
+        .expect("reload");
+    promote_and_follow(rig, "n2").await;
+    let mark = "BEGIN; SET LOCAL synchronous_commit = local; \
+         SELECT pg_logical_emit_message(true, 'bench', 'mark'); COMMIT";
+    candidate.simple_query(mark).await.expect("mark");
+    let at: String = candidate
+        .query_one("SELECT pg_current_wal_flush_lsn()::text", &[])
+        .await
+        .expect("lsn")
+        .get(0);
+    let arrived = format!(
+        "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND flush_lsn >= '{at}'::pg_lsn"
+    );
+    let wanted = i64::try_from(standbys.len() - 1).expect("few");
+    while candidate
+        .query_one(&arrived, &[])
+        .await
+        .expect("senders")
+        .get::<_, i64>(0)
+        < wanted
+    {
+        sleep(STEP).await;
+    }
+}
+
+async fn freeze(rig: &Rig, node: &str) {
+    let client = rig.client(node);
+    for statement in [
+        "ALTER SYSTEM SET primary_conninfo = ''",
+        "ALTER SYSTEM SET restore_command = ''",
+        "SELECT pg_reload_conf()",
+    ] {
+        client.simple_query(statement).await.expect("freeze");
+    }
+    let question = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walreceiver'";
+    while client
+        .query_one(question, &[])
+        .await
+        .expect("receiver")
+        .get::<_, i64>(0)
+        > 0
+    {
+        sleep(STEP).await;
+    }
+}
+
+async fn promote_and_follow(rig: &Rig, new: &str) {
+    let candidate = rig.client(new);
+    let followers: Vec<&str> = rig.standbys().into_iter().filter(|n| *n != new).collect();
+    for node in &followers {
+        let slot = format!("SELECT pg_create_physical_replication_slot('pgbaton_{node}', true)");
+        candidate.simple_query(&slot).await.expect("slot");
+    }
+    candidate
+        .simple_query("SELECT pg_promote(false)")
+        .await
+        .expect("promote");
+    while candidate
+        .query_one("SELECT pg_is_in_recovery()", &[])
+        .await
+        .expect("recovery")
+        .get::<_, bool>(0)
+    {
+        sleep(STEP).await;
+    }
+    let endpoint = rig.endpoint(new);
+    let follow = followers.iter().map(|node| async move {
+        let client = rig.client(node);
+        let conninfo = format!(
+            "host={} port={} user={} application_name={node}",
+            endpoint.host, endpoint.port, endpoint.user
+        );
+        client
+            .simple_query(&format!("ALTER SYSTEM SET primary_conninfo = '{conninfo}'"))
+            .await
+            .expect("upstream");
+        client
+            .simple_query(&format!(
+                "ALTER SYSTEM SET primary_slot_name = 'pgbaton_{node}'"
+            ))
+            .await
+            .expect("slot");
+        client
+            .simple_query("SELECT pg_reload_conf()")
+            .await
+            .expect("reload");
+    });
+    futures_util::future::join_all(follow).await;
+}

@@ -1,0 +1,144 @@
+# shellcheck shell=bash
+# What the scripts have in common. Sourced, never run. Needs `set -euo pipefail` in the caller.
+
+# shellcheck disable=SC2034 # used by those who source this
+ROOT=$(cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+
+BOLD='' RED='' PLAIN=''
+# No colour where nobody sees it.
+if [[ -t 2 && -z ${NO_COLOR:-} ]]; then
+  BOLD=$'\033[1m' RED=$'\033[1;31m' PLAIN=$'\033[0m'
+fi
+
+say() {
+  printf '%s==>%s %s\n' "$BOLD" "$PLAIN" "$*" >&2
+}
+
+# die WHAT [WHAT-TO-DO…]
+die() {
+  printf '%serror:%s %s\n' "$RED" "$PLAIN" "$1" >&2
+  shift
+  local line
+  for line in "$@"; do
+    printf '       %s\n' "$line" >&2
+  done
+  exit 1
+}
+
+have() {
+  command -v "$1" >/dev/null 2>&1
+}
+
+can_be_root() {
+  [[ $(id -u) -eq 0 ]] || { have sudo && { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; }
+}
+
+# Runs a command as root. Asks for a password only where somebody can type one.
+as_root() {
+  if [[ $(id -u) -eq 0 ]]; then
+    "$@"
+  else
+    sudo -- "$@"
+  fi
+}
+
+# need_apt WHAT PACKAGE…: whether packages can be installed at all; if not, says what to do instead.
+need_apt() {
+  local reason=$1
+  shift
+  have apt-get || die "$reason is missing, and there is no apt-get to install it with." \
+    "Install what your system calls: $*"
+  can_be_root || die "$reason is missing, and installing it needs root; sudo does not work here." \
+    "Run as root: apt-get install $*" \
+    "Then run this script again."
+}
+
+# Files that are there only while packages are installed; gone also after an error or Ctrl-C.
+TEMPORARY=()
+
+clear_temporary() {
+  local file
+  for file in "${TEMPORARY[@]+"${TEMPORARY[@]}"}"; do
+    [[ ! -e $file ]] || as_root rm -f -- "$file"
+  done
+  TEMPORARY=()
+}
+trap clear_temporary EXIT
+
+APT_UPDATED=
+
+# apt_install WHAT-FOR PACKAGE…: installs Debian packages without starting the services they bring.
+apt_install() {
+  local reason=$1
+  shift
+  need_apt "$reason" "$@"
+  say "installing $* ($reason)"
+  if [[ -z $APT_UPDATED ]]; then
+    as_root apt-get update -qq || say "apt-get update failed; trying with the lists that are here"
+    APT_UPDATED=yes
+  fi
+  local policy=/usr/sbin/policy-rc.d
+  if [[ ! -e $policy ]]; then
+    # Packages ask this before they start a service; 101 means no.
+    TEMPORARY+=("$policy")
+    as_root sh -c "printf '#!/bin/sh\\nexit 101\\n' > $policy && chmod 755 $policy"
+  fi
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "$@" >&2 ||
+    die "apt-get could not install $*" "Install $reason yourself, then run this script again."
+  clear_temporary
+}
+
+# Whether a server from PostgreSQL 13 on is here; the same places as in src/lab/programs.rs.
+have_postgresql() {
+  local bin release
+  if [[ -n ${PGBATON_PG_BIN:-} ]]; then
+    [[ -x $PGBATON_PG_BIN/initdb ]] || die "PGBATON_PG_BIN has no initdb: $PGBATON_PG_BIN"
+    return 0
+  fi
+  for bin in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin; do
+    release=${bin%/bin}
+    release=${release##*[/-]}
+    if [[ -x $bin/initdb && -x $bin/postgres && $release =~ ^[0-9]+$ && $release -ge 13 ]]; then
+      return 0
+    fi
+  done
+  have pg_config && [[ -x $(pg_config --bindir)/initdb && -x $(pg_config --bindir)/postgres ]]
+}
+
+need_postgresql() {
+  have_postgresql && return 0
+  need_apt "a PostgreSQL server (13 or newer)" postgresql-15
+  # Debian would make and start a cluster of its own, which nobody asked for.
+  local drop_in=/etc/postgresql-common/createcluster.d/pgbaton.conf
+  TEMPORARY+=("$drop_in")
+  as_root mkdir -p "${drop_in%/*}"
+  as_root sh -c "echo 'create_main_cluster = false' > $drop_in"
+  local package=postgresql-15
+  as_root apt-get update -qq || true
+  APT_UPDATED=yes
+  if [[ -z $(apt-cache madison "$package" 2>/dev/null) ]]; then
+    package=postgresql # the release that this system has
+  fi
+  apt_install "a PostgreSQL server" "$package"
+  have_postgresql || die "$package was installed, but no server from release 13 on was found." \
+    "Set PGBATON_PG_BIN to the directory of initdb."
+}
+
+need_sshd() {
+  [[ -x /usr/sbin/sshd ]] && have ssh && return 0
+  apt_install "an ssh server for the tests" openssh-server openssh-client
+  # Only the program is wanted, not a service that listens from now on.
+  if have systemctl; then
+    as_root systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
+  fi
+}
+
+need_cargo() {
+  if ! have cargo && [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]]; then
+    PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+    export PATH
+  fi
+  have cargo || die "Rust is missing." "Install it from https://rustup.rs (release 1.95 or newer)."
+  have cc || apt_install "a C compiler, which some crates need" gcc libc6-dev
+}

@@ -1,0 +1,82 @@
+//! All actions, by name.
+
+use super::scene::{Bound, Deed};
+use crate::cluster::Cluster;
+use crate::engine::{Action, Actions};
+use crate::playbook::{Catalog, Signature};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Maker = fn(Arc<dyn Cluster>) -> Arc<dyn Action>;
+
+macro_rules! table {
+    ($($module:ident :: $deed:ident),* $(,)?) => {
+        fn table() -> Vec<(Signature, Maker)> {
+            vec![$((
+                super::$module::$deed::signature(),
+                (|cluster| Arc::new(Bound::new(super::$module::$deed, cluster)) as Arc<dyn Action>) as Maker,
+            )),*]
+        }
+    };
+}
+
+table![
+    assert::Assert,
+    check_candidate::CheckCandidate,
+    check_lsn::CheckLsn,
+    checkpoint::Checkpoint,
+    choose::Choose,
+    confirm_down::ConfirmDown,
+    create_slot::CreateSlot,
+    drop_slot::DropSlot,
+    exec::Exec,
+    fast_forward::FastForward,
+    fence::Fence,
+    freeze::Freeze,
+    http::Http,
+    notify::Notify,
+    promote::Promote,
+    reload::Reload,
+    set_synchronous::SetSynchronous,
+    set_upstream::SetUpstream,
+    settle_settings::SettleSettings,
+    sql::Sql,
+    start::Start,
+    stop::Stop,
+    unfreeze::Unfreeze,
+    verify_attach::VerifyAttach,
+    verify_handover::VerifyHandover,
+    verify_primary::VerifyPrimary,
+    wait::Wait,
+];
+
+/// The contracts of all actions: what `validate`, `schema` and the engine go by.
+pub fn catalog() -> Catalog {
+    Catalog {
+        actions: table()
+            .into_iter()
+            .map(|(signature, _)| (signature.name, signature))
+            .collect(),
+    }
+}
+
+/// All actions at work on one cluster.
+pub struct LiveActions(BTreeMap<&'static str, Arc<dyn Action>>);
+
+impl LiveActions {
+    /// Binds every action to `cluster`.
+    pub fn new(cluster: &Arc<dyn Cluster>) -> Self {
+        Self(
+            table()
+                .into_iter()
+                .map(|(signature, make)| (signature.name, make(Arc::clone(cluster))))
+                .collect(),
+        )
+    }
+}
+
+impl Actions for LiveActions {
+    fn find(&self, name: &str) -> Option<Arc<dyn Action>> {
+        self.0.get(name).map(Arc::clone)
+    }
+}

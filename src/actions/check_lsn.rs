@@ -1,0 +1,237 @@
+//! Can a node follow an upstream as it is? Same system, on the upstream's history, not ahead.
+
+use super::scene::{Deed, Scene, outputs};
+use crate::cluster::{Ancestry, History, Lsn, NodeName, SystemId, Timeline};
+use crate::engine::{Failure, Probe};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
+use async_trait::async_trait;
+use std::time::Duration;
+
+pub(super) struct CheckLsn;
+
+/// Where a node stands, running or not.
+struct Standing {
+    system: SystemId,
+    timeline: Timeline,
+    at: Lsn,
+    running: bool,
+}
+
+#[async_trait]
+impl Deed for CheckLsn {
+    fn signature() -> Signature {
+        Signature {
+            name: "check_lsn",
+            summary: "Compare a node with its future upstream: same system, on its history, not beyond the fork.",
+            node: NodeRule::Required,
+            inputs: vec![
+                Field::required("upstream", Type::Node, "what it is to follow"),
+                Field::optional(
+                    "report",
+                    Type::Boolean,
+                    "tell a divergence as an output in place of refusing",
+                ),
+            ],
+            outputs: vec![
+                Field::required(
+                    "divergence",
+                    Type::String,
+                    "`none`, `rewindable` (ahead of the fork) or `foreign` (another history)",
+                )
+                .one_of(&["none", "rewindable", "foreign"]),
+                Field::required(
+                    "bytes",
+                    Type::Bytes,
+                    "how far the node is beyond the fork, or ahead of its upstream",
+                ),
+                Field::optional(
+                    "fork",
+                    Type::Lsn,
+                    "where the upstream left the node's timeline",
+                ),
+                Field::required("position", Type::Lsn, "where the node stands"),
+                Field::required("timeline", Type::Integer, "the node's timeline"),
+                Field::required("running", Type::Boolean, "the node's server runs"),
+            ],
+            effect: Some(EffectClass::Read),
+            roles: vec![],
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    async fn probe(&self, _scene: &Scene<'_>) -> Result<Probe, Failure> {
+        Ok(Probe::Needed("to be compared anew".to_owned()))
+    }
+
+    async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
+        let node = scene.node()?;
+        let upstream = scene.required_node("upstream")?;
+        if node == upstream {
+            return Err(Failure::refused(format!("{node} cannot follow itself")));
+        }
+        let (standing, identity) =
+            tokio::join!(standing(scene, &node), scene.cluster.identify(&upstream));
+        let (standing, identity) = (standing?, identity?);
+        if standing.system != identity.system {
+            return Err(Failure::refused(format!(
+                "{node} belongs to another cluster: its system identifier is {}, that of {upstream} is {}",
+                standing.system, identity.system
+            ))
+            .with_help("compare the site file with the servers; a node of another cluster must be cloned anew"));
+        }
+        let history = if identity.timeline == Timeline(1) {
+            History::first(identity.timeline)
+        } else {
+            scene.cluster.history(&upstream, identity.timeline).await?
+        };
+        let verdict = compare(&standing, &history, identity.at);
+        if verdict.divergence != "none" && !scene.flag("report") {
+            return Err(refusal(&node, &upstream, &standing, &history, &verdict));
+        }
+        Ok(outputs([
+            ("divergence", verdict.divergence.into()),
+            ("bytes", verdict.bytes.into()),
+            ("fork", verdict.fork.into()),
+            ("position", standing.at.into()),
+            ("timeline", i64::from(standing.timeline.0).into()),
+            ("running", standing.running.into()),
+        ]))
+    }
+}
+
+/// Where the node stands: its drained replay when it runs (rule 2), its last checkpoint when it was shut down.
+async fn standing(scene: &Scene<'_>, node: &NodeName) -> Result<Standing, Failure> {
+    let (server, identity) = tokio::join!(scene.cluster.server(node), scene.cluster.identify(node));
+    match (server, identity) {
+        (Ok(server), Ok(identity)) => {
+            let at = if server.in_recovery {
+                server.replayed
+            } else {
+                server.written
+            };
+            Ok(Standing {
+                system: identity.system,
+                timeline: identity.timeline,
+                at: at.unwrap_or(identity.at),
+                running: true,
+            })
+        }
+        (Err(trouble), _) | (_, Err(trouble)) => {
+            let host = scene
+                .cluster
+                .host(node)
+                .await
+                .map_err(|_| Failure::from(trouble.clone()))?;
+            match host.control {
+                Some(control) if host.postmaster.is_none() => Ok(Standing {
+                    system: control.system,
+                    timeline: control.timeline,
+                    at: control.checkpoint,
+                    running: false,
+                }),
+                _ => Err(trouble.into()),
+            }
+        }
+    }
+}
+
+struct Comparison {
+    divergence: &'static str,
+    bytes: i64,
+    fork: Option<Lsn>,
+}
+
+fn compare(standing: &Standing, history: &History, upstream_at: Lsn) -> Comparison {
+    let fork = history.fork_of(standing.timeline);
+    match history.relate(standing.timeline, standing.at) {
+        Ancestry::Stranger => Comparison {
+            divergence: "foreign",
+            bytes: 0,
+            fork: None,
+        },
+        Ancestry::Beyond { bytes, .. } => Comparison {
+            divergence: "rewindable",
+            bytes,
+            fork,
+        },
+        // Ahead on the same timeline: PostgreSQL would attach it and loop over "incorrect prev-link" for ever.
+        Ancestry::On if standing.timeline == history.timeline && standing.at > upstream_at => {
+            Comparison {
+                divergence: "rewindable",
+                bytes: standing.at.bytes_since(upstream_at),
+                fork: Some(upstream_at),
+            }
+        }
+        Ancestry::On => Comparison {
+            divergence: "none",
+            bytes: 0,
+            fork,
+        },
+    }
+}
+
+fn refusal(
+    node: &NodeName,
+    upstream: &NodeName,
+    standing: &Standing,
+    history: &History,
+    verdict: &Comparison,
+) -> Failure {
+    let message = match (verdict.divergence, verdict.fork) {
+        ("rewindable", Some(fork)) if standing.timeline != history.timeline => format!(
+            "{node} is {} bytes beyond the point where {upstream} left its timeline: it stands at {} on timeline {}, \
+             {upstream} forked off at {fork} and is on timeline {}",
+            verdict.bytes, standing.at, standing.timeline, history.timeline
+        ),
+        ("rewindable", _) => format!(
+            "{node} is {} bytes ahead of {upstream} on the same timeline {}: it stands at {}",
+            verdict.bytes, standing.timeline, standing.at
+        ),
+        _ => format!(
+            "timeline {} of {node} is not in the history of {upstream} (timeline {}): another promotion happened there",
+            standing.timeline, history.timeline
+        ),
+    };
+    let help =
+        "nothing was changed; it must be rewound (pg_rewind) or cloned anew before it can follow";
+    Failure {
+        kind: TroubleKind::Conflict,
+        ..Failure::refused(message)
+    }
+    .with_help(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(timeline: u32, at: u64) -> Standing {
+        Standing {
+            system: SystemId(1),
+            timeline: Timeline(timeline),
+            at: Lsn(at),
+            running: true,
+        }
+    }
+
+    #[test]
+    fn the_fork_and_the_upstreams_position_decide() {
+        let history = History::parse(Timeline(3), "1 0/100 x\n2 0/200 y\n").unwrap();
+        for (timeline, position, expected, bytes) in [
+            (1, 0x100, "none", 0),
+            (1, 0x101, "rewindable", 1),
+            (2, 0x200, "none", 0),
+            (2, 0x210, "rewindable", 0x10),
+            (3, 0x300, "none", 0),
+            (3, 0x301, "rewindable", 1),
+            (4, 0x10, "foreign", 0),
+        ] {
+            let verdict = compare(&at(timeline, position), &history, Lsn(0x300));
+            assert_eq!(
+                (verdict.divergence, verdict.bytes),
+                (expected, bytes),
+                "timeline {timeline} at {position:x}"
+            );
+        }
+    }
+}

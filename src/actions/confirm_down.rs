@@ -1,0 +1,166 @@
+//! Is the primary really down? The monitor is the first suspect (rule 9).
+
+use super::scene::{Deed, Scene, outputs};
+use crate::cluster::{Host, NodeName, Reach, Server};
+use crate::engine::{Failure, Probe};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type, Value};
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use std::time::Duration;
+use tokio::time::Instant;
+
+pub(super) struct ConfirmDown;
+
+#[async_trait]
+impl Deed for ConfirmDown {
+    fn signature() -> Signature {
+        Signature {
+            name: "confirm_down",
+            summary: "Make sure that nobody can reach the primary: from here, from every standby, by no living stream.",
+            node: NodeRule::Required,
+            inputs: vec![Field::optional(
+                "patience",
+                Type::Duration,
+                "how long a new connection may stay without an answer before it counts as silence; 2s",
+            )],
+            outputs: vec![
+                Field::required(
+                    "host_reachable",
+                    Type::Boolean,
+                    "commands reach the old primary's host",
+                ),
+                Field::required("observers", Type::List, "the standbys that were asked"),
+                Field::required(
+                    "shut_down",
+                    Type::Boolean,
+                    "its control data says that it was shut down cleanly",
+                ),
+            ],
+            effect: Some(EffectClass::Read),
+            roles: vec![],
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    async fn probe(&self, _scene: &Scene<'_>) -> Result<Probe, Failure> {
+        Ok(Probe::Needed("to be asked anew in every run".to_owned()))
+    }
+
+    async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
+        let primary = scene.node()?;
+        let patience = match scene.step.inputs.get("patience") {
+            Value::Duration(patience) => *patience,
+            _ => Duration::from_secs(2),
+        };
+        let suspicion = Instant::now();
+        let others: Vec<&NodeName> = scene
+            .inventory()
+            .nodes
+            .keys()
+            .filter(|n| **n != primary)
+            .collect();
+        // Everybody is asked at once, and the host besides: nothing here waits for anything else.
+        let (from_here, host, views) = tokio::join!(
+            scene.cluster.reach(None, &primary, patience),
+            bounded(patience, scene.cluster.host(&primary)),
+            join_all(
+                others
+                    .iter()
+                    .map(|node| view(scene, node, &primary, patience))
+            ),
+        );
+        refuse_unless_silent("from here", &primary, from_here?)?;
+        let mut observers = Vec::new();
+        for (node, found) in others.iter().zip(views) {
+            let Some((server, reach)) = found else {
+                continue;
+            };
+            if !server.in_recovery {
+                return Err(Failure::hold(format!("{node} is a primary already, while {primary} is to be replaced"))
+                    .with_help("look at `pgbaton status`; if that promotion was meant, let the others follow it"));
+            }
+            refuse_if_streaming(scene, node, &primary, &server, suspicion)?;
+            if let Some(reach) = reach {
+                refuse_unless_silent(&format!("from {node}"), &primary, reach)?;
+            }
+            observers.push(node.as_str());
+        }
+        if observers.is_empty() {
+            return Err(Failure::refused(format!(
+                "no standby can be reached, so nobody but this host says that {primary} is down"
+            ))
+            .with_help("the network of this host is the first suspect; look at the servers from another place"));
+        }
+        let shut_down = matches!(&host, Some(Host { postmaster: None, control: Some(control), .. })
+            if control.state == crate::cluster::ControlState::ShutDown);
+        Ok(outputs([
+            ("host_reachable", host.is_some().into()),
+            ("observers", observers.into()),
+            ("shut_down", shut_down.into()),
+        ]))
+    }
+}
+
+/// What one standby says: its own state, and whether a new connection of its own gets through. `None` when the standby
+/// itself cannot be reached.
+async fn view(
+    scene: &Scene<'_>,
+    node: &NodeName,
+    primary: &NodeName,
+    patience: Duration,
+) -> Option<(Server, Option<Reach>)> {
+    let (server, reach) = tokio::join!(
+        bounded(patience, scene.cluster.server(node)),
+        scene.cluster.reach(Some(node), primary, patience)
+    );
+    Some((server?, reach.ok()))
+}
+
+async fn bounded<T, E>(limit: Duration, ask: impl Future<Output = Result<T, E>>) -> Option<T> {
+    tokio::time::timeout(limit + Duration::from_secs(1), ask)
+        .await
+        .ok()?
+        .ok()
+}
+
+fn refuse_unless_silent(whence: &str, primary: &NodeName, reach: Reach) -> Result<(), Failure> {
+    match reach {
+        Reach::Silent => Ok(()),
+        Reach::Accepts => Err(Failure::refused(format!("{primary} is alive: it accepts connections {whence}"))
+            .with_help("to hand over from a living primary, run `switchover`")),
+        Reach::Rejects => Err(Failure::refused(format!(
+            "{primary} is not dead: it answers {whence}, and refuses the session (starting, stopping, recovering, or full)"
+        ))
+        .with_help("wait for it to settle; a server that recovers from a crash is back when it is done")),
+    }
+}
+
+/// A message that arrived after the suspicion began disproves it. Silence of an old stream proves nothing: a receiver of
+/// a frozen primary says `streaming` for `wal_receiver_timeout`.
+fn refuse_if_streaming(
+    scene: &Scene<'_>,
+    node: &NodeName,
+    primary: &NodeName,
+    server: &Server,
+    suspicion: Instant,
+) -> Result<(), Failure> {
+    let Some(receiver) = &server.receiver else {
+        return Ok(());
+    };
+    let from_primary = scene
+        .inventory()
+        .node_at(&receiver.host, receiver.port)
+        .is_some_and(|upstream| upstream.name == *primary);
+    let elapsed = i64::try_from(suspicion.elapsed().as_millis()).unwrap_or(i64::MAX);
+    let heard = receiver.silent_ms.is_some_and(|silent| silent < elapsed);
+    if from_primary && receiver.status == "streaming" && heard {
+        return Err(Failure {
+            kind: TroubleKind::Denied,
+            ..Failure::refused(format!(
+                "{node} still streams from {primary}: a message arrived just now"
+            ))
+        }
+        .with_help("the way from this host to the primary is broken, the primary is not"));
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! A physical slot on the upstream, before the follower comes: a slot made later costs a whole retry interval.
+
+use super::scene::{Deed, Scene, outputs};
+use crate::cluster::{Operation, Slot, SlotName, WalStatus};
+use crate::engine::{Done, Failure, Probe, Undone};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
+use async_trait::async_trait;
+use std::time::Duration;
+
+pub(super) struct CreateSlot;
+
+#[async_trait]
+impl Deed for CreateSlot {
+    fn signature() -> Signature {
+        Signature {
+            name: "create_slot",
+            summary: "Create the replication slot that a follower uses on this node.",
+            node: NodeRule::Required,
+            inputs: vec![Field::required("for", Type::Node, "the follower")],
+            outputs: vec![Field::required("slot", Type::String, "the slot's name")],
+            effect: Some(EffectClass::Idempotent),
+            roles: vec![],
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
+        let node = scene.node()?;
+        let name = slot_name(scene)?;
+        let (slots, most) = scene.cluster.slots(&node).await?;
+        match slots.iter().find(|slot| slot.name == name) {
+            Some(slot) if usable(slot) => Ok(Probe::Satisfied(
+                outputs([("slot", name.as_str().into())]),
+                "it exists and keeps its WAL".to_owned(),
+            )),
+            Some(Slot {
+                physical: false, ..
+            }) => Err(Failure::new(
+                TroubleKind::Conflict,
+                format!("slot {name} on {node} exists and is logical"),
+            )
+            .with_help("drop or rename it; pgbaton needs a physical slot of this name")),
+            Some(Slot {
+                active_pid: Some(pid),
+                ..
+            }) => Err(Failure::new(
+                TroubleKind::Conflict,
+                format!("slot {name} on {node} has lost its WAL and process {pid} holds it"),
+            )),
+            Some(_) => Ok(Probe::Needed(
+                "it exists and has lost its WAL: it is made anew".to_owned(),
+            )),
+            None if slots.len() >= most as usize => Err(Failure::new(
+                TroubleKind::Conflict,
+                format!(
+                    "{node} has no free slot: {} of {most} are in use",
+                    slots.len()
+                ),
+            )
+            .with_help(
+                "drop slots that nobody needs, or raise max_replication_slots (needs a restart)",
+            )),
+            None => Ok(Probe::Needed("it does not exist".to_owned())),
+        }
+    }
+
+    async fn plan(&self, scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
+        Ok(vec![Operation::CreateSlot {
+            node: scene.node()?,
+            slot: slot_name(scene)?,
+        }])
+    }
+
+    async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
+        let node = scene.node()?;
+        let name = slot_name(scene)?;
+        let (slots, _) = scene.cluster.slots(&node).await?;
+        if slots.iter().any(|slot| slot.name == name && !usable(slot)) {
+            scene
+                .perform(Operation::DropSlot {
+                    node: node.clone(),
+                    slot: name.clone(),
+                })
+                .await?;
+        }
+        scene
+            .perform(Operation::CreateSlot {
+                node,
+                slot: name.clone(),
+            })
+            .await?;
+        Ok(outputs([("slot", name.as_str().into())]))
+    }
+
+    async fn verify(&self, scene: &Scene<'_>, given: Map) -> Result<Map, Failure> {
+        let node = scene.node()?;
+        let name = slot_name(scene)?;
+        let (slots, _) = scene.cluster.slots(&node).await?;
+        if slots.iter().any(|slot| slot.name == name && usable(slot)) {
+            return Ok(given);
+        }
+        Err(Failure::new(
+            TroubleKind::Unmet,
+            format!("slot {name} is not on {node}, or keeps no WAL"),
+        ))
+    }
+
+    async fn undo(&self, scene: &Scene<'_>, done: &[Done]) -> Result<Undone, Failure> {
+        let node = scene.node()?;
+        let name = slot_name(scene)?;
+        if done.is_empty() {
+            return Ok(Undone::Nothing);
+        }
+        let (slots, _) = scene.cluster.slots(&node).await?;
+        match slots.iter().find(|slot| slot.name == name) {
+            None => Ok(Undone::Nothing),
+            Some(Slot {
+                active_pid: Some(_),
+                ..
+            }) => Ok(Undone::Failed(format!(
+                "slot {name} on {node} is in use and stays"
+            ))),
+            Some(_) => {
+                scene
+                    .perform(Operation::DropSlot {
+                        node: node.clone(),
+                        slot: name.clone(),
+                    })
+                    .await?;
+                Ok(Undone::Done(format!("slot {name} on {node} is dropped")))
+            }
+        }
+    }
+}
+
+fn slot_name(scene: &Scene<'_>) -> Result<SlotName, Failure> {
+    Ok(scene.inventory().slot_of(&scene.required_node("for")?))
+}
+
+/// A physical slot that still has the WAL it promised.
+fn usable(slot: &Slot) -> bool {
+    slot.physical
+        && slot.restart.is_some()
+        && !matches!(slot.wal_status, WalStatus::Lost | WalStatus::Unreserved)
+}

@@ -1,0 +1,118 @@
+//! Stream to the candidate what another frozen standby holds more, so that nothing of it is lost (rule 3).
+
+use super::scene::{Deed, Scene, outputs};
+use crate::cluster::{NodeName, Operation, UpstreamRoute};
+use crate::engine::{Done, Failure, Probe, Undone};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, Type};
+use async_trait::async_trait;
+use std::time::Duration;
+
+pub(super) struct FastForward;
+
+#[async_trait]
+impl Deed for FastForward {
+    fn signature() -> Signature {
+        Signature {
+            name: "fast_forward",
+            summary: "Let the candidate stream what another frozen standby holds more, then freeze it again.",
+            node: NodeRule::Required,
+            inputs: vec![Field::required(
+                "from",
+                Type::Node,
+                "the standby that holds more",
+            )],
+            outputs: vec![
+                Field::required("position", Type::Lsn, "where the candidate stands now"),
+                Field::required("bytes", Type::Bytes, "how much it received"),
+            ],
+            effect: Some(EffectClass::Idempotent),
+            roles: vec![],
+            timeout: Duration::from_secs(60),
+        }
+    }
+
+    async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
+        let (node, from) = (scene.node()?, scene.required_node("from")?);
+        let (mine, theirs) = tokio::join!(scene.server(&node), scene.server(&from));
+        let (mine, theirs) = (mine?, theirs?);
+        if mine.receiver_pid.is_none() && mine.position() >= theirs.position() {
+            let given = outputs([("position", mine.position().into()), ("bytes", 0.into())]);
+            return Ok(Probe::Satisfied(
+                given,
+                format!("it holds as much as {from}"),
+            ));
+        }
+        Ok(Probe::Needed(format!("{from} holds more")))
+    }
+
+    async fn plan(&self, scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
+        let (node, from) = (scene.node()?, scene.required_node("from")?);
+        Ok(vec![
+            upstream(&node, &from),
+            Operation::Reload { node: node.clone() },
+            Operation::Freeze { node },
+        ])
+    }
+
+    async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
+        let (node, from) = (scene.node()?, scene.required_node("from")?);
+        let before = scene.server(&node).await?.position().unwrap_or_default();
+        let goal = scene.server(&from).await?.position().unwrap_or_default();
+        scene.perform(upstream(&node, &from)).await?;
+        scene
+            .perform(Operation::Reload { node: node.clone() })
+            .await?;
+        let reached = scene
+            .until(|| async {
+                let at = scene.server(&node).await?.position().unwrap_or_default();
+                Ok(if at >= goal {
+                    Ok(at)
+                } else {
+                    Err(format!("{node} is at {at}, {from} holds up to {goal}"))
+                })
+            })
+            .await;
+        // Frozen again in any case: a candidate that receives must not be promoted.
+        scene
+            .perform(Operation::Freeze { node: node.clone() })
+            .await?;
+        scene
+            .until(|| async {
+                let server = scene.cluster.server(&node).await?;
+                Ok(if server.receiver_pid.is_none() {
+                    Ok(())
+                } else {
+                    Err("its walreceiver still runs".to_owned())
+                })
+            })
+            .await?;
+        let at = reached?;
+        Ok(outputs([
+            ("position", at.into()),
+            ("bytes", at.bytes_since(before).into()),
+        ]))
+    }
+
+    async fn undo(&self, scene: &Scene<'_>, done: &[Done]) -> Result<Undone, Failure> {
+        // What was received stays; the freeze's own undo puts the upstream back.
+        let node = scene.node()?;
+        if done.is_empty() {
+            return Ok(Undone::Nothing);
+        }
+        scene
+            .perform(Operation::Freeze { node: node.clone() })
+            .await?;
+        Ok(Undone::Done(format!(
+            "{node} does not stream from another standby any more"
+        )))
+    }
+}
+
+fn upstream(node: &NodeName, from: &NodeName) -> Operation {
+    Operation::SetUpstream {
+        node: node.clone(),
+        upstream: from.clone(),
+        slot: None,
+        route: UpstreamRoute::Sql,
+    }
+}

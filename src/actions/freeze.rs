@@ -1,0 +1,205 @@
+//! Stop a standby from receiving, so that positions can be compared (rule 2).
+
+use super::scene::{Deed, Scene, outputs};
+use crate::cluster::{NodeName, Operation, UpstreamRoute};
+use crate::engine::{Done, Failure, Probe, Undone};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type};
+use async_trait::async_trait;
+use std::time::Duration;
+use tokio::time::Instant;
+
+pub(super) struct Freeze;
+
+/// The name under which a frozen node keeps what it was told before.
+pub(super) const TAG: &str = "freeze";
+
+/// How long a walreceiver may outlive its setting before it is ended (it lives on while replay is busy or paused).
+const RECEIVER_GRACE: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl Deed for Freeze {
+    fn signature() -> Signature {
+        Signature {
+            name: "freeze",
+            summary: "Stop a standby from receiving, for good until it is told to follow again.",
+            node: NodeRule::Required,
+            inputs: vec![Field::required(
+                "from",
+                Type::Node,
+                "the old primary; only its direct receivers are frozen",
+            )],
+            outputs: vec![
+                Field::required(
+                    "frozen",
+                    Type::Boolean,
+                    "it received from `from` and does no more",
+                ),
+                Field::optional(
+                    "position",
+                    Type::Lsn,
+                    "the greater of received and replayed, after the receiver has gone",
+                ),
+                Field::required("drained", Type::Boolean, "everything received is replayed"),
+            ],
+            effect: Some(EffectClass::Idempotent),
+            roles: vec![Role::Freeze],
+            timeout: Duration::from_secs(15),
+        }
+    }
+
+    async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
+        let node = scene.node()?;
+        let from = scene.required_node("from")?;
+        let (server, upstream) =
+            tokio::join!(scene.cluster.server(&node), scene.cluster.upstream(&node));
+        let (server, upstream) = (server?, upstream?);
+        if !server.in_recovery {
+            return Err(Failure::hold(format!(
+                "{node} is a primary; only standbys are frozen"
+            )));
+        }
+        let receives = server.receiver.is_some() || server.receiver_pid.is_some();
+        match upstream {
+            None if !receives => Ok(Probe::Satisfied(
+                state(&server, true),
+                "it receives from nobody".to_owned(),
+            )),
+            Some((host, port))
+                if scene
+                    .inventory()
+                    .node_at(&host, port)
+                    .is_some_and(|n| n.name != from) =>
+            {
+                Ok(Probe::Satisfied(
+                    state(&server, false),
+                    format!("it does not receive from {from}"),
+                ))
+            }
+            _ => Ok(Probe::Needed(format!("it is set to receive from {from}"))),
+        }
+    }
+
+    async fn plan(&self, scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
+        let node = scene.node()?;
+        Ok(vec![
+            Operation::SaveSettings {
+                node: node.clone(),
+                tag: TAG.to_owned(),
+            },
+            Operation::Freeze { node },
+        ])
+    }
+
+    async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
+        let node = scene.node()?;
+        // A node that somebody else's attempt left half frozen keeps the settings that were kept first.
+        if scene.cluster.upstream(&node).await?.is_some() {
+            scene
+                .perform(Operation::SaveSettings {
+                    node: node.clone(),
+                    tag: TAG.to_owned(),
+                })
+                .await?;
+        }
+        scene
+            .perform(Operation::Freeze { node: node.clone() })
+            .await?;
+        until_receiver_gone(scene, &node).await?;
+        Ok(Map::new())
+    }
+
+    async fn verify(&self, scene: &Scene<'_>, given: Map) -> Result<Map, Failure> {
+        if given.contains_key("frozen") {
+            return Ok(given);
+        }
+        let node = scene.node()?;
+        let settings = scene.cluster.settings(&node, &["primary_conninfo"]).await?;
+        if let Some(setting) = settings.get("primary_conninfo").filter(|s| s.set) {
+            return Err(Failure::new(
+                TroubleKind::Unmet,
+                format!("{node} still has a primary_conninfo after it was cleared; it comes from: {}", setting.source),
+            )
+            .with_help("a setting from the command line or an environment overrides ALTER SYSTEM; take it out there"));
+        }
+        // Draining is waited for briefly: `choose` finds the end of what is not replayed by other means.
+        let drained_by = Instant::now() + (scene.time_left() / 2).min(Duration::from_secs(5));
+        loop {
+            let server = scene.server(&node).await?;
+            if server.receiver.is_some() || server.receiver_pid.is_some() {
+                return Err(Failure::new(
+                    TroubleKind::Unmet,
+                    format!("{node} receives again although it was frozen"),
+                ));
+            }
+            if server.drained() || server.replay_paused || Instant::now() >= drained_by {
+                return Ok(state(&server, true));
+            }
+            scene.pause(Duration::from_millis(3)).await?;
+        }
+    }
+
+    async fn undo(&self, scene: &Scene<'_>, done: &[Done]) -> Result<Undone, Failure> {
+        let node = scene.node()?;
+        if done.is_empty() {
+            return Ok(Undone::Nothing);
+        }
+        let operation = Operation::RestoreSettings {
+            node: node.clone(),
+            tag: TAG.to_owned(),
+            archive_only: false,
+            route: UpstreamRoute::Sql,
+        };
+        scene.perform(operation).await?;
+        Ok(Undone::Done(format!(
+            "{node} receives from its old upstream again"
+        )))
+    }
+}
+
+fn state(server: &crate::cluster::Server, frozen: bool) -> Map {
+    outputs([
+        ("frozen", frozen.into()),
+        ("position", server.position().into()),
+        ("drained", server.drained().into()),
+    ])
+}
+
+/// Waits until the walreceiver has gone; ends it on its host when it stays although its setting has gone.
+async fn until_receiver_gone(scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure> {
+    let began = Instant::now();
+    let mut ended = false;
+    let mut wait = Duration::from_millis(2);
+    loop {
+        let server = scene.server(node).await?;
+        let Some(pid) = server
+            .receiver_pid
+            .or(server.receiver.as_ref().map(|r| r.pid))
+        else {
+            return Ok(());
+        };
+        if !ended && began.elapsed() >= RECEIVER_GRACE {
+            scene
+                .note(
+                    "escalation",
+                    format!("walreceiver {pid} of {node} stays; it is ended"),
+                    serde_json::Value::Null,
+                )
+                .await;
+            scene
+                .perform(Operation::EndReceiver {
+                    node: node.clone(),
+                    pid,
+                })
+                .await?;
+            ended = true;
+        }
+        if scene.time_left().is_zero() {
+            return Err(Failure::new(
+                TroubleKind::Timeout,
+                format!("walreceiver {pid} of {node} does not go away"),
+            ));
+        }
+        scene.pause(wait).await?;
+        wait = (wait * 5 / 4).min(Duration::from_millis(50));
+    }
+}

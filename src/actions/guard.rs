@@ -1,0 +1,163 @@
+//! The one way from an action to an effect: check, intent, effect, outcome.
+
+use crate::cluster::{Cluster, CustomEffect, Operation, Outcome, Rendered};
+use crate::engine::{EffectOutcome, Failure, Forecast, StepContext};
+
+/// Stands between an action and the cluster. An effect happens only after its intent is durable (rule 7), and the
+/// engine grants the intent only while the lease is held (rule 8) and the run's state allows it (rule 6).
+pub(super) struct Guard<'a> {
+    pub(super) cluster: &'a dyn Cluster,
+    pub(super) step: &'a StepContext,
+}
+
+impl Guard<'_> {
+    /// What an operation would look like.
+    pub(super) fn forecast(&self, operation: &Operation) -> Forecast {
+        let rendered = self
+            .cluster
+            .renderer()
+            .render(self.cluster.inventory(), operation);
+        Forecast {
+            summary: summary(operation),
+            rendered: rendered.iter().map(line).collect(),
+            operation: serde_json::to_value(operation).unwrap_or_default(),
+        }
+    }
+
+    /// Does it. Reads need no intent.
+    pub(super) async fn perform(
+        &self,
+        operation: Operation,
+        point_of_no_return: bool,
+    ) -> Result<serde_json::Value, Failure> {
+        if operation.effect() == CustomEffect::Read {
+            return match self.cluster.perform(&operation).await {
+                Outcome::Done(value) => Ok(value),
+                Outcome::Failed(trouble) | Outcome::Unknown(trouble) => Err(trouble.into()),
+            };
+        }
+        let path = &self.step.path;
+        let effects = &self.step.effects;
+        let effect = effects
+            .intend(path, self.forecast(&operation), point_of_no_return)
+            .await?;
+        match self.cluster.perform(&operation).await {
+            Outcome::Done(value) => {
+                effects
+                    .settle(path, effect, EffectOutcome::Done(value.clone()))
+                    .await;
+                Ok(value)
+            }
+            Outcome::Failed(trouble) => {
+                let failure = Failure::from(trouble);
+                effects
+                    .settle(path, effect, EffectOutcome::Failed(failure.clone()))
+                    .await;
+                Err(failure)
+            }
+            Outcome::Unknown(trouble) => {
+                let mut failure = Failure::from(trouble);
+                failure.kind = crate::playbook::TroubleKind::Unknown;
+                effects
+                    .settle(path, effect, EffectOutcome::Unknown(failure.clone()))
+                    .await;
+                Err(failure)
+            }
+        }
+    }
+}
+
+fn line(rendered: &Rendered) -> String {
+    match rendered {
+        Rendered::Sql { node, shown } => format!("{node}: {shown}"),
+        Rendered::Command {
+            node: Some(node),
+            shown,
+        } => format!("{node}$ {shown}"),
+        Rendered::Command { node: None, shown } => format!("$ {shown}"),
+        Rendered::File { node, path, shown } => format!("{node}:{path}: {shown}"),
+        Rendered::Http { shown } => shown.clone(),
+    }
+}
+
+/// One line for people.
+fn summary(operation: &Operation) -> String {
+    use crate::cluster::ExecPlace;
+    match operation {
+        Operation::Promote { node } => format!("promote {node}"),
+        Operation::CreateSlot { node, slot } => format!("create slot {slot} on {node}"),
+        Operation::DropSlot { node, slot } => format!("drop slot {slot} on {node}"),
+        Operation::SaveSettings { node, .. } => format!("keep the replication settings of {node}"),
+        Operation::RestoreSettings {
+            node,
+            archive_only: true,
+            ..
+        } => format!("put back the archive settings of {node}"),
+        Operation::RestoreSettings { node, .. } => {
+            format!("put back the replication settings of {node}")
+        }
+        Operation::ForgetSettings { node, .. } => format!("remove the kept settings of {node}"),
+        Operation::Freeze { node } => format!("stop {node} from receiving"),
+        Operation::EndReceiver { node, pid } => format!("end walreceiver {pid} of {node}"),
+        Operation::SetUpstream { node, upstream, .. } => format!("point {node} at {upstream}"),
+        Operation::Reload { node } => format!("reload {node}"),
+        Operation::Stop { node, mode, .. } => {
+            format!("stop {node} ({})", format!("{mode:?}").to_lowercase())
+        }
+        Operation::Start { node, .. } => format!("start {node}"),
+        Operation::EndOrphans { node, pids } => {
+            format!("end {} orphaned processes of {node}", pids.len())
+        }
+        Operation::ForbidReturn { node } => format!("keep {node} from coming back as a primary"),
+        Operation::AllowReturn { node } => format!("let {node} be a primary again"),
+        Operation::SetSynchronous {
+            node,
+            names: Some(names),
+            ..
+        } => format!("make commits on {node} wait for {names}"),
+        Operation::SetSynchronous {
+            node, names: None, ..
+        } => format!("make commits on {node} wait for nobody"),
+        Operation::RestoreSynchronous { node, .. } => {
+            format!("put back synchronous_standby_names of {node}")
+        }
+        Operation::Checkpoint { node } => format!("checkpoint {node}"),
+        Operation::Mark { node } => format!("write a mark on {node}"),
+        Operation::Exec {
+            place: ExecPlace::Node(node),
+            argv,
+            ..
+        } => {
+            format!(
+                "run {} on {node}",
+                argv.first().map_or("nothing", String::as_str)
+            )
+        }
+        Operation::Exec { argv, .. } => {
+            format!("run {}", argv.first().map_or("nothing", String::as_str))
+        }
+        Operation::Sql { node, .. } => format!("execute a statement on {node}"),
+        Operation::Http { request, .. } => format!("{} {}", request.method, host_of(&request.url)),
+    }
+}
+
+/// The part of a URL that can hold no secret: scheme, host and port.
+fn host_of(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_what_may_be_secret() {
+        assert_eq!(
+            host_of("https://user:hunter2@hooks.example.com:8443/T0/secret?x=1"),
+            "https://hooks.example.com:8443"
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! Tell somebody. A notification that cannot be delivered never stops a failover unless the playbook says so.
+
+use super::scene::{Deed, Scene};
+use crate::cluster::{CustomEffect, ExecPlace, HttpRequest, Operation};
+use crate::engine::{Failure, Probe};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, Type};
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(super) struct Notify;
+
+#[async_trait]
+impl Deed for Notify {
+    fn signature() -> Signature {
+        Signature {
+            name: "notify",
+            summary: "Tell people or programs: the message goes to the run's events, and to a program or URL when given.",
+            node: NodeRule::Refused,
+            inputs: vec![
+                Field::required("message", Type::String, "what to say"),
+                Field::optional(
+                    "argv",
+                    Type::List,
+                    "a program on this host; it gets the message on its standard input",
+                ),
+                Field::optional(
+                    "url",
+                    Type::String,
+                    "it gets a POST of {\"run\": …, \"message\": …}",
+                ),
+            ],
+            outputs: vec![],
+            effect: Some(EffectClass::Idempotent),
+            roles: vec![],
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    async fn probe(&self, _scene: &Scene<'_>) -> Result<Probe, Failure> {
+        Ok(Probe::Needed("it is told".to_owned()))
+    }
+
+    async fn plan(&self, scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
+        let message = scene.text("message").unwrap_or_default().to_owned();
+        let mut operations = Vec::new();
+        let argv = scene.texts("argv");
+        if !argv.is_empty() {
+            operations.push(Operation::Exec {
+                place: ExecPlace::Runner,
+                argv,
+                env: BTreeMap::from([("PGBATON_RUN".to_owned(), scene.step.run.to_string())]),
+                stdin: Some(message.clone()),
+                effect: CustomEffect::Idempotent,
+                deadline: scene.time_left(),
+            });
+        }
+        if let Some(url) = scene.text("url") {
+            let body = serde_json::json!({ "run": scene.step.run, "message": message }).to_string();
+            let request = HttpRequest {
+                method: "POST".to_owned(),
+                url: url.to_owned(),
+                headers: BTreeMap::from([(
+                    "content-type".to_owned(),
+                    "application/json".to_owned(),
+                )]),
+                body: Some(body),
+            };
+            operations.push(Operation::Http {
+                request,
+                effect: CustomEffect::Idempotent,
+            });
+        }
+        Ok(operations)
+    }
+
+    async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
+        scene
+            .note(
+                "notify",
+                scene.text("message").unwrap_or_default(),
+                serde_json::Value::Null,
+            )
+            .await;
+        for operation in self.plan(scene).await? {
+            scene.perform(operation).await?;
+        }
+        Ok(Map::new())
+    }
+}

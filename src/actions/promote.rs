@@ -1,0 +1,156 @@
+//! End recovery on the candidate. The durable intent is the point of no return (rule 6).
+
+use super::scene::{Deed, Scene, outputs};
+use crate::cluster::{NodeName, Operation, Server, Trouble};
+use crate::engine::{Consequence, Failure, Probe};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type};
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use std::time::Duration;
+
+pub(super) struct Promote;
+
+#[async_trait]
+impl Deed for Promote {
+    fn signature() -> Signature {
+        Signature {
+            name: "promote",
+            summary: "Make a standby the primary. From its intent on the run only goes forward.",
+            node: NodeRule::Required,
+            inputs: vec![
+                Field::required(
+                    "old_primary",
+                    Type::Node,
+                    "whom it replaces: nobody may receive from there any more",
+                ),
+                Field::required("proof", Type::String, "the proof of the fence")
+                    .one_of(&["stopped", "starved", "external", "waived"]),
+            ],
+            outputs: vec![Field::required("node", Type::Node, "the new primary")],
+            effect: Some(EffectClass::Once),
+            roles: vec![Role::PointOfNoReturn],
+            timeout: Duration::from_secs(90),
+        }
+    }
+
+    async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
+        let node = scene.node()?;
+        let old = scene.required_node("old_primary")?;
+        let server = scene.server(&node).await?;
+        if !server.in_recovery {
+            let given = outputs([("node", node.as_str().into())]);
+            return Ok(Probe::Satisfied(given, "it has left recovery".to_owned()));
+        }
+        if server.receiver.is_some() || server.receiver_pid.is_some() {
+            return Err(still_receives(&node, &old));
+        }
+        if !scene.step.effects.point_of_no_return_passed() {
+            nobody_receives(scene, &node, &old).await?;
+        }
+        Ok(Probe::Needed("it is in recovery".to_owned()))
+    }
+
+    async fn plan(&self, scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
+        Ok(vec![Operation::Promote {
+            node: scene.node()?,
+        }])
+    }
+
+    async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
+        let node = scene.node()?;
+        if scene.text("proof").is_none_or(str::is_empty) {
+            return Err(Failure::refused(format!(
+                "{node} is not promoted: no fence recorded a proof"
+            )));
+        }
+        scene
+            .guard()
+            .perform(Operation::Promote { node: node.clone() }, true)
+            .await?;
+        // `pg_promote` with its own wait polls every 100 ms; a question of our own costs a fraction of a millisecond.
+        scene
+            .until(|| async {
+                Ok(match scene.cluster.server(&node).await {
+                    Ok(Server {
+                        in_recovery: false, ..
+                    }) => Ok(()),
+                    Ok(_) => Err("it is still in recovery".to_owned()),
+                    Err(trouble) => Err(trouble.to_string()),
+                })
+            })
+            .await
+            .map_err(|failure| pending(&node, &failure))?;
+        Ok(outputs([("node", node.as_str().into())]))
+    }
+
+    async fn verify(&self, scene: &Scene<'_>, given: Map) -> Result<Map, Failure> {
+        let node = scene.node()?;
+        if scene.server(&node).await?.in_recovery {
+            return Err(Failure::new(
+                TroubleKind::Unmet,
+                format!("{node} is in recovery"),
+            ));
+        }
+        Ok(given)
+    }
+}
+
+/// A promotion that was asked for may complete at any time: nobody else may be promoted until it is known.
+fn pending(node: &NodeName, failure: &Failure) -> Failure {
+    Failure {
+        kind: TroubleKind::Unknown,
+        message: format!(
+            "{node} was told to promote and has not left recovery: {}",
+            failure.message
+        ),
+        help: Some(format!(
+            "the promotion may still complete; do not promote another node before {node} is shown to be unable to"
+        )),
+        consequence: Consequence::Hold,
+    }
+}
+
+fn still_receives(node: &NodeName, old: &NodeName) -> Failure {
+    Failure::new(TroubleKind::Conflict, format!("{node} receives again, perhaps from {old}; nothing is promoted"))
+        .with_help("something rewrites its settings; find it (repmgrd, kbha, Patroni, configuration management)")
+}
+
+/// The receivers are looked at once more immediately before the promotion.
+async fn nobody_receives(
+    scene: &Scene<'_>,
+    candidate: &NodeName,
+    old: &NodeName,
+) -> Result<(), Failure> {
+    let others: Vec<&NodeName> = scene
+        .inventory()
+        .nodes
+        .keys()
+        .filter(|n| *n != old && *n != candidate)
+        .collect();
+    let ask = |node| async move { Ok::<Server, Trouble>(scene.cluster.server(node).await?) };
+    let limit = Duration::from_secs(2);
+    let views = join_all(
+        others
+            .iter()
+            .map(|node| tokio::time::timeout(limit, ask(node))),
+    )
+    .await;
+    for (node, view) in others.iter().zip(views) {
+        let Ok(Ok(server)) = view else { continue };
+        let receives_from_old = server.receiver.as_ref().is_some_and(|receiver| {
+            scene
+                .inventory()
+                .node_at(&receiver.host, receiver.port)
+                .is_some_and(|n| n.name == *old)
+        });
+        if receives_from_old {
+            return Err(still_receives(node, old));
+        }
+        if !server.in_recovery {
+            return Err(Failure::hold(format!(
+                "{node} is a primary; {candidate} is not promoted besides it"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! Point a node at its upstream; reload where the server can, say so where it needs a restart.
+
+use super::scene::{Deed, Scene, outputs};
+use super::stop;
+use crate::cluster::{NodeName, Operation, UpstreamRoute};
+use crate::engine::{Done, Failure, Probe, Undone};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type, Value};
+use async_trait::async_trait;
+use std::time::Duration;
+
+pub(super) struct SetUpstream;
+
+/// The name under which a node keeps the settings that this step replaces.
+pub(super) const TAG: &str = "upstream";
+
+#[async_trait]
+impl Deed for SetUpstream {
+    fn signature() -> Signature {
+        Signature {
+            name: "set_upstream",
+            summary: "Point a node at an upstream and its slot there. Reloads where a reload does.",
+            node: NodeRule::Required,
+            inputs: vec![
+                Field::required("upstream", Type::Node, "what it is to follow"),
+                Field::optional("slot", Type::String, "the slot it uses there"),
+                Field::optional(
+                    "apply",
+                    Type::String,
+                    "`auto`: reload where the setting allows it; `restart`: always restart",
+                )
+                .one_of(&["auto", "restart"]),
+            ],
+            outputs: vec![
+                Field::required(
+                    "restart_required",
+                    Type::Boolean,
+                    "the server must be restarted for it",
+                ),
+                Field::required("running", Type::Boolean, "the server was running"),
+            ],
+            effect: Some(EffectClass::Idempotent),
+            roles: vec![],
+            timeout: Duration::from_secs(30),
+        }
+    }
+
+    async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
+        let node = scene.node()?;
+        let upstream = scene.required_node("upstream")?;
+        let about = scene
+            .inventory()
+            .node(&upstream)
+            .ok_or_else(|| Failure::new(TroubleKind::Failed, format!("no node {upstream}")))?;
+        let (wanted_host, wanted_port) = (about.host.clone(), about.port);
+        if route(scene, &node).await? == UpstreamRoute::File {
+            return Ok(Probe::Needed("its server does not run".to_owned()));
+        }
+        let (server, set, settings) = tokio::join!(
+            scene.cluster.server(&node),
+            scene.cluster.upstream(&node),
+            scene
+                .cluster
+                .settings(&node, &["primary_conninfo", "primary_slot_name"])
+        );
+        let (server, set, settings) = (server?, set?, settings?);
+        if !server.in_recovery {
+            return Err(Failure::refused(format!(
+                "{node} is a primary: it cannot be pointed at {upstream} while it runs"
+            )));
+        }
+        let pending = settings.values().any(|s| s.pending_restart);
+        let slot_set = settings
+            .get("primary_slot_name")
+            .map(|s| s.value.as_str())
+            .unwrap_or_default();
+        let right = set == Some((wanted_host, wanted_port))
+            && slot_set == scene.text("slot").unwrap_or_default();
+        let streams = server.receiver.is_some_and(|r| {
+            scene
+                .inventory()
+                .node_at(&r.host, r.port)
+                .is_some_and(|n| n.name == upstream)
+        });
+        if right && !pending && streams {
+            return Ok(Probe::Satisfied(
+                result(false, true),
+                format!("it follows {upstream} already"),
+            ));
+        }
+        Ok(Probe::Needed(format!("it does not follow {upstream}")))
+    }
+
+    async fn plan(&self, scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
+        let node = scene.node()?;
+        let route = route(scene, &node).await?;
+        let mut operations = vec![
+            Operation::SaveSettings {
+                node: node.clone(),
+                tag: TAG.to_owned(),
+            },
+            change(scene, route)?,
+        ];
+        if route == UpstreamRoute::Sql && !needs_restart(scene, &node).await? {
+            operations.push(Operation::Reload { node });
+        }
+        Ok(operations)
+    }
+
+    async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
+        let node = scene.node()?;
+        let route = route(scene, &node).await?;
+        let restart = route == UpstreamRoute::Sql && needs_restart(scene, &node).await?;
+        scene
+            .perform(Operation::SaveSettings {
+                node: node.clone(),
+                tag: TAG.to_owned(),
+            })
+            .await?;
+        scene.perform(change(scene, route)?).await?;
+        if route == UpstreamRoute::Sql && !restart {
+            scene
+                .perform(Operation::Reload { node: node.clone() })
+                .await?;
+        }
+        // A server that is down is started by the step that follows; it needs no stop, but it needs that start.
+        Ok(result(
+            restart || route == UpstreamRoute::File,
+            route == UpstreamRoute::Sql,
+        ))
+    }
+
+    async fn verify(&self, scene: &Scene<'_>, given: Map) -> Result<Map, Failure> {
+        let node = scene.node()?;
+        let upstream = scene.required_node("upstream")?;
+        if given.get("restart_required") == Some(&Value::Boolean(true)) {
+            return Ok(given);
+        }
+        let about = scene
+            .inventory()
+            .node(&upstream)
+            .map(|n| (n.host.clone(), n.port));
+        scene
+            .until(|| async {
+                let set = scene.cluster.upstream(&node).await?;
+                Ok(if set == about {
+                    Ok(())
+                } else {
+                    Err(format!("{node} is not set to follow {upstream}"))
+                })
+            })
+            .await?;
+        Ok(given)
+    }
+
+    async fn undo(&self, scene: &Scene<'_>, done: &[Done]) -> Result<Undone, Failure> {
+        let node = scene.node()?;
+        let changed = done.iter().any(|d| {
+            matches!(
+                serde_json::from_value(d.forecast.operation.clone()),
+                Ok(Operation::SetUpstream { .. })
+            )
+        });
+        if !changed {
+            return Ok(Undone::Nothing);
+        }
+        let route = route(scene, &node).await?;
+        scene
+            .perform(Operation::RestoreSettings {
+                node: node.clone(),
+                tag: TAG.to_owned(),
+                archive_only: false,
+                route,
+            })
+            .await?;
+        if route == UpstreamRoute::Sql && needs_restart(scene, &node).await? {
+            stop::stop_with_escalation(
+                scene,
+                &node,
+                crate::cluster::StopMode::Fast,
+                &[crate::cluster::StopMode::Immediate],
+            )
+            .await?;
+            scene
+                .perform(Operation::Start {
+                    node: node.clone(),
+                    deadline: scene.time_left(),
+                })
+                .await?;
+        }
+        Ok(Undone::Done(format!(
+            "{node} has its former upstream settings again"
+        )))
+    }
+}
+
+fn result(restart: bool, running: bool) -> Map {
+    outputs([
+        ("restart_required", restart.into()),
+        ("running", running.into()),
+    ])
+}
+
+fn change(scene: &Scene<'_>, route: UpstreamRoute) -> Result<Operation, Failure> {
+    let slot = scene
+        .text("slot")
+        .map(crate::cluster::SlotName::parse)
+        .transpose()
+        .map_err(|error| Failure::new(TroubleKind::Failed, error.to_string()))?;
+    Ok(Operation::SetUpstream {
+        node: scene.node()?,
+        upstream: scene.required_node("upstream")?,
+        slot,
+        route,
+    })
+}
+
+/// Through the server where it runs, through its files where its host says that it does not.
+async fn route(scene: &Scene<'_>, node: &NodeName) -> Result<UpstreamRoute, Failure> {
+    match scene.cluster.server(node).await {
+        Ok(_) => Ok(UpstreamRoute::Sql),
+        Err(trouble) => match scene.cluster.host(node).await {
+            Ok(host) if host.postmaster.is_none() => Ok(UpstreamRoute::File),
+            _ => Err(trouble.into()),
+        },
+    }
+}
+
+/// The setting's own context tells, not the version: KingbaseES V9 calls itself 12.
+async fn needs_restart(scene: &Scene<'_>, node: &NodeName) -> Result<bool, Failure> {
+    if scene.text("apply") == Some("restart") {
+        return Ok(true);
+    }
+    let settings = scene
+        .cluster
+        .settings(node, &["primary_conninfo", "primary_slot_name"])
+        .await?;
+    Ok(settings
+        .values()
+        .any(|setting| setting.context == "postmaster"))
+}

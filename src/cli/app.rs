@@ -1,0 +1,104 @@
+//! From the command line to an exit code.
+
+use super::args::{Arguments, Command, Global};
+use super::error::CommandError;
+use super::exit_codes::Code;
+use super::paint::{ColorWish, Paint};
+use super::screen;
+use super::{completions, demo, graph, lab, playbook, run, schema, status, validate};
+use clap::Parser;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// What every command is given.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    /// The options that apply to all.
+    pub(crate) global: Global,
+    /// How to write on standard output.
+    pub(crate) paint: Paint,
+}
+
+/// Parses the command line, runs the command and gives its exit code.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are data on standard output, everything else is a usage error on standard error; a
+            // stream that is gone changes nothing.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Code::Invalid.into()
+            } else {
+                Code::Ok.into()
+            };
+        }
+    };
+    let color = arguments.global.color;
+    match act(arguments) {
+        Ok(code) => code.into(),
+        Err(error) => {
+            let paint = Paint::of(color, &std::io::stderr());
+            screen::note(&error.render(paint));
+            error.code().into()
+        }
+    }
+}
+
+fn act(arguments: Arguments) -> Result<Code, CommandError> {
+    let Arguments { global, command } = arguments;
+    log_to_stderr(&global)?;
+    let context = Context {
+        paint: Paint::of(global.color, &std::io::stdout()),
+        global,
+    };
+    match command {
+        Command::Validate(args) => validate::validate(&context, &args),
+        Command::Graph(args) => graph::graph(&context, &args),
+        Command::Playbook(command) => playbook::playbook(&context, &command),
+        Command::Schema(args) => Ok(schema::schema(&args)),
+        Command::Completions(args) => Ok(completions::completions(&args)),
+        Command::Run(args) => wait_for(run::run(&context, args)),
+        Command::Status(args) => wait_for(status::status(&context, &args)),
+        Command::Lab(command) => wait_for(lab::lab(&context, command)),
+        Command::Demo(args) => wait_for(demo::demo(&context, &args)),
+    }
+}
+
+fn wait_for(
+    command: impl Future<Output = Result<Code, CommandError>>,
+) -> Result<Code, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CommandError::failed("the program cannot start its threads", &e))?;
+    let code = runtime.block_on(command);
+    // A thread that hangs in a name lookup or on a dead disk must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    code
+}
+
+fn log_to_stderr(global: &Global) -> Result<(), CommandError> {
+    let filter = EnvFilter::builder()
+        .parse(&global.log_level)
+        .map_err(|error| {
+            CommandError::invalid(format!("`{}` is not a log level", global.log_level))
+                .hint(
+                    "error, warn, info, debug, trace, or a filter such as `pgbaton::engine=debug`",
+                )
+                .because(error.to_string())
+        })?;
+    let color = match global.color {
+        ColorWish::Always => true,
+        ColorWish::Never => false,
+        ColorWish::Auto => {
+            anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(color)
+        .with_writer(|| screen::Logs)
+        .init();
+    Ok(())
+}

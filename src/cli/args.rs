@@ -1,0 +1,313 @@
+//! The command line as it is written: this file only collects, the commands decide.
+
+use super::paint::ColorWish;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Failover, switchover and follow of PostgreSQL and KingbaseES clusters, as playbooks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pgbaton",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 ok, 1 failed, 2 usage or invalid input, 3 refused, 4 degraded, \
+                  5 another run holds the cluster, 6 held for a person, 130 cancelled."
+)]
+pub(crate) struct Arguments {
+    /// What applies to every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What applies to every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The site file [default: ./site.yaml, then /etc/pgbaton/site.yaml]
+    #[arg(long, global = true, value_name = "FILE", env = "PGBATON_SITE")]
+    pub(crate) site: Option<PathBuf>,
+    /// The cluster of the site file; may be left out where there is only one
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// What to log to standard error: error, warn, info, debug, trace, or a filter such as `pgbaton::engine=debug`
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        env = "PGBATON_LOG",
+        default_value = "warn"
+    )]
+    pub(crate) log_level: String,
+    /// Colours: auto follows the terminal and `NO_COLOR`
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) color: ColorWish,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check playbooks and site files without touching anything
+    Validate(ValidateArgs),
+    /// Run a playbook on the cluster
+    Run(RunArgs),
+    /// Show the cluster at a glance
+    Status(StatusArgs),
+    /// Draw a playbook's steps
+    Graph(GraphArgs),
+    /// List and show the playbooks that can be run by name
+    #[command(subcommand, arg_required_else_help = true)]
+    Playbook(PlaybookCommand),
+    /// A real, disposable cluster on this machine
+    #[command(subcommand, arg_required_else_help = true)]
+    Lab(LabCommand),
+    /// Make a lab, kill its primary, fail over, show what happened, clean up
+    Demo(DemoArgs),
+    /// Print a JSON Schema for editors
+    Schema(SchemaArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+/// `validate`.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// Playbooks and site files; without any, the site file and the stock playbooks
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// A stock playbook, a file beside the site file, or a path
+    #[arg(value_name = "PLAYBOOK")]
+    pub(crate) playbook: String,
+    /// A parameter of the playbook; may be repeated
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = name_value)]
+    pub(crate) params: Vec<(String, String)>,
+    /// Idempotency key: a second request with the same key is the same run
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Look again every second until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// `graph`.
+#[derive(Debug, Args)]
+pub(crate) struct GraphArgs {
+    /// A stock playbook, a file beside the site file, or a path
+    #[arg(value_name = "PLAYBOOK")]
+    pub(crate) playbook: String,
+    /// How to draw it
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: GraphFormat,
+}
+
+/// How to draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// A Mermaid flowchart.
+    #[default]
+    Mermaid,
+    /// Graphviz.
+    Dot,
+    /// A picture.
+    Svg,
+}
+
+/// `playbook`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlaybookCommand {
+    /// The playbooks that can be run by name
+    List,
+    /// A playbook's parameters and source
+    Show(PlaybookShowArgs),
+}
+
+/// `playbook show`.
+#[derive(Debug, Args)]
+pub(crate) struct PlaybookShowArgs {
+    /// A stock playbook, a file beside the site file, or a path
+    #[arg(value_name = "PLAYBOOK")]
+    pub(crate) playbook: String,
+}
+
+/// `lab`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabCommand {
+    /// Make and start a cluster; prints the site file to use it with
+    Up(LabUpArgs),
+    /// Stop it and remove everything that belongs to it
+    Down(LabNameArgs),
+    /// What runs, seen from this machine
+    Status(LabNameArgs),
+    /// Break something
+    Fault(LabFaultArgs),
+}
+
+/// `lab up`.
+#[derive(Debug, Args)]
+pub(crate) struct LabUpArgs {
+    /// How many standbys
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) standbys: u32,
+    /// The lab's name
+    #[arg(long, value_name = "NAME", default_value = "lab")]
+    pub(crate) name: String,
+}
+
+/// A lab by name.
+#[derive(Debug, Args)]
+pub(crate) struct LabNameArgs {
+    /// The lab's name
+    #[arg(long, value_name = "NAME", default_value = "lab")]
+    pub(crate) name: String,
+}
+
+/// `lab fault`.
+#[derive(Debug, Args)]
+pub(crate) struct LabFaultArgs {
+    /// What to do to it
+    #[arg(value_name = "FAULT")]
+    pub(crate) fault: String,
+    /// Which server
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    /// The lab's name
+    #[arg(long, value_name = "NAME", default_value = "lab")]
+    pub(crate) name: String,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How many standbys
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) standbys: u32,
+    /// Keep the lab and say how to look further
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// `schema`.
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// Of what
+    #[arg(value_enum)]
+    pub(crate) of: SchemaOf,
+}
+
+/// What there is a schema of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// Playbooks.
+    Playbook,
+    /// Site files.
+    Site,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// For which shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+fn name_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("it must look like name=value".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_table_of_flags_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_flag_has_help() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            assert!(command.get_about().is_some(), "{path} has no help");
+            for argument in command.get_arguments() {
+                let help = argument.get_help().map(ToString::to_string);
+                assert!(
+                    help.is_some_and(|h| !h.is_empty() && !h.ends_with('.')),
+                    "{path} {}",
+                    argument.get_id()
+                );
+            }
+            for inner in command.get_subcommands() {
+                check(inner, &path);
+            }
+        }
+        check(&Arguments::command(), "");
+    }
+
+    #[test]
+    fn what_is_written_is_collected() {
+        let cases: [(&[&str], fn(&Arguments) -> bool); 6] = [
+            (&["status", "--watch", "--json"], |a| {
+                a.global.json && matches!(&a.command, Command::Status(s) if s.watch)
+            }),
+            (
+                &["--cluster", "orders", "run", "follow", "-p", "node=n2"],
+                |a| {
+                    a.global.cluster.as_deref() == Some("orders")
+                        && matches!(&a.command, Command::Run(r)
+                        if r.params == [("node".to_owned(), "n2".to_owned())])
+                },
+            ),
+            (&["run", "failover", "-p", "note=a=b", "--key", "k1"], |a| {
+                matches!(&a.command, Command::Run(r)
+                    if r.params[0].1 == "a=b" && r.key.as_deref() == Some("k1"))
+            }),
+            (
+                &["graph", "failover", "--format", "svg"],
+                |a| matches!(&a.command, Command::Graph(g) if g.format == GraphFormat::Svg),
+            ),
+            (&["lab", "fault", "kill", "n1", "--name", "x"], |a| {
+                matches!(&a.command, Command::Lab(LabCommand::Fault(f))
+                    if f.fault == "kill" && f.node == "n1" && f.name == "x")
+            }),
+            (
+                &["demo", "--standbys", "3", "--keep"],
+                |a| matches!(&a.command, Command::Demo(d) if d.keep && d.standbys == 3),
+            ),
+        ];
+        for (words, holds) in cases {
+            let words = std::iter::once(&"pgbaton").chain(words);
+            let parsed = Arguments::try_parse_from(words.clone()).unwrap();
+            assert!(holds(&parsed), "{words:?}: {parsed:?}");
+        }
+        for bad in [
+            &["pgbaton", "run", "failover", "-p", "=x"][..],
+            &["pgbaton", "run", "failover", "-p", "max_loss"],
+            &["pgbaton", "plan", "failover"],
+            &["pgbaton", "demo", "--standbys", "0"],
+        ] {
+            assert!(Arguments::try_parse_from(bad).is_err(), "{bad:?}");
+        }
+    }
+}

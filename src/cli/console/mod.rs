@@ -1,0 +1,14 @@
+//! What people see of a run: a reader of its events, and of nothing else.
+
+mod live;
+mod plain;
+mod summary;
+mod tree;
+mod view;
+
+#[cfg(test)]
+mod script;
+
+pub(crate) use live::{Console, Style, conclude};
+
+pub(crate) use view::View;

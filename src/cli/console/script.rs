@@ -1,0 +1,429 @@
+//! Runs for the tests of this room: events as the engine would send them.
+
+use super::view::View;
+use crate::cluster::TroubleKind;
+use crate::engine::{
+    Envelope, Event, Evidence, Failure, Forecast, Outcome, RunId, ScopeKind, SkipReason, StepPath,
+    StepStatus, UndoStatus, Verdict,
+};
+use crate::playbook::Map;
+use serde_json::json;
+use std::sync::Arc;
+
+/// A run under construction; the clock goes on by 10 ms with every event.
+pub(crate) struct Script {
+    events: Vec<(String, Envelope)>,
+    at_ms: f64,
+    effects: u64,
+}
+
+fn path(text: &str) -> StepPath {
+    StepPath(text.into())
+}
+
+impl Script {
+    pub(crate) fn new() -> Self {
+        Self {
+            events: Vec::new(),
+            at_ms: 0.0,
+            effects: 0,
+        }
+    }
+
+    pub(crate) fn push(&mut self, tag: &str, event: Event) -> &mut Self {
+        let envelope = Envelope {
+            v: 1,
+            seq: self.events.len() as u64,
+            at_ms: self.at_ms,
+            event,
+        };
+        self.events.push((tag.to_owned(), envelope));
+        self.at_ms += 10.0;
+        self
+    }
+
+    pub(crate) fn wait(&mut self, ms: f64) -> &mut Self {
+        self.at_ms += ms;
+        self
+    }
+
+    pub(crate) fn begin(&mut self, playbook: &str, steps: &[&str]) -> &mut Self {
+        self.push(
+            "",
+            Event::RunStarted {
+                run: RunId("20250102T030405Z-7f3a".into()),
+                playbook: playbook.to_owned(),
+                version: Some("1.0.0".to_owned()),
+                cluster: "orders".to_owned(),
+                trigger: "cli".to_owned(),
+                started: "2025-01-02T03:04:05Z".to_owned(),
+                params: Map::new(),
+                cluster_facts: Map::new(),
+                seed: 1,
+            },
+        );
+        self.open("", ScopeKind::Run, steps)
+    }
+
+    pub(crate) fn open(&mut self, scope: &str, kind: ScopeKind, steps: &[&str]) -> &mut Self {
+        let steps = steps.iter().map(ToString::to_string).collect();
+        let path = path(scope);
+        self.push("", Event::ScopeOpened { path, kind, steps })
+    }
+
+    pub(crate) fn close(&mut self, scope: &str, ok: bool) -> &mut Self {
+        let path = path(scope);
+        self.push("", Event::ScopeClosed { path, ok })
+    }
+
+    pub(crate) fn start(&mut self, step: &str, action: &str, node: Option<&str>) -> &mut Self {
+        self.push(
+            step,
+            Event::StepStarted {
+                path: path(step),
+                action: action.to_owned(),
+                node: node.map(ToOwned::to_owned),
+                items: None,
+            },
+        );
+        self.attempt(step, 1)
+    }
+
+    pub(crate) fn each(&mut self, step: &str, action: &str, keys: &[&str]) -> &mut Self {
+        self.push(
+            step,
+            Event::StepStarted {
+                path: path(step),
+                action: action.to_owned(),
+                node: None,
+                items: Some(keys.iter().map(ToString::to_string).collect()),
+            },
+        )
+    }
+
+    pub(crate) fn attempt(&mut self, step: &str, attempt: u32) -> &mut Self {
+        self.push(
+            step,
+            Event::AttemptStarted {
+                path: path(step),
+                attempt,
+                limit_ms: 10_000,
+            },
+        )
+    }
+
+    pub(crate) fn effect(
+        &mut self,
+        step: &str,
+        summary: &str,
+        outcome: &str,
+        last: bool,
+    ) -> &mut Self {
+        self.effects += 1;
+        let effect = self.effects;
+        self.push(
+            &format!("{step}#effect"),
+            Event::EffectIntended {
+                path: path(step),
+                effect,
+                forecast: Forecast {
+                    summary: summary.to_owned(),
+                    rendered: Vec::new(),
+                    operation: json!({}),
+                },
+                point_of_no_return: last,
+            },
+        );
+        self.push(
+            &format!("{step}#settled"),
+            Event::EffectSettled {
+                path: path(step),
+                effect,
+                outcome: outcome.to_owned(),
+                returned: json!(null),
+                failure: None,
+            },
+        )
+    }
+
+    pub(crate) fn note(
+        &mut self,
+        step: &str,
+        topic: &str,
+        text: &str,
+        data: serde_json::Value,
+    ) -> &mut Self {
+        let evidence = Evidence {
+            topic: topic.to_owned(),
+            text: text.to_owned(),
+            data,
+        };
+        let path = path(step);
+        self.push(step, Event::Noted { path, evidence })
+    }
+
+    pub(crate) fn attempt_failed(
+        &mut self,
+        step: &str,
+        attempt: u32,
+        failure: Failure,
+        retry_in_ms: Option<u64>,
+    ) -> &mut Self {
+        self.push(
+            &format!("{step}#retry"),
+            Event::AttemptFailed {
+                path: path(step),
+                attempt,
+                failure,
+                retry_in_ms,
+            },
+        )
+    }
+
+    pub(crate) fn end(
+        &mut self,
+        step: &str,
+        status: StepStatus,
+        failure: Option<Failure>,
+    ) -> &mut Self {
+        self.push(
+            step,
+            Event::StepEnded {
+                path: path(step),
+                status,
+                outputs: Map::new(),
+                failure,
+                unchanged: false,
+            },
+        )
+    }
+
+    pub(crate) fn ok(&mut self, step: &str) -> &mut Self {
+        self.end(step, StepStatus::Ok, None)
+    }
+
+    pub(crate) fn unchanged(&mut self, step: &str) -> &mut Self {
+        self.push(
+            step,
+            Event::Probed {
+                path: path(step),
+                verdict: Verdict::Satisfied,
+                why: "it is there already".to_owned(),
+                forecast: Vec::new(),
+            },
+        );
+        self.push(
+            step,
+            Event::StepEnded {
+                path: path(step),
+                status: StepStatus::Ok,
+                outputs: Map::new(),
+                failure: None,
+                unchanged: true,
+            },
+        )
+    }
+
+    pub(crate) fn skip(&mut self, step: &str, reason: SkipReason) -> &mut Self {
+        let path = path(step);
+        self.push(step, Event::StepSkipped { path, reason })
+    }
+
+    pub(crate) fn finish(
+        &mut self,
+        outcome: Outcome,
+        failure: Option<Failure>,
+        debts: &[&str],
+    ) -> &mut Self {
+        self.push(
+            "",
+            Event::RunEnded {
+                outcome,
+                failure,
+                outputs: Map::new(),
+                debts: debts.iter().map(ToString::to_string).collect(),
+            },
+        )
+    }
+
+    pub(crate) fn envelopes(&self) -> impl Iterator<Item = &Envelope> {
+        self.events.iter().map(|(_, envelope)| envelope)
+    }
+
+    pub(crate) fn shared(&self) -> Vec<Arc<Envelope>> {
+        self.envelopes().cloned().map(Arc::new).collect()
+    }
+
+    /// After the whole run.
+    pub(crate) fn view(&self) -> View {
+        let mut view = View::default();
+        self.envelopes().for_each(|e| view.apply(e));
+        view
+    }
+
+    /// After the last of the first events with this tag that follow each other.
+    pub(crate) fn view_until(&self, tag: &str) -> View {
+        let mut view = View::default();
+        let mut seen = false;
+        for (name, envelope) in &self.events {
+            if seen && name != tag {
+                break;
+            }
+            seen |= name == tag;
+            view.apply(envelope);
+        }
+        assert!(seen, "no event of {tag}");
+        view
+    }
+
+    /// A failover that goes well, four nodes.
+    pub(crate) fn failover() -> Self {
+        let mut s = Self::new();
+        s.begin(
+            "failover",
+            &[
+                "confirm_down",
+                "freeze",
+                "fence",
+                "choose",
+                "create_slots",
+                "promote",
+                "follow",
+                "rewind",
+            ],
+        );
+        s.start("confirm_down", "confirm_down", Some("n1"))
+            .ok("confirm_down")
+            .start("freeze", "freeze", None)
+            .effect("freeze", "clear primary_conninfo on n2", "done", false)
+            .attempt_failed(
+                "freeze",
+                1,
+                Failure::new(
+                    TroubleKind::Unmet,
+                    "the receiver of n3 (pid 4711) is still there",
+                ),
+                Some(50),
+            )
+            .wait(50.0)
+            .attempt("freeze", 2)
+            .ok("freeze")
+            .start("fence", "fence", Some("n1"))
+            .note(
+                "fence",
+                "proof",
+                "stopped: the postmaster of n1 is dead and no process of its data directory is left",
+                json!({"proof": "stopped"}),
+            )
+            .note(
+                "fence",
+                "debt",
+                "n1 must be rebuilt or rewound before it serves reads again",
+                json!({}),
+            )
+            .ok("fence")
+            .start("choose", "choose", None)
+            .note(
+                "choose",
+                "choice",
+                "n2 at 0/5000148: the highest position; n3 and n4 are 120 bytes behind",
+                json!({"node": "n2"}),
+            )
+            .note("choose", "loss", "0 bytes", json!({"bytes": 0}))
+            .ok("choose")
+            .start("create_slots", "create_slot", Some("n2"))
+            .unchanged("create_slots")
+            .start("promote", "promote", Some("n2"))
+            .effect("promote", "SELECT pg_promote(wait => false)", "done", true)
+            .wait(31.5)
+            .ok("promote")
+            .each("follow", "playbook follow", &["n3", "n4"]);
+        for node in ["n3", "n4"] {
+            s.open(
+                &format!("follow[{node}]"),
+                ScopeKind::Item,
+                &["check_lsn", "set_upstream", "verify_attach"],
+            );
+        }
+        for node in ["n3", "n4"] {
+            let at = |step: &str| format!("follow[{node}]/{step}");
+            s.start(&at("check_lsn"), "check_lsn", Some(node))
+                .ok(&at("check_lsn"))
+                .start(&at("set_upstream"), "set_upstream", Some(node))
+                .effect(&at("set_upstream"), "point at n2, reload", "done", false)
+                .ok(&at("set_upstream"))
+                .start(&at("verify_attach"), "verify_attach", Some(node))
+                .ok(&at("verify_attach"))
+                .close(&format!("follow[{node}]"), true);
+        }
+        s.ok("follow")
+            .skip("rewind", SkipReason::When("params.rewind".to_owned()))
+            .open("(finally)", ScopeKind::Finally, &["report"])
+            .start("(finally)/report", "notify", None)
+            .ok("(finally)/report")
+            .close("(finally)", true)
+            .finish(
+                Outcome::Ok,
+                None,
+                &["n1 must be rebuilt or rewound before it serves reads again"],
+            );
+        s
+    }
+
+    /// One that fails at the promotion, on a waived proof, with an undo that leaves something.
+    pub(crate) fn failure() -> Self {
+        let mut s = Self::new();
+        let timeout = || {
+            Failure::new(
+                TroubleKind::Timeout,
+                "n2: no answer to SELECT pg_is_in_recovery() within 10s\nthe server accepts connections and stays silent",
+            )
+            .with_help("look at n2's log, then `pgbaton status`")
+        };
+        s.begin("failover", &["freeze", "fence", "promote", "follow"]);
+        s.start("freeze", "freeze", Some("n2"))
+            .effect("freeze", "clear primary_conninfo on n2", "done", false)
+            .ok("freeze")
+            .start("fence", "fence", Some("n1"))
+            .note(
+                "fence",
+                "proof",
+                "waived by alice (ticket OPS-4711): n1 was not shown to be stopped",
+                json!({"proof": "waived", "by": "alice"}),
+            )
+            .ok("fence")
+            .start("promote", "promote", Some("n2"))
+            .attempt_failed("promote", 1, timeout(), Some(2_000))
+            .wait(2_000.0)
+            .attempt("promote", 2)
+            .wait(10_000.0)
+            .attempt_failed("promote", 2, timeout(), None)
+            .end("promote", StepStatus::Failed, Some(timeout()))
+            .skip("follow", SkipReason::Needs("promote".to_owned()));
+        for (step, status, what) in [
+            (
+                "fence",
+                UndoStatus::Failed,
+                "standby.signal is still in n1's data directory; remove it before n1 is started as a primary",
+            ),
+            ("freeze", UndoStatus::Done, "n2 receives from n1 again"),
+        ] {
+            let step = path(step);
+            s.push("", Event::UndoStarted { path: step.clone() });
+            s.push(
+                "",
+                Event::UndoEnded {
+                    path: step,
+                    status,
+                    what: what.to_owned(),
+                },
+            );
+        }
+        s.finish(
+            Outcome::Failed,
+            Some(timeout()),
+            &["stop n1 at first contact"],
+        );
+        s
+    }
+}

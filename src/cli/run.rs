@@ -1,0 +1,74 @@
+//! `pgbaton run`: a playbook on the cluster, with everything that happens on the screen.
+
+use super::app::Context;
+use super::args::RunArgs;
+use super::console::{Console, Style, View, conclude};
+use super::error::{CommandError, Kind};
+use super::exit_codes::Code;
+use super::paint::Paint;
+use super::signals::{Hangup, Interrupts};
+use crate::engine::RunId;
+use crate::runs::{Finished, Order, World};
+
+pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, CommandError> {
+    let interrupts = listen(Hangup::Ignored)?;
+    let global = &context.global;
+    let world = World::open(global.site.as_deref(), global.cluster.as_deref())?;
+    let order = Order {
+        playbook: args.playbook,
+        params: args.params,
+        trigger: "cli".to_owned(),
+        key: args.key,
+    };
+    let style = Style::pick(global.json);
+    let (finished, view) = watched(&world, order, &interrupts, style, context.paint).await?;
+    conclude(&view, Some(&finished.journal), style, context.paint);
+    Ok(finished.report.outcome.into())
+}
+
+/// Runs with the console on, and waits until it has shown the last event. The first signal asks the run to cancel; the
+/// second leaves it as it is.
+pub(crate) async fn watched(
+    world: &World,
+    order: Order,
+    interrupts: &Interrupts,
+    style: Style,
+    paint: Paint,
+) -> Result<(Finished, View), CommandError> {
+    let (console, events) = Console::start(style, paint);
+    let run = world.run(order, vec![events], interrupts.cancel.clone());
+    let ended = tokio::select! {
+        biased;
+        ended = run => ended,
+        () = interrupts.leave.cancelled() => {
+            let view = console.leave().await;
+            return Err(left(world, &view));
+        }
+    };
+    let view = console.finish().await;
+    match ended {
+        Ok(finished) => Ok((finished, view)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Signals are caught from the first moment: one that comes while connections are opened must not kill the process
+/// halfway.
+pub(crate) fn listen(on_hangup: Hangup) -> Result<Interrupts, CommandError> {
+    Interrupts::listen(on_hangup).map_err(|e| CommandError::failed("signals cannot be caught", &e))
+}
+
+fn left(world: &World, view: &View) -> CommandError {
+    let error = CommandError::new(
+        Kind::Interrupted,
+        "left at the second signal: the run stays as it is; nothing more is done, nothing is undone",
+    );
+    let error = match &view.header {
+        Some(header) => {
+            let journal = world.journal_of(&RunId(header.run.as_str().into()));
+            error.hint(format!("what was done stands in {}", journal.display()))
+        }
+        None => error,
+    };
+    error.hint("look at `pgbaton status`; what was under way may still take effect")
+}

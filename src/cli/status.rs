@@ -1,0 +1,101 @@
+//! `pgbaton status`: the cluster at a glance.
+
+use super::app::Context;
+use super::args::StatusArgs;
+use super::error::CommandError;
+use super::exit_codes::Code;
+use super::signals::Hangup;
+use super::{run, screen, topology_table};
+use crate::cluster::Topology;
+use crate::runs::World;
+use serde_json::json;
+use std::time::Duration;
+use topology_table::Health;
+
+/// How often `--watch` looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) async fn status(context: &Context, args: &StatusArgs) -> Result<Code, CommandError> {
+    let interrupts = run::listen(Hangup::Cancels)?;
+    let global = &context.global;
+    let world = World::open(global.site.as_deref(), global.cluster.as_deref())?;
+    let mut code = Code::Cancelled;
+    loop {
+        let topology = tokio::select! {
+            biased;
+            () = interrupts.cancel.cancelled() => break,
+            topology = world.topology() => topology,
+        };
+        let health = Health::of(&topology);
+        code = code_of(health);
+        show(context, &topology, health, args.watch);
+        if !args.watch {
+            break;
+        }
+        tokio::select! {
+            biased;
+            () = interrupts.cancel.cancelled() => break,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+    if args.watch && screen::size().is_some() && !context.global.json {
+        // What was seen last stays on the screen.
+        screen::keep();
+    }
+    Ok(code)
+}
+
+fn code_of(health: Health) -> Code {
+    match health {
+        Health::Ok => Code::Ok,
+        Health::Degraded => Code::Degraded,
+        Health::NoPrimary => Code::Failed,
+    }
+}
+
+fn show(context: &Context, topology: &Topology, health: Health, again: bool) {
+    if context.global.json {
+        screen::data(&format!("{}\n", as_json(topology, health)));
+        return;
+    }
+    let size = screen::size();
+    let columns = size.map_or(usize::MAX, |(columns, _)| columns);
+    let text = topology_table::render(topology, context.paint, columns);
+    match size {
+        Some((_, rows)) if again => {
+            let mut lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+            lines.truncate(rows.saturating_sub(1));
+            screen::draw(lines);
+        }
+        _ => {
+            let gap = if again { "\n" } else { "" };
+            screen::data(&format!("{text}{gap}"));
+        }
+    }
+}
+
+/// The topology and what it comes to; one line.
+pub(crate) fn as_json(topology: &Topology, health: Health) -> serde_json::Value {
+    json!({
+        "cluster": topology.cluster,
+        "health": health.as_str(),
+        "rows": topology.rows,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_has_its_exit_code() {
+        let table = [
+            (Health::Ok, 0),
+            (Health::Degraded, 4),
+            (Health::NoPrimary, 1),
+        ];
+        for (health, number) in table {
+            assert_eq!(code_of(health).number(), number);
+        }
+    }
+}

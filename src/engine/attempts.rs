@@ -1,0 +1,225 @@
+//! A step's attempts: one after the other until one succeeds or there are no more.
+
+use super::attempt::{ActionWork, Memory};
+use super::names::{ScopeNames, error_names};
+use super::nested::PlaybookWork;
+use super::retry::{Decision, Failed, decide};
+use super::scope::{Fault, Run, Scope};
+use super::step::holds;
+use super::{Event, Failure, StepPath};
+use crate::playbook::{Body, Map, Retry, Step, TroubleKind, format_duration};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What is recorded as the limit of a nested playbook that nothing bounds but its own steps.
+const UNBOUNDED: Duration = Duration::from_secs(24 * 3600);
+
+/// What a step does, ready to be tried.
+pub(super) enum Work<'s> {
+    Action(ActionWork),
+    Playbook(PlaybookWork<'s>),
+}
+
+impl Work<'_> {
+    /// The node that it is for.
+    pub(super) fn node(&self) -> Option<String> {
+        match self {
+            Self::Action(work) => work.inputs.node.clone(),
+            Self::Playbook(_) => None,
+        }
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        match self {
+            Self::Action(work) => Some(work.limit),
+            Self::Playbook(work) => work.limit(),
+        }
+    }
+}
+
+/// How one attempt ended.
+pub(super) enum Tried {
+    Done {
+        outputs: Map,
+        unchanged: bool,
+    },
+    Failed(Fault),
+    /// The scope was ended around it.
+    Stopped,
+}
+
+/// How all attempts ended.
+pub(super) enum Ended {
+    Done {
+        outputs: Map,
+        unchanged: bool,
+    },
+    Failed(Fault),
+    /// The scope was ended around them.
+    Stopped,
+}
+
+/// Tries until it is done, until `retry` has no more attempts, or until the scope is ended.
+pub(super) async fn try_until_done<'s>(
+    run: &'s Run<'s>,
+    scope: &'s Scope<'s>,
+    step: &'s Step,
+    path: &StepPath,
+    work: Work<'s>,
+    names: ScopeNames<'s>,
+) -> Ended {
+    let retry = match step.body {
+        Body::Action { .. } => step
+            .retry
+            .as_ref()
+            .or(scope.playbook.defaults.retry.as_ref()),
+        // Defaults are meant for actions; a whole playbook is tried again only where the step itself says so.
+        Body::Playbook { .. } => step.retry.as_ref(),
+    };
+    let begun = Instant::now();
+    let mut memory = Memory::default();
+    for attempt in 1.. {
+        let left = retry
+            .and_then(|retry| retry.within)
+            .map(|within| within.saturating_sub(begun.elapsed()));
+        let limit = [work.limit(), left].into_iter().flatten().min();
+        run.shared.emit(Event::AttemptStarted {
+            path: path.clone(),
+            attempt,
+            limit_ms: millis(limit.unwrap_or(UNBOUNDED)),
+        });
+        let tried = match &work {
+            Work::Action(work) => {
+                let limit = limit.unwrap_or(work.limit);
+                work.attempt(run, scope, path, attempt, limit, &mut memory)
+                    .await
+            }
+            Work::Playbook(work) => Box::pin(work.attempt(run, scope, step, path, limit)).await,
+        };
+        let (fault, worth) = match tried {
+            Tried::Done { outputs, unchanged } => match unmet(step, &outputs, names) {
+                None => return Ended::Done { outputs, unchanged },
+                Some((failure, worth)) => {
+                    let path = path.clone();
+                    (Fault { path, failure }, worth)
+                }
+            },
+            Tried::Failed(fault) => (fault, true),
+            Tried::Stopped => {
+                let failure = scope.control.stop().failure();
+                failed(run, path, attempt, failure, None);
+                return Ended::Stopped;
+            }
+        };
+        if scope.control.token.is_cancelled() {
+            failed(run, path, attempt, fault.failure, None);
+            return Ended::Stopped;
+        }
+        let retry = retry.filter(|_| worth && run.shared.broken().is_none());
+        let decision = next(run, step, retry, attempt, &fault, begun, names);
+        let (wait, failure) = match decision {
+            Ok(Decision::Again(wait)) => (wait, fault.failure),
+            Ok(Decision::Enough) => {
+                failed(run, path, attempt, fault.failure.clone(), None);
+                return Ended::Failed(fault);
+            }
+            Err(failure) => {
+                failed(run, path, attempt, failure.clone(), None);
+                let path = fault.path;
+                return Ended::Failed(Fault { path, failure });
+            }
+        };
+        failed(run, path, attempt, failure, Some(wait));
+        tokio::select! {
+            biased;
+            () = scope.control.token.cancelled() => return Ended::Stopped,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+    // Attempts are counted in 32 bits; nobody waits that long.
+    Ended::Stopped
+}
+
+/// What follows a failure; an error when `retry.if` has no answer.
+fn next(
+    run: &Run<'_>,
+    step: &Step,
+    retry: Option<&Retry>,
+    attempt: u32,
+    fault: &Fault,
+    begun: Instant,
+    names: ScopeNames<'_>,
+) -> Result<Decision, Failure> {
+    let mut condition = None;
+    if let Some(expression) = retry.and_then(|retry| retry.condition.as_ref()) {
+        let error = error_names(&fault.path.0, &fault.failure);
+        let names = ScopeNames {
+            error: Some(&error),
+            ..names
+        };
+        let answer = holds(expression, &names).map_err(|broken| Failure {
+            message: format!(
+                "{}; and `retry.if` has no answer: {}",
+                fault.failure.message, broken.message
+            ),
+            ..fault.failure.clone()
+        })?;
+        condition = Some(answer);
+    }
+    let failed = Failed {
+        attempt,
+        kind: fault.failure.kind,
+        consequence: fault.failure.consequence,
+        condition,
+        spent: begun.elapsed(),
+        random: random(run.seed, step.id.value.as_str(), &fault.path, attempt),
+    };
+    Ok(decide(retry, failed))
+}
+
+/// Why a verified attempt is not enough, and whether another may help.
+fn unmet(step: &Step, outputs: &Map, names: ScopeNames<'_>) -> Option<(Failure, bool)> {
+    let until = step.until.as_ref()?;
+    let names = ScopeNames {
+        result: Some(outputs),
+        ..names
+    };
+    match holds(until, &names) {
+        Ok(true) => None,
+        Ok(false) => {
+            let message = format!("everything worked, but `{}` does not hold yet", until.text);
+            Some((Failure::new(TroubleKind::Unmet, message), true))
+        }
+        Err(broken) => Some((broken, false)),
+    }
+}
+
+fn failed(run: &Run<'_>, path: &StepPath, attempt: u32, failure: Failure, wait: Option<Duration>) {
+    if let Some(wait) = wait {
+        tracing::debug!(%path, attempt, wait = %format_duration(wait), "trying again");
+    }
+    run.shared.emit(Event::AttemptFailed {
+        path: path.clone(),
+        attempt,
+        failure,
+        retry_in_ms: wait.map(millis),
+    });
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A number between 0 and 1 that depends on the seed, the place and the attempt alone, so that a run can be replayed
+/// however its steps interleave.
+fn random(seed: u64, id: &str, path: &StepPath, attempt: u32) -> f64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in id.bytes().chain(path.0.bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    let place = hash ^ u64::from(attempt).rotate_left(32);
+    let mut generator = ChaCha8Rng::seed_from_u64(seed ^ place);
+    f64::from(generator.next_u32()) / f64::from(u32::MAX)
+}

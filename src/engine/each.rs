@@ -1,0 +1,253 @@
+//! `for_each`: the same step once for each item.
+
+use super::names::ScopeNames;
+use super::panic::caught_now;
+use super::prepare::render;
+use super::scope::{Fault, Run, Scope};
+use super::slots::Slots;
+use super::step::{UnitEnd, label, run_unit};
+use super::{Event, Failure, SkipReason, StepPath, StepStatus};
+use crate::playbook::{ForEach, Items, Map, OnFailure, Step, TroubleKind, Value};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::HashSet;
+
+/// Runs a step for each of its items. `broken`: why it cannot even be tried.
+pub(super) async fn run_each<'s>(
+    run: &'s Run<'s>,
+    scope: &'s Scope<'s>,
+    step: &'s Step,
+    each: &'s ForEach,
+    path: StepPath,
+    broken: Option<Failure>,
+) -> UnitEnd {
+    let names = ScopeNames::of(run, scope);
+    let items = match broken {
+        Some(failure) => Err(failure),
+        None => items(each, names).and_then(|items| Ok((keys(each, &items, names)?, items))),
+    };
+    let listed = items.as_ref().map(|(keys, _)| keys.clone());
+    run.shared.emit(Event::StepStarted {
+        path: path.clone(),
+        action: label(step),
+        node: None,
+        items: Some(listed.unwrap_or_default()),
+    });
+    let end = match items {
+        Ok((keys, items)) => run_items(run, scope, step, each, &path, &keys, &items).await,
+        Err(failure) => failed(&path, failure),
+    };
+    run.shared.emit(Event::StepEnded {
+        path,
+        status: end.status,
+        outputs: Map::new(),
+        failure: end.fault.as_ref().map(|fault| fault.failure.clone()),
+        unchanged: false,
+    });
+    end
+}
+
+fn failed(path: &StepPath, failure: Failure) -> UnitEnd {
+    UnitEnd {
+        status: StepStatus::Failed,
+        fault: Some(Fault {
+            path: path.clone(),
+            failure,
+        }),
+    }
+}
+
+/// What became of the items so far.
+#[derive(Default)]
+struct Tally {
+    failed: usize,
+    cancelled: bool,
+    fault: Option<Fault>,
+}
+
+impl Tally {
+    fn ended(&mut self, end: UnitEnd) {
+        self.failed += usize::from(end.status == StepStatus::Failed);
+        self.cancelled |= end.status == StepStatus::Cancelled;
+        if end.status == StepStatus::Failed
+            && let Some(fault) = end.fault
+        {
+            self.fault = Some(Fault::decisive(self.fault.take(), fault));
+        }
+    }
+}
+
+async fn run_items<'s>(
+    run: &'s Run<'s>,
+    scope: &'s Scope<'s>,
+    step: &'s Step,
+    each: &ForEach,
+    path: &StepPath,
+    keys: &[String],
+    items: &'s [Value],
+) -> UnitEnd {
+    let allowed = each.max_failures.allowed(items.len());
+    let bound = each.max_parallel.unwrap_or(usize::MAX).max(1);
+    let control = &scope.control;
+    let mut slots = Slots::of(control.slots.as_ref());
+    let mut running = FuturesUnordered::new();
+    let mut left = keys.iter().zip(items);
+    let mut next = left.next();
+    let mut tally = Tally::default();
+    loop {
+        // A failure elsewhere in the scope stops nothing here: the items of a `for_each` that runs go on.
+        let may_start = tally.failed <= allowed
+            && !control.token.is_cancelled()
+            && (control.after || run.shared.lost.why().is_none());
+        while may_start
+            && running.len() < bound
+            && let Some((key, item)) = next
+            && let Some(slot) = slots.take()
+        {
+            let path = path.item(key);
+            running.push(async move {
+                let _slot = slot;
+                run_unit(run, scope, step, path, Some(item), None).await
+            });
+            next = left.next();
+        }
+        if running.is_empty() && (next.is_none() || !may_start) {
+            break;
+        }
+        tokio::select! {
+            biased;
+            () = control.token.cancelled(), if running.is_empty() => break,
+            () = slots.granted(), if slots.asked() => {}
+            Some(end) = running.next() => {
+                tally.ended(end);
+                if tally.failed > allowed
+                    && step.on_failure.value == OnFailure::Fail
+                    && let Some(fault) = &tally.fault
+                {
+                    control.fail(&run.shared, &fault.path, &fault.failure);
+                }
+            }
+        }
+    }
+    for (key, _) in next.into_iter().chain(left) {
+        run.shared.emit(Event::StepSkipped {
+            path: path.item(key),
+            reason: SkipReason::Stopping,
+        });
+    }
+    conclude(run, scope, path, items.len(), allowed, tally)
+}
+
+fn conclude(
+    run: &Run<'_>,
+    scope: &Scope<'_>,
+    path: &StepPath,
+    total: usize,
+    allowed: usize,
+    tally: Tally,
+) -> UnitEnd {
+    if scope.control.token.is_cancelled() && (tally.cancelled || tally.failed <= allowed) {
+        let stop = scope.control.stop();
+        let status = match stop {
+            super::control::Stop::Cancelled => StepStatus::Cancelled,
+            super::control::Stop::Expired(_) => StepStatus::Failed,
+        };
+        return UnitEnd {
+            status,
+            ..failed(path, stop.failure())
+        };
+    }
+    if !scope.control.after
+        && let Some(failure) = run.shared.broken()
+    {
+        return failed(path, failure);
+    }
+    match tally.fault {
+        Some(mut fault) if tally.failed > allowed => {
+            let failure = &mut fault.failure;
+            failure.message = format!(
+                "{} of {total} items failed, {allowed} may: `{}`: {}",
+                tally.failed, fault.path, failure.message
+            );
+            UnitEnd {
+                status: StepStatus::Failed,
+                fault: Some(fault),
+            }
+        }
+        some => {
+            if some.is_some() {
+                run.shared.degrade();
+            }
+            UnitEnd {
+                status: StepStatus::Ok,
+                fault: None,
+            }
+        }
+    }
+}
+
+/// What to go over.
+fn items(each: &ForEach, names: ScopeNames<'_>) -> Result<Vec<Value>, Failure> {
+    let value = match &each.items {
+        Items::List(tree) => render(tree, &names)?,
+        Items::Expression(expression) => caught_now("`items`", || expression.evaluate(&names))?
+            .map_err(|error| Failure::new(TroubleKind::Failed, error.to_string()))?,
+    };
+    match value {
+        Value::List(items) => Ok(items),
+        other => Err(Failure::new(
+            TroubleKind::Failed,
+            format!("`items` must be a list, this is {}", other.kind()),
+        )),
+    }
+}
+
+/// The identity of each item; no two are the same.
+fn keys(each: &ForEach, items: &[Value], names: ScopeNames<'_>) -> Result<Vec<String>, Failure> {
+    let wrong = |message: String| Failure::new(TroubleKind::Failed, message);
+    let mut seen = HashSet::new();
+    let mut keys = Vec::with_capacity(items.len());
+    for item in items {
+        let value = match &each.key {
+            None => item.clone(),
+            Some(key) => {
+                let names = ScopeNames {
+                    item: Some(item),
+                    ..names
+                };
+                caught_now("`key`", || key.evaluate(&names))?
+                    .map_err(|error| wrong(error.to_string()))?
+            }
+        };
+        let key = key(&value).ok_or_else(|| {
+            wrong(format!(
+                "the key of an item must be text or a number, without brackets; this is {}",
+                value.as_str().map_or_else(
+                    || value.kind().to_owned(),
+                    |text| format!("`{}`", text.escape_debug())
+                )
+            ))
+        })?;
+        if !seen.insert(key.clone()) {
+            return Err(wrong(format!("two items have the key `{key}`"))
+                .with_help("give `key` an expression that differs for each item"));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// The text of a key; nodes and maps that carry a name go by it.
+fn key(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(answer) => answer.to_string(),
+        Value::Lsn(lsn) => lsn.to_string(),
+        Value::Map(map) => map.get("name")?.as_str()?.to_owned(),
+        Value::Null | Value::Duration(_) | Value::List(_) | Value::Secret(_) => return None,
+    };
+    // Brackets would make paths ambiguous.
+    let good = !text.is_empty() && !text.contains(|c: char| c.is_control() || "[]".contains(c));
+    good.then_some(text)
+}

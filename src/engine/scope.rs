@@ -1,0 +1,370 @@
+//! A scope: the steps of a block, each started as soon as what it needs has ended.
+
+use super::control::{Control, Stop};
+use super::graph::Graph;
+use super::names::Base;
+use super::shared::Shared;
+use super::slots::Slots;
+use super::step::{StepEnd, run_step};
+use super::{Actions, Consequence, Event, Failure, ScopeKind, SkipReason, StepPath};
+use crate::playbook::{Block, Map, Playbook, Step, TroubleKind, Value, format_duration};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The budget of a rescue or finally that says nothing.
+pub(super) const DEFAULT_BUDGET: Duration = Duration::from_secs(120);
+
+/// How many steps start before those that are done already are taken note of.
+const BURST: usize = 64;
+
+/// How many steps start before others get a turn.
+const YIELD: usize = 256;
+
+/// What is the same for all scopes of a run.
+pub(super) struct Run<'s> {
+    pub(super) actions: &'s dyn Actions,
+    pub(super) playbooks: &'s BTreeMap<String, Arc<Playbook>>,
+    pub(super) base: Base,
+    pub(super) shared: Arc<Shared>,
+    pub(super) seed: u64,
+}
+
+/// A block under way.
+pub(super) struct Scope<'s> {
+    pub(super) path: StepPath,
+    pub(super) kind: ScopeKind,
+    pub(super) playbook: &'s Playbook,
+    pub(super) block: &'s Block,
+    pub(super) params: Arc<Map>,
+    /// The scope whose steps are visible too: that of the step or playbook that this one is the rescue or finally of.
+    pub(super) outer: Option<&'s Scope<'s>>,
+    pub(super) item: Option<&'s Value>,
+    pub(super) error: Option<Map>,
+    pub(super) control: Arc<Control>,
+    /// How many playbooks it is nested in.
+    pub(super) depth: usize,
+    index: HashMap<&'s str, usize>,
+}
+
+impl<'s> Scope<'s> {
+    /// The steps of a playbook.
+    pub(super) fn of_playbook(
+        path: StepPath,
+        kind: ScopeKind,
+        playbook: &'s Playbook,
+        params: Arc<Map>,
+        control: Arc<Control>,
+        depth: usize,
+    ) -> Self {
+        Self {
+            path,
+            kind,
+            playbook,
+            block: &playbook.steps,
+            params,
+            outer: None,
+            item: None,
+            error: None,
+            control,
+            depth,
+            index: index(&playbook.steps),
+        }
+    }
+
+    /// A rescue or finally that belongs to this scope or to a step of it.
+    pub(super) fn beside(
+        &'s self,
+        path: StepPath,
+        kind: ScopeKind,
+        block: &'s Block,
+        error: Option<Map>,
+        control: Arc<Control>,
+    ) -> Self {
+        Self {
+            path,
+            kind,
+            playbook: self.playbook,
+            block,
+            params: Arc::clone(&self.params),
+            outer: Some(self),
+            item: self.item,
+            error: error.or_else(|| self.error.clone()),
+            control,
+            depth: self.depth,
+            index: index(block),
+        }
+    }
+
+    /// The step of this id in this scope.
+    pub(super) fn step(&self, id: &str) -> Option<&'s Step> {
+        self.index.get(id).map(|index| &self.block.steps[*index])
+    }
+}
+
+fn index(block: &Block) -> HashMap<&str, usize> {
+    let steps = block.steps.iter().enumerate();
+    steps
+        .map(|(index, step)| (step.id.value.as_str(), index))
+        .collect()
+}
+
+/// A failure and the step that it happened in, however deep.
+#[derive(Debug, Clone)]
+pub(super) struct Fault {
+    pub(super) path: StepPath,
+    pub(super) failure: Failure,
+}
+
+impl Fault {
+    /// Of two failures the one that decides: what a safety rule or a person must decide outweighs, then the first.
+    pub(super) fn decisive(first: Option<Self>, second: Self) -> Self {
+        let weight = |fault: &Self| match fault.failure.consequence {
+            Consequence::Fail => 0,
+            Consequence::Hold => 1,
+            Consequence::Refuse => 2,
+        };
+        match first {
+            Some(first) if weight(&first) >= weight(&second) => first,
+            _ => second,
+        }
+    }
+}
+
+/// How a scope ended.
+pub(super) struct ScopeEnd {
+    /// What nothing in it made up for.
+    pub(super) fault: Option<Fault>,
+    /// It was ended by a cancellation.
+    pub(super) cancelled: bool,
+}
+
+impl ScopeEnd {
+    pub(super) fn is_ok(&self) -> bool {
+        self.fault.is_none() && !self.cancelled
+    }
+}
+
+/// Runs a block to its end. `budget` bounds it: what still runs then is ended.
+pub(super) fn run_block<'s>(
+    run: &'s Run<'s>,
+    scope: &'s Scope<'s>,
+    budget: Option<Duration>,
+) -> BoxFuture<'s, ScopeEnd> {
+    Box::pin(async move {
+        let steps = scope.block.steps.iter();
+        run.shared.emit(Event::ScopeOpened {
+            path: scope.path.clone(),
+            kind: scope.kind,
+            steps: steps.map(|step| step.id.value.to_string()).collect(),
+        });
+        let end = match Graph::of(scope.block, &scope.index) {
+            Ok(graph) => Driver::new(run, scope, graph).drive(budget).await,
+            Err(failure) => {
+                for step in &scope.block.steps {
+                    skip(run, scope, step, SkipReason::Stopping);
+                }
+                let path = scope.path.clone();
+                ScopeEnd {
+                    fault: Some(Fault { path, failure }),
+                    cancelled: false,
+                }
+            }
+        };
+        run.shared.emit(Event::ScopeClosed {
+            path: scope.path.clone(),
+            ok: end.is_ok(),
+        });
+        end
+    })
+}
+
+fn skip(run: &Run<'_>, scope: &Scope<'_>, step: &Step, reason: SkipReason) {
+    run.shared.emit(Event::StepSkipped {
+        path: scope.path.step(step.id.value.as_str()),
+        reason,
+    });
+}
+
+/// What a scope keeps while it runs.
+struct Driver<'s> {
+    run: &'s Run<'s>,
+    scope: &'s Scope<'s>,
+    graph: Graph,
+    slots: Slots,
+    /// For each step, a step that it needs and that did not end well.
+    blocked: Vec<Option<usize>>,
+    fault: Option<Fault>,
+}
+
+impl<'s> Driver<'s> {
+    fn new(run: &'s Run<'s>, scope: &'s Scope<'s>, graph: Graph) -> Self {
+        Self {
+            run,
+            scope,
+            graph,
+            slots: Slots::of(scope.control.slots.as_ref()),
+            blocked: vec![None; scope.block.steps.len()],
+            fault: None,
+        }
+    }
+
+    async fn drive(mut self, budget: Option<Duration>) -> ScopeEnd {
+        let (run, scope) = (self.run, self.scope);
+        let mut running = FuturesUnordered::new();
+        let end = budget.map(|budget| Instant::now() + budget);
+        let mut expired = std::pin::pin!(until(end));
+        let mut in_time = true;
+        let mut started: usize = 0;
+        loop {
+            let mut more = true;
+            while more {
+                let mut burst = 0;
+                while burst < BURST
+                    && let Some((step, slot)) = self.start()
+                {
+                    running.push(run_step(run, scope, step, slot));
+                    burst += 1;
+                    started += 1;
+                }
+                more = burst == BURST;
+                // Steps that were done at once make room, in memory too, before the next start.
+                while let Some(Some(ended)) = running.next().now_or_never() {
+                    self.ended(&ended);
+                    more = true;
+                }
+                if started >= YIELD {
+                    // Thousands of steps that never wait would keep cancellation and the writer from their turn.
+                    started = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
+            if running.is_empty() {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = &mut expired, if in_time => {
+                    in_time = false;
+                    let failure = out_of_time(scope, budget.unwrap_or_default());
+                    scope.control.expire(&run.shared, &scope.path, failure);
+                }
+                () = self.slots.granted(), if self.slots.asked() => {}
+                Some(ended) = running.next() => self.ended(&ended),
+            }
+        }
+        self.close()
+    }
+
+    /// The next step that may start now. Steps that cannot start any more are skipped on the way.
+    fn start(&mut self) -> Option<(usize, super::slots::Slot)> {
+        while let Some(next) = self.graph.peek() {
+            let step = &self.scope.block.steps[next];
+            if let Some(need) = self.blocked[next] {
+                let need = &self.scope.block.steps[need].id.value;
+                self.pass_over(next, SkipReason::Needs(need.to_string()), Some(next));
+            } else if self.scope.control.nothing_new(&self.run.shared) {
+                self.pass_over(next, SkipReason::Stopping, None);
+            } else {
+                // A `for_each` itself does nothing; its items take the places.
+                let slot = if step.for_each.is_some() {
+                    None
+                } else {
+                    self.slots.take()?
+                };
+                self.graph.take();
+                return Some((next, slot));
+            }
+        }
+        None
+    }
+
+    fn pass_over(&mut self, step: usize, reason: SkipReason, blocks: Option<usize>) {
+        self.graph.take();
+        skip(self.run, self.scope, &self.scope.block.steps[step], reason);
+        let blocked = &mut self.blocked;
+        self.graph.ended(step, |next| {
+            blocked[next] = blocked[next].or(blocks);
+        });
+    }
+
+    fn ended(&mut self, end: &StepEnd) {
+        let blocked = &mut self.blocked;
+        self.graph.ended(end.step, |next| {
+            if !end.satisfied {
+                blocked[next].get_or_insert(end.step);
+            }
+        });
+        if let Some(fault) = &end.fault {
+            self.fault = Some(Fault::decisive(self.fault.take(), fault.clone()));
+        }
+    }
+
+    /// Nothing runs any more and nothing can start.
+    fn close(mut self) -> ScopeEnd {
+        if self.graph.left() > 0 {
+            // The checker refuses such playbooks; here it only must not hang or go unnoticed.
+            let path = self.scope.path.clone();
+            let left: Vec<&Step> = self.scope.block.steps.iter().collect();
+            let pending = |step: &&Step| {
+                let path = path.step(step.id.value.as_str());
+                self.run.shared.read(|state| {
+                    state
+                        .step(&path.0)
+                        .is_some_and(|s| s.status == super::StepStatus::Pending)
+                })
+            };
+            let left: Vec<&Step> = left.into_iter().filter(pending).collect();
+            let names: Vec<&str> = left.iter().map(|step| step.id.value.as_str()).collect();
+            let failure = Failure::new(
+                TroubleKind::Failed,
+                format!("the steps {} wait for each other", names.join(", ")),
+            );
+            for step in left {
+                skip(self.run, self.scope, step, SkipReason::Stopping);
+            }
+            self.fault = Some(Fault::decisive(self.fault.take(), Fault { path, failure }));
+        }
+        if !self.scope.control.after
+            && let Some(failure) = self.run.shared.broken()
+        {
+            let path = self.scope.path.clone();
+            self.fault = Some(Fault::decisive(self.fault.take(), Fault { path, failure }));
+        }
+        let mut cancelled = false;
+        if self.scope.control.token.is_cancelled() {
+            match self.scope.control.stop() {
+                Stop::Cancelled => cancelled = true,
+                Stop::Expired(failure) => {
+                    let path = self.scope.path.clone();
+                    self.fault = Some(Fault::decisive(self.fault.take(), Fault { path, failure }));
+                }
+            }
+        }
+        let fault = self.fault;
+        ScopeEnd { fault, cancelled }
+    }
+}
+
+/// Ends then, or never.
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn out_of_time(scope: &Scope<'_>, budget: Duration) -> Failure {
+    let what = match scope.kind {
+        ScopeKind::Run => "the run".to_owned(),
+        _ => format!("`{}`", scope.path),
+    };
+    Failure::new(
+        TroubleKind::Timeout,
+        format!("{what} did not end within {}", format_duration(budget)),
+    )
+}

@@ -1,0 +1,359 @@
+//! Real servers behind the port: what can be done. Executes the steps that the dialect makes of an operation.
+
+use super::dialect::{ExecStep, HostStep, SoAlready, SqlStep, Step};
+use super::fault::Fault;
+use super::live::{LiveCluster, OPEN, host_trouble, script_trouble};
+use super::login::SessionKind;
+use super::pool::{Error, Warm};
+use super::secret::{Masked, masked};
+use super::{literal, scripts, values};
+use crate::cluster::{
+    Cluster, CustomEffect, HttpRequest, NodeName, Operation, Outcome, Trouble, TroubleKind,
+};
+use crate::transport::{
+    Command, Finished, HttpClient, HttpError, HttpSend, Transport, TransportError,
+};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The longest that a checkpoint or a statement of the site's is waited for; the caller's own limit comes first.
+const LONG: Duration = Duration::from_secs(3600);
+/// The longest that an HTTP exchange takes.
+const HTTP: Duration = Duration::from_secs(30);
+
+#[async_trait]
+impl Cluster for LiveCluster {
+    async fn perform(&self, operation: &Operation) -> Outcome {
+        let steps = match self
+            .supported()
+            .and_then(|()| self.dialect.steps(&self.inventory, operation))
+        {
+            Ok(steps) => steps,
+            Err(trouble) => return Outcome::Failed(trouble),
+        };
+        let mut result = Value::Null;
+        for (index, step) in steps.iter().enumerate() {
+            match self.step(step).await {
+                Outcome::Done(Value::Null) => {}
+                Outcome::Done(value) => result = value,
+                other => return settled(operation, partly(index, steps.len(), other)),
+            }
+        }
+        Outcome::Done(result)
+    }
+}
+
+/// What changes nothing is never in doubt: it can be asked again.
+fn settled(operation: &Operation, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Unknown(trouble) if operation.effect() == CustomEffect::Read => {
+            Outcome::Failed(Trouble {
+                kind: TroubleKind::Timeout,
+                help: None,
+                ..trouble
+            })
+        }
+        other => other,
+    }
+}
+
+/// A failure after earlier steps is not "it did not happen".
+pub(super) fn partly(done: usize, of: usize, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failed(trouble) if done > 0 => Outcome::Unknown(Trouble {
+            kind: TroubleKind::Unknown,
+            message: format!("{done} of {of} parts were done, then: {}", trouble.message),
+            ..trouble
+        }),
+        other => other,
+    }
+}
+
+/// How a script with an effect ended: its output, or the outcome that there is in its place.
+pub(super) fn host_outcome(
+    node: &NodeName,
+    what: &str,
+    pending: &str,
+    result: Result<Finished, TransportError>,
+) -> Result<Finished, Outcome> {
+    match result {
+        Ok(finished) if finished.success() => Ok(finished),
+        Ok(finished) if finished.status == scripts::PENDING => {
+            let complaint = finished.complaint();
+            let told = if complaint.is_empty() {
+                String::new()
+            } else {
+                format!(" ({complaint})")
+            };
+            Err(Outcome::Unknown(Trouble::on(
+                TroubleKind::Timeout,
+                node,
+                format!("{what}: {pending}{told}"),
+            )))
+        }
+        Ok(finished) => Err(Outcome::Failed(script_trouble(node, what, &finished))),
+        Err(error @ TransportError::NotStarted { .. }) => {
+            Err(Outcome::Failed(host_trouble(node, &error)))
+        }
+        Err(error) => Err(Outcome::Unknown(
+            Trouble::on(TroubleKind::Unknown, node, format!("{what}: {error}"))
+                .with_help("look at the node before anything is repeated: it may have happened"),
+        )),
+    }
+}
+
+impl LiveCluster {
+    async fn step(&self, step: &Step) -> Outcome {
+        match step {
+            Step::Sql(step) => self.sql_step(step).await,
+            Step::Host(step) => self.host_step(step).await,
+            Step::Edit(step) => self.edit(step).await,
+            Step::Save { node, file } => self.save(node, file).await,
+            Step::Restore {
+                node,
+                file,
+                settings,
+                by_file,
+            } => self.restore(node, file, settings, *by_file).await,
+            Step::Exec(step) => self.exec_step(step).await,
+            Step::SiteSql {
+                node,
+                dbname,
+                statement,
+                parameters,
+            } => {
+                self.site_sql(node, dbname.as_deref(), statement, parameters)
+                    .await
+            }
+            Step::Http(request) => http_step(request).await,
+        }
+    }
+
+    async fn sql_step(&self, step: &SqlStep) -> Outcome {
+        if let Some(setting) = step.only_if_reloadable {
+            match self.reloadable(&step.node, setting).await {
+                Ok(true) => {}
+                Ok(false) => return Outcome::Done(Value::Null),
+                Err(trouble) => return Outcome::Failed(trouble),
+            }
+        }
+        if step.long {
+            return self.long_statement(step).await;
+        }
+        let so_already = step.so_already.as_ref();
+        match (
+            self.tell(&step.node, &step.text, so_already).await,
+            step.returns,
+        ) {
+            (Ok(value), Some(name)) => Outcome::Done(json!({ name: value })),
+            (Ok(_), None) => Outcome::Done(Value::Null),
+            (Err(outcome), _) => outcome,
+        }
+    }
+
+    /// Sends statements of ours; the value is the last one's single result.
+    pub(super) async fn tell(
+        &self,
+        node: &NodeName,
+        text: &Masked,
+        so_already: Option<&SoAlready>,
+    ) -> Result<Option<String>, Outcome> {
+        if let Err(trouble) = self.node(node) {
+            return Err(Outcome::Failed(trouble));
+        }
+        let answers = match self.pool.tell(node, text.sent()).await {
+            Ok(answers) => answers,
+            Err(Error::Trouble(trouble)) => return Err(Outcome::Failed(trouble)),
+            Err(Error::Fault(fault)) => {
+                let found = so_already.filter(|so| fault.code() == Some(so.code));
+                return match found.map(|so| &so.proof) {
+                    None => Err(told(&fault, node, text)),
+                    Some(None) => Ok(None),
+                    Some(Some((question, wrong))) => match self.is_true(node, question).await {
+                        Ok(true) => Ok(None),
+                        Ok(false) => Err(Outcome::Failed(Trouble::on(
+                            TroubleKind::Conflict,
+                            node,
+                            format!("`{}` failed: {wrong}", text.shown()),
+                        ))),
+                        Err(trouble) => Err(Outcome::Failed(trouble)),
+                    },
+                };
+            }
+        };
+        let last = answers.last().and_then(|a| a.rows.first());
+        Ok(last.and_then(|row| row.first().cloned().flatten()))
+    }
+
+    async fn reloadable(&self, node: &NodeName, setting: &str) -> Result<bool, Trouble> {
+        let question = format!(
+            "SELECT context NOT IN ('postmaster', 'internal') FROM pg_settings WHERE name = {}",
+            literal(setting)
+        );
+        self.is_true(node, &question).await
+    }
+
+    async fn is_true(&self, node: &NodeName, question: &str) -> Result<bool, Trouble> {
+        let answers = self
+            .pool
+            .ask(node, Warm::Sql, |_| question.to_owned())
+            .await
+            .map_err(|error| error.when_asking(node, &format!("`{question}` failed")))?;
+        let row = answers.first().and_then(|a| a.rows.first());
+        Ok(row.is_some_and(|r| matches!(r.first(), Some(Some(t)) if t == "t" || t == "true")))
+    }
+
+    async fn long_statement(&self, step: &SqlStep) -> Outcome {
+        let kind = SessionKind::Site(self.inventory.sql.dbname.clone());
+        let result = match self.pool.open(&step.node, kind, OPEN).await {
+            Ok(mut session) => session.simple(step.text.sent(), LONG).await,
+            Err(Error::Trouble(trouble)) => return Outcome::Failed(trouble),
+            Err(Error::Fault(fault)) => Err(fault),
+        };
+        match result {
+            Ok(_) => Outcome::Done(Value::Null),
+            Err(fault) => told(&fault, &step.node, &step.text),
+        }
+    }
+
+    async fn site_sql(
+        &self,
+        node: &NodeName,
+        dbname: Option<&str>,
+        statement: &str,
+        parameters: &[Option<String>],
+    ) -> Outcome {
+        let dbname = dbname.unwrap_or(&self.inventory.sql.dbname).to_owned();
+        // A session of its own: whatever the statement sets ends with it.
+        let opened = self.pool.open(node, SessionKind::Site(dbname), OPEN).await;
+        let result = match opened {
+            Ok(mut session) => session.extended(statement, parameters, LONG).await,
+            Err(Error::Trouble(trouble)) => return Outcome::Failed(trouble),
+            Err(Error::Fault(fault)) => Err(fault),
+        };
+        match result {
+            Ok(answer) => Outcome::Done(values::to_json(&answer)),
+            // The server repeats a value that it cannot read; it may be a secret.
+            Err(fault) => fault
+                .without(parameters.iter().flatten())
+                .when_doing(node, "the statement failed"),
+        }
+    }
+
+    async fn host_step(&self, step: &HostStep) -> Outcome {
+        let (node, way) = match self
+            .node(&step.node)
+            .and_then(|n| Ok((n, self.way(&step.node)?)))
+        {
+            Ok(found) => found,
+            Err(trouble) => return Outcome::Failed(trouble),
+        };
+        let arguments: Vec<&str> = step.arguments.iter().map(String::as_str).collect();
+        let command = self.script(node, step.script, &arguments, step.deadline);
+        let what = "failed on its host";
+        match host_outcome(&step.node, what, &step.pending, way.run(command).await) {
+            Ok(finished) => match step.returns {
+                Some(name) => Outcome::Done(json!({ name: finished.out().trim() })),
+                None => Outcome::Done(Value::Null),
+            },
+            Err(outcome) => outcome,
+        }
+    }
+
+    async fn exec_step(&self, step: &ExecStep) -> Outcome {
+        let way: &dyn Transport = match &step.node {
+            None => &self.runner,
+            Some(node) => match self.node(node).and_then(|_| self.way(node)) {
+                Ok(way) => way,
+                Err(trouble) => return Outcome::Failed(trouble),
+            },
+        };
+        let mut command = Command::new(&step.argv, step.deadline).with_env(
+            step.env
+                .iter()
+                .map(|(name, value)| (name.clone(), value.sent().to_owned()))
+                .collect(),
+        );
+        if let Some(stdin) = &step.stdin {
+            command = command.with_stdin(stdin.sent());
+        }
+        let program = step.argv.first().map_or("", String::as_str);
+        let place = match &step.node {
+            Some(_) => "on its host",
+            None => "here",
+        };
+        let trouble = |kind, message| Trouble {
+            kind,
+            node: step.node.clone(),
+            message,
+            help: None,
+        };
+        match way.run(command).await {
+            Ok(finished) if finished.success() && !step.returns => Outcome::Done(Value::Null),
+            Ok(finished) if finished.success() => Outcome::Done(json!({
+                "status": finished.status,
+                "stdout": finished.out(),
+                "stderr": String::from_utf8_lossy(&finished.stderr),
+                "truncated": finished.truncated,
+            })),
+            Ok(finished) => {
+                let complaint = step.without_secrets(finished.complaint());
+                Outcome::Failed(trouble(
+                    TroubleKind::Failed,
+                    format!(
+                        "`{program}` {place} exited with {}: {complaint}",
+                        finished.status
+                    ),
+                ))
+            }
+            Err(error @ TransportError::NotStarted { .. }) => Outcome::Failed(trouble(
+                TroubleKind::Unreachable,
+                format!("`{program}` was not started {place}: {error}"),
+            )),
+            Err(error) => Outcome::Unknown(trouble(
+                TroubleKind::Unknown,
+                format!("`{program}` was started {place}: {error}"),
+            )),
+        }
+    }
+}
+
+impl ExecStep {
+    /// A program may repeat in its complaint what it was given.
+    fn without_secrets(&self, text: String) -> String {
+        masked(text, self.env.values().chain(&self.stdin).map(Masked::sent))
+    }
+}
+
+/// The fault of a statement of ours; without the server's words where those could repeat a secret.
+fn told(fault: &Fault, node: &NodeName, text: &Masked) -> Outcome {
+    let what = format!("`{}` failed", text.shown());
+    if text.sent() == text.shown() {
+        fault.when_doing(node, &what)
+    } else {
+        fault.clone().without_words().when_doing(node, &what)
+    }
+}
+
+async fn http_step(request: &HttpRequest) -> Outcome {
+    let send = HttpSend {
+        method: request.method.clone(),
+        url: request.url.clone(),
+        headers: request.headers.clone(),
+        body: request.body.clone(),
+        deadline: HTTP,
+    };
+    match HttpClient.send(send).await {
+        Ok(answer) => Outcome::Done(json!({ "status": answer.status, "body": answer.body })),
+        Err(error @ HttpError::Invalid(_)) => {
+            Outcome::Failed(Trouble::here(TroubleKind::Failed, error.to_string()))
+        }
+        Err(error @ HttpError::NotSent(_)) => {
+            Outcome::Failed(Trouble::here(TroubleKind::Unreachable, error.to_string()))
+        }
+        Err(error @ HttpError::Lost(_)) => {
+            Outcome::Unknown(Trouble::here(TroubleKind::Unknown, error.to_string()))
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The one place where text becomes an SQL literal.
+
+/// A string literal, whatever `standard_conforming_strings` says.
+pub(super) fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') {
+        format!("E'{}'", quoted.replace('\\', r"\\"))
+    } else {
+        format!("'{quoted}'")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::literal;
+
+    #[test]
+    fn a_literal_cannot_be_left() {
+        for (text, expected) in [
+            ("", "''"),
+            ("a", "'a'"),
+            ("a'b", "'a''b'"),
+            (r"\' OR 1", r"E'\\'' OR 1'"),
+        ] {
+            assert_eq!(literal(text), expected);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The shell scripts that look at a host and act on it. POSIX shell, few processes: a failover waits for them.
+//!
+//! All take the data directory, the server program's name and the name of its pid file as `$1 $2 $3`. Whether a
+//! process belongs to the data directory is told by its working directory, which no server process ever leaves, and by
+//! the name of its program: a person's shell may stand in the same directory. Not to be permitted to look is an error,
+//! never the answer that nothing is there.
+
+/// Exit status: the world is in a state in which this must not be done.
+pub(crate) const CONFLICT: i32 = 65;
+/// Exit status: the host does not let us look.
+pub(crate) const BLIND: i32 = 66;
+/// Exit status: asked for, and not there yet.
+pub(crate) const PENDING: i32 = 75;
+
+/// Common beginning: arguments, rights, and `alive`, which tells whether the postmaster of the pid file lives.
+macro_rules! prelude {
+    () => {
+        r#"
+D=$1 S=$2 P=$3; shift 3
+blind() { echo "$1" >&2; exit 66; }
+[ -d "$D" ] || blind "there is no directory $D, or it may not be seen"
+[ -r "$D" ] && [ -x "$D" ] || blind "the directory $D may not be read by user $(id -un)"
+if [ -e "$D/$P" ] && ! [ -r "$D/$P" ]; then blind "$D/$P may not be read by user $(id -un)"; fi
+of_us() {
+  comm=; IFS= read -r comm 2>/dev/null <"/proc/$1/comm"
+  [ "$comm" = "$S" ] || return 1
+  [ "/proc/$1/cwd" -ef "$D" ] && return 0
+  [ -e "/proc/$1/cwd" ] && return 1
+  # Not ours to inspect, of another owner, or at its end: a process that is exiting has no directory any more.
+  tries=0
+  while :; do
+    line=; IFS= read -r line 2>/dev/null <"/proc/$1/stat" || return 1
+    case ${line##*) } in [ZX]*) return 1 ;; esac
+    [ "/proc/$1/cwd" -ef "$D" ] && return 0
+    [ -e "/proc/$1/cwd" ] && return 1
+    if [ "$tries" = 0 ]; then [ "$(stat -c %u "/proc/$1" 2>/dev/null)" = "$(stat -c %u "$D")" ] || return 1; fi
+    [ "$tries" -lt 20 ] || break
+    tries=$((tries + 1)); sleep 0.1
+  done
+  blind "process $1 may not be inspected by user $(id -un)"
+}
+alive() {
+  pid=; IFS= read -r pid 2>/dev/null <"$D/$P"
+  case $pid in ''|*[!0-9]*) return 1 ;; esac
+  of_us "$pid"
+}
+parent_of() {
+  line=; IFS= read -r line 2>/dev/null <"/proc/$1/stat" || return 1
+  set -- ${line##*) }
+  parent=$2
+}
+"#
+    };
+}
+
+/// Everything that the host knows. Further arguments: the program that prints control data.
+pub(crate) const LOOK: &str = concat!(
+    prelude!(),
+    r#"
+if alive; then echo "postmaster $pid"; fi
+if [ -e "$D/$P" ]; then
+  l1= l7= l8=
+  { IFS= read -r l1; IFS= read -r l; IFS= read -r l; IFS= read -r l; IFS= read -r l; IFS= read -r l; read -r l7; read -r l8; } <"$D/$P"
+  [ -z "$l8" ] || echo "status $l8"
+  if [ -n "$l7" ] && [ -r /proc/sysvipc/shm ]; then
+    id=${l7##* }
+    while read -r key shm perms size creator last attached rest; do
+      if [ "$shm" = "$id" ] && [ "$creator" = "$l1" ]; then echo "shared $attached"; fi
+    done </proc/sysvipc/shm
+  fi
+fi
+[ -e "$D/standby.signal" ] && echo signal
+for p in /proc/[0-9]*; do
+  p=${p#/proc/}
+  of_us "$p" && parent_of "$p" || continue
+  title=$S
+  if [ "$p" != "$pid" ] && [ "$parent" != "$pid" ]; then title=$(tr '\0' ' ' 2>/dev/null <"/proc/$p/cmdline"); fi
+  echo "process $p $parent $title"
+done
+echo control
+LC_ALL=C exec "$1" -D "$D" 2>&1
+"#
+);
+
+/// Runs the rest of the arguments, which stop the server, and tells whether it is gone.
+pub(crate) const STOP: &str = concat!(
+    prelude!(),
+    r#"
+alive || { echo stopped; exit 0; }
+was=$pid
+"$@" >&2
+if alive && [ "$pid" = "$was" ]; then exit 75; fi
+echo running
+"#
+);
+
+/// Ends every process of the data directory. Further argument: tenths of a second to wait for their end.
+pub(crate) const KILL: &str = concat!(
+    prelude!(),
+    r#"
+was=stopped
+if alive; then was=running; kill -9 "$pid"; fi
+n=0
+while :; do
+  found=
+  for p in /proc/[0-9]*; do
+    p=${p#/proc/}
+    if of_us "$p"; then found=$p; kill -9 "$p" 2>/dev/null; fi
+  done
+  [ -n "$found" ] || break
+  [ "$n" -lt "$1" ] || { echo "process $found does not end" >&2; exit 75; }
+  n=$((n + 1)); sleep 0.1
+done
+echo "$was"
+"#
+);
+
+/// Runs the rest of the arguments, which start the server; first: its log, and tenths of a second to wait where it
+/// runs already.
+pub(crate) const START: &str = concat!(
+    prelude!(),
+    r#"
+log=$1 n=$2; shift 2
+status() { l=; { for i in 1 2 3 4 5 6 7 8; do read -r l || break; done; } 2>/dev/null <"$D/$P"; }
+if alive; then
+  while :; do
+    status
+    case $l in ready|standby) echo running; exit 0 ;; stopping) echo "the server is shutting down" >&2; exit 65 ;; esac
+    [ "$n" -gt 0 ] || exit 75
+    n=$((n - 1)); sleep 0.1
+    alive || { echo "the server that was starting has gone" >&2; exit 1; }
+  done
+fi
+# A dead postmaster that its parent has not collected yet still keeps the server from starting.
+m=0
+while [ -n "$pid" ] && [ "$m" -lt 50 ]; do
+  line=; IFS= read -r line 2>/dev/null <"/proc/$pid/stat" || break
+  case ${line##*) } in [ZX]*) m=$((m + 1)); sleep 0.1 ;; *) break ;; esac
+done
+"$@" >&2
+rc=$?
+[ "$rc" -ne 0 ] || { echo stopped; exit 0; }
+if alive; then exit 75; fi
+tail -n 6 "$log" 2>/dev/null | grep -v -i -e conninfo -e passw >&2
+exit 1
+"#
+);
+
+/// Ends a walreceiver. Further argument: its process id.
+pub(crate) const END_RECEIVER: &str = concat!(
+    prelude!(),
+    r#"
+[ -d "/proc/$1" ] || { echo gone; exit 0; }
+of_us "$1" || { echo "process $1 is not one of this server" >&2; exit 65; }
+title=$(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline")
+case $title in *walreceiver*) ;; *) echo "process $1 is not a walreceiver: $title" >&2; exit 65 ;; esac
+kill -TERM "$1" 2>/dev/null
+n=0
+while of_us "$1"; do
+  [ "$n" -lt 30 ] || exit 75
+  n=$((n + 1)); sleep 0.1
+done
+echo gone
+"#
+);
+
+/// Ends processes that outlived their postmaster. Further arguments: their ids.
+pub(crate) const END_ORPHANS: &str = concat!(
+    prelude!(),
+    r#"
+alive || pid=
+for p in "$@"; do
+  of_us "$p" && parent_of "$p" || continue
+  if [ -n "$pid" ] && { [ "$p" = "$pid" ] || [ "$parent" = "$pid" ]; }; then
+    echo "process $p belongs to the living postmaster $pid" >&2; exit 65
+  fi
+  kill -9 "$p" 2>/dev/null
+done
+n=0
+for p in "$@"; do
+  while of_us "$p"; do
+    [ "$n" -lt 50 ] || { echo "process $p does not end" >&2; exit 75; }
+    n=$((n + 1)); sleep 0.1
+  done
+done
+"#
+);
+
+/// Places `standby.signal`.
+pub(crate) const PLACE_SIGNAL: &str = concat!(
+    prelude!(),
+    r#"
+f=$D/standby.signal
+umask 077
+: >>"$f" || exit 1
+chown --reference="$D" "$f" 2>/dev/null
+sync "$f" "$D" 2>/dev/null || sync
+"#
+);
+
+/// Removes `standby.signal`.
+pub(crate) const REMOVE_SIGNAL: &str = concat!(
+    prelude!(),
+    r#"
+rm -f -- "$D/standby.signal" || exit 1
+sync "$D" 2>/dev/null || sync
+"#
+);
+
+/// Prints the checksum of a file of the data directory, then its contents. Further argument: its name.
+pub(crate) const READ_FILE: &str = concat!(
+    prelude!(),
+    r#"
+f=$D/$1
+[ -e "$f" ] || { echo "$f does not exist" >&2; exit 65; }
+cksum <"$f" && cat <"$f"
+"#
+);
+
+/// Replaces a file of the data directory by standard input: whole or not at all, durable, owner and mode as before.
+/// Further arguments: its name, the checksum that it must still have (`-`: it must not exist).
+pub(crate) const WRITE_FILE: &str = concat!(
+    prelude!(),
+    r#"
+f=$D/$1 t=$D/$1.pgbaton.tmp
+umask 077
+if [ "$2" = - ]; then
+  if [ -e "$f" ]; then echo "$f exists already" >&2; exit 65; fi
+else
+  [ "$(cksum <"$f")" = "$2" ] || { echo "$f was changed by somebody else at the same time" >&2; exit 65; }
+fi
+cat >"$t" || { rm -f -- "$t"; exit 1; }
+if [ "$2" = - ]; then chown --reference="$D" "$t" 2>/dev/null
+else chmod --reference="$f" "$t" && { chown --reference="$f" "$t" 2>/dev/null || :; } || { rm -f -- "$t"; exit 1; }
+fi
+sync "$t" 2>/dev/null || sync
+mv -f -- "$t" "$f" || exit 1
+sync "$D" 2>/dev/null || sync
+"#
+);
+
+/// Removes a file of the data directory. Further argument: its name.
+pub(crate) const REMOVE_FILE: &str = concat!(
+    prelude!(),
+    r#"
+rm -f -- "$D/$1" || exit 1
+sync "$D" 2>/dev/null || sync
+"#
+);
+
+/// Where the WAL ends. Further arguments: the programs `pg_controldata` and `pg_waldump`, the directory of the WAL,
+/// timeline, position, and the same position as a number.
+pub(crate) const WAL_END: &str = concat!(
+    prelude!(),
+    r#"
+page=8192 segment=16777216
+while IFS=: read -r name value; do
+  case $name in
+    'WAL block size') page=$((value)) ;;
+    'Bytes per WAL segment') segment=$((value)) ;;
+  esac
+done <<END
+$(LC_ALL=C "$1" -D "$D" 2>/dev/null)
+END
+echo "page $page"
+echo "segment $segment"
+LC_ALL=C "$2" -p "$D/$3" -t "$4" -s "$5" 2>/dev/null | tail -n 1 | { IFS= read -r l && echo "record $l"; }
+per=$((4294967296 / segment)) n=$(($6 / segment))
+exists() { [ -e "$D/$3/$(printf '%08X%08X%08X' "$4" $(($7 / per)) $(($7 % per)))" ]; }
+exists "$@" "$n" && echo this
+[ "$n" -gt 0 ] && exists "$@" $((n - 1)) && echo before
+:
+"#
+);

@@ -1,0 +1,264 @@
+//! Keeping, restoring and editing a node's replication settings in the files of its data directory.
+//!
+//! The values may hold a password. They stay in memory as [`Secret`]s, travel by standard input and output, and are
+//! kept on the node in a file of mode 0600.
+
+use super::autoconf;
+use super::dialect::{EditStep, in_data};
+use super::live::{LiveCluster, host_trouble, script_trouble};
+use super::perform::host_outcome;
+use super::postgresql::{KEPT, alter_system};
+use super::scripts;
+use super::secret::{MASK, Masked, Secret};
+use crate::cluster::{NodeName, Outcome, Trouble, TroubleKind};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+/// What reading or writing a small file may take.
+const FILE: Duration = Duration::from_secs(10);
+
+/// The first line of a file of saved settings.
+const HEADER: &str = "# pgbaton: saved replication settings, version 1";
+
+/// A file as it was read.
+struct Read {
+    /// What it has to be still when it is replaced; `-` for a file that was not there.
+    checksum: String,
+    text: Secret,
+}
+
+impl LiveCluster {
+    async fn read_file(&self, name: &NodeName, file: &str) -> Result<Option<Read>, Trouble> {
+        let node = self.node(name)?;
+        let command = self.script(node, scripts::READ_FILE, &[file], FILE);
+        let result = self.way(name)?.run(command).await;
+        let finished = result.map_err(|error| host_trouble(name, &error))?;
+        if finished.status == scripts::CONFLICT {
+            return Ok(None);
+        }
+        let what = format!("failed to read {}", node.data.join(file).display());
+        if !finished.success() || finished.truncated {
+            return Err(script_trouble(name, &what, &finished));
+        }
+        let text = String::from_utf8(finished.stdout).map_err(|_| {
+            Trouble::on(
+                TroubleKind::Failed,
+                name,
+                format!("{what}: it is not UTF-8"),
+            )
+        })?;
+        let (checksum, text) = text.split_once('\n').unwrap_or((&text, ""));
+        Ok(Some(Read {
+            checksum: checksum.to_owned(),
+            text: Secret::new(text),
+        }))
+    }
+
+    async fn write_file(&self, name: &NodeName, file: &str, checksum: &str, text: &str) -> Outcome {
+        let path = in_data(&self.inventory, name, file);
+        self.file_script(
+            name,
+            scripts::WRITE_FILE,
+            &[file, checksum],
+            text,
+            &format!("failed to write {path}"),
+        )
+        .await
+    }
+
+    async fn remove_file(&self, name: &NodeName, file: &str) -> Outcome {
+        let path = in_data(&self.inventory, name, file);
+        let what = format!("failed to remove {path}");
+        self.file_script(name, scripts::REMOVE_FILE, &[file], "", &what)
+            .await
+    }
+
+    async fn file_script(
+        &self,
+        name: &NodeName,
+        script: &str,
+        arguments: &[&str],
+        stdin: &str,
+        what: &str,
+    ) -> Outcome {
+        let (node, way) = match self.node(name).and_then(|n| Ok((n, self.way(name)?))) {
+            Ok(found) => found,
+            Err(trouble) => return Outcome::Failed(trouble),
+        };
+        let command = self.script(node, script, arguments, FILE).with_stdin(stdin);
+        match host_outcome(name, what, "it did not end", way.run(command).await) {
+            Ok(_) => Outcome::Done(Value::Null),
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// Keeps the settings. What is kept already under this name stays: it is older, and so what is to be restored.
+    pub(super) async fn save(&self, node: &NodeName, file: &str) -> Outcome {
+        let path = in_data(&self.inventory, node, file);
+        let done = |text: &str| Outcome::Done(json!({ "path": path, "hash": hash(text) }));
+        let kept = match self.read_file(node, file).await {
+            Ok(kept) => kept,
+            Err(trouble) => return Outcome::Failed(trouble),
+        };
+        if let Some(kept) = kept {
+            return done(kept.text.reveal());
+        }
+        let conf = match self.read_conf(node).await {
+            Ok(conf) => conf,
+            Err(trouble) => return Outcome::Failed(trouble),
+        };
+        let text = kept_text(conf.text.reveal());
+        match self.write_file(node, file, "-", text.reveal()).await {
+            Outcome::Done(_) => done(text.reveal()),
+            other => other,
+        }
+    }
+
+    /// The server's own configuration file; empty when there is none.
+    async fn read_conf(&self, node: &NodeName) -> Result<Read, Trouble> {
+        let read = self.read_file(node, self.dialect.names().auto_conf).await?;
+        Ok(read.unwrap_or(Read {
+            checksum: "-".to_owned(),
+            text: Secret::new(""),
+        }))
+    }
+
+    /// Puts the settings back as they were in the server's own configuration file: what was not in it, is not again.
+    pub(super) async fn restore(
+        &self,
+        node: &NodeName,
+        file: &str,
+        settings: &[&'static str],
+        by_file: bool,
+    ) -> Outcome {
+        let kept = match self.read_file(node, file).await {
+            Ok(Some(kept)) if kept.text.reveal().starts_with(HEADER) => kept,
+            Ok(_) => {
+                return Outcome::Failed(
+                    Trouble::on(
+                        TroubleKind::Conflict,
+                        node,
+                        format!("nothing is kept in {}", in_data(&self.inventory, node, file)),
+                    )
+                    .with_help("it was restored already, or never saved: compare the node's settings with what they should be"),
+                );
+            }
+            Err(trouble) => return Outcome::Failed(trouble),
+        };
+        let values: Vec<(&'static str, Option<Secret>)> = settings
+            .iter()
+            .map(|name| (*name, autoconf::value_of(kept.text.reveal(), name)))
+            .collect();
+        let restored = if by_file {
+            self.restore_by_file(node, &values).await
+        } else {
+            self.restore_by_sql(node, &values).await
+        };
+        if !matches!(restored, Outcome::Done(_)) {
+            return restored;
+        }
+        match self.remove_file(node, file).await {
+            Outcome::Done(value) => Outcome::Done(value),
+            Outcome::Failed(trouble) | Outcome::Unknown(trouble) => Outcome::Unknown(Trouble {
+                message: format!("the settings are restored, but {}", trouble.message),
+                ..trouble
+            }),
+        }
+    }
+
+    async fn restore_by_sql(
+        &self,
+        node: &NodeName,
+        values: &[(&'static str, Option<Secret>)],
+    ) -> Outcome {
+        let mut statements: Vec<Masked> = values
+            .iter()
+            .map(|(name, value)| match value {
+                Some(value) => {
+                    alter_system(name, &Masked::default().and_hidden(value.reveal(), MASK))
+                }
+                None => Masked::plain(format!("ALTER SYSTEM RESET {name}")),
+            })
+            .collect();
+        statements.push(Masked::plain("SELECT pg_reload_conf()"));
+        for (index, statement) in statements.iter().enumerate() {
+            if let Err(outcome) = self.tell(node, statement, None).await {
+                return super::perform::partly(index, statements.len(), outcome);
+            }
+        }
+        Outcome::Done(Value::Null)
+    }
+
+    async fn restore_by_file(
+        &self,
+        node: &NodeName,
+        values: &[(&'static str, Option<Secret>)],
+    ) -> Outcome {
+        let changes: Vec<(&str, Option<&str>)> = values
+            .iter()
+            .map(|(name, value)| (*name, value.as_ref().map(Secret::reveal)))
+            .collect();
+        self.edit_conf(node, &changes).await
+    }
+
+    /// Sets settings in the file of a server that is down.
+    pub(super) async fn edit(&self, step: &EditStep) -> Outcome {
+        let changes: Vec<(&str, Option<&str>)> = step
+            .set
+            .iter()
+            .map(|(name, value)| (*name, Some(value.sent())))
+            .collect();
+        self.edit_conf(&step.node, &changes).await
+    }
+
+    async fn edit_conf(&self, node: &NodeName, changes: &[(&str, Option<&str>)]) -> Outcome {
+        let conf = match self.read_conf(node).await {
+            Ok(conf) => conf,
+            Err(trouble) => return Outcome::Failed(trouble),
+        };
+        let text = autoconf::edited(conf.text.reveal(), changes);
+        let file = self.dialect.names().auto_conf;
+        self.write_file(node, file, &conf.checksum, &text).await
+    }
+}
+
+/// What is kept of a configuration file. Random bits make the hash in the journal worthless for guessing a password.
+fn kept_text(conf: &str) -> Secret {
+    let random = || RandomState::new().build_hasher().finish();
+    let mut text = format!("{HEADER}\n# {:016x}{:016x}\n", random(), random());
+    for name in KEPT {
+        if let Some(value) = autoconf::value_of(conf, name) {
+            let _ = writeln!(text, "{name} = {}", autoconf::quoted(value.reveal()));
+        }
+    }
+    Secret::new(text)
+}
+
+/// FNV-1a: tells whether it is still the same file, no more.
+fn hash(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_in_the_file_is_kept() {
+        let text =
+            kept_text("port = 1\nprimary_conninfo = 'password=''a b'''\nrestore_command = ''\n");
+        let text = text.reveal();
+        assert!(text.starts_with(HEADER));
+        let value = |name| autoconf::value_of(text, name).map(|v| v.reveal().to_owned());
+        assert_eq!(value("primary_conninfo").unwrap(), "password='a b'");
+        assert_eq!(value("restore_command").unwrap(), "");
+        assert_eq!(value("primary_slot_name"), None);
+        assert_eq!(value("port"), None);
+        assert_ne!(hash(text), hash(kept_text("").reveal()));
+    }
+}

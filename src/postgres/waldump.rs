@@ -1,0 +1,122 @@
+//! Where the WAL of a node ends, by its own files.
+
+use crate::cluster::Lsn;
+
+/// What pg_controldata and pg_waldump told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The end of the last valid record.
+    At(Lsn),
+    /// There is no valid record from the given position on; its segment is there, so that position is the end.
+    Nothing,
+    /// The segment of the position is not there: nothing can be told.
+    NoSegment,
+}
+
+const PAGE: u64 = 8192;
+const SEGMENT: u64 = 16 << 20;
+/// Sizes of the headers of a page and of the first page of a segment.
+const SHORT_HEADER: u64 = 24;
+const LONG_HEADER: u64 = 40;
+
+/// Reads the answer of the script [`super::scripts::WAL_END`]. At the start of a segment the segment itself may not
+/// exist yet; the one before then must.
+pub(crate) fn read(text: &str, from: Lsn) -> End {
+    let line = |word: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(word)?.strip_prefix(' '))
+    };
+    let size = |word: &str, otherwise: u64| {
+        line(word)
+            .and_then(|value| value.trim().parse().ok())
+            .filter(|size| *size > 0)
+            .unwrap_or(otherwise)
+    };
+    let (page, segment) = (size("page", PAGE), size("segment", SEGMENT));
+    if let Some((start, length)) = line("record").and_then(last_record) {
+        return End::At(record_end(start, length, page, segment));
+    }
+    let there = |word: &str| text.lines().any(|line| line == word);
+    if there("this") || (from.0 % segment == 0 && there("before")) {
+        End::Nothing
+    } else {
+        End::NoSegment
+    }
+}
+
+/// `rmgr: … len (rec/tot): 54/ 114, tx: 0, lsn: 0/03000148, prev …`: where a record starts and how long it is.
+fn last_record(line: &str) -> Option<(Lsn, u64)> {
+    let (_, rest) = line.split_once("len (rec/tot):")?;
+    let (lengths, rest) = rest.split_once(',')?;
+    let total = lengths.split_once('/')?.1.trim().parse().ok()?;
+    let (_, rest) = rest.split_once("lsn:")?;
+    let start = rest.split(',').next()?.trim().parse().ok()?;
+    Some((start, total))
+}
+
+/// A record goes on behind the header of every page that it crosses; the next begins at a multiple of eight.
+fn record_end(start: Lsn, length: u64, page: u64, segment: u64) -> Lsn {
+    let header = |at: u64| {
+        if at % segment == 0 {
+            LONG_HEADER
+        } else {
+            SHORT_HEADER
+        }
+    };
+    let mut at = start.0;
+    let mut left = length;
+    loop {
+        if at % page == 0 {
+            at += header(at);
+        }
+        let room = page - at % page;
+        if left <= room {
+            at += left;
+            break;
+        }
+        left -= room;
+        at += room;
+    }
+    Lsn(at.div_ceil(8) * 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_ends_behind_the_page_headers_it_crosses() {
+        for (start, length, end) in [
+            (0x300_0148, 54, 0x300_0180),
+            (0x300_1FE0, 32, 0x300_2000),
+            (0x300_1FE0, 40, 0x300_2020),
+            (0x2FF_FFF8, 16, 0x300_0030),
+            (0x300_1F00, 256 + 8168 + 8, 0x300_4020),
+        ] {
+            let found = record_end(Lsn(start), length, PAGE, SEGMENT);
+            assert_eq!(found, Lsn(end), "{start:x} + {length}");
+        }
+    }
+
+    #[test]
+    fn silence_is_the_end_only_where_the_segment_is_there() {
+        for (from, files, end) in [
+            (0x300_0180, "this\nbefore\n", End::Nothing),
+            (0x300_0180, "this\n", End::Nothing),
+            (0x300_0180, "before\n", End::NoSegment),
+            (0x300_0180, "", End::NoSegment),
+            (0x300_0000, "before\n", End::Nothing),
+        ] {
+            let text = format!("page 8192\nsegment 16777216\n{files}");
+            assert_eq!(read(&text, Lsn(from)), end, "{from:x} {files}");
+        }
+    }
+
+    #[test]
+    fn the_last_record_tells_the_end() {
+        let text = "page 8192\nsegment 16777216\n\
+            record rmgr: Standby     len (rec/tot):     50/    50, tx:          0, lsn: 0/03000148, prev 0/03000110, desc: RUNNING_XACTS\n\
+            this\n";
+        assert_eq!(read(text, Lsn(0x300_0000)), End::At(Lsn(0x300_0180)));
+    }
+}

@@ -1,0 +1,46 @@
+//! What keeps a run from starting.
+
+use crate::document::Diagnostics;
+use crate::engine::LeaseError;
+use crate::playbook::ParamError;
+use std::path::PathBuf;
+
+/// What keeps a run from starting, or a cluster from being looked at. Nothing has been touched.
+#[derive(Debug, thiserror::Error)]
+pub enum RunsError {
+    /// The site file or playbook has errors (exit code 2).
+    #[error("{what} has errors")]
+    Invalid {
+        /// Which file.
+        what: String,
+        /// All of them.
+        diagnostics: Diagnostics,
+    },
+    /// Parameters cannot be used (exit code 2).
+    #[error("playbook `{playbook}` cannot be run with these parameters")]
+    Params {
+        /// The playbook.
+        playbook: String,
+        /// All of them.
+        errors: Vec<ParamError>,
+    },
+    /// A file, cluster or playbook is not there, or cannot be read (exit code 2).
+    #[error("{what}")]
+    NotFound {
+        /// What is missing, a lower-case fragment.
+        what: String,
+        /// What there is instead.
+        help: Option<String>,
+    },
+    /// Another run holds the cluster (exit code 5).
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The journal cannot be opened (exit code 1).
+    #[error("the journal at {place} cannot be opened")]
+    Journal {
+        /// Where.
+        place: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}

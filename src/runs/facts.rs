@@ -1,0 +1,253 @@
+//! The facts of all nodes at one moment: for the table, and pinned for expressions.
+
+use crate::cluster::{
+    Cluster, Identity, Inventory, Lsn, Node, NodeName, Row, RowStatus, Server, Topology, Trouble,
+    TroubleKind,
+};
+use crate::playbook::{Map, Value};
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long one node may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What one node said.
+struct View {
+    server: Result<Server, Trouble>,
+    identity: Option<Identity>,
+    upstream: Option<(String, u16)>,
+}
+
+/// Asks every node at once; takes no longer than the slowest, and never longer than [`PATIENCE`].
+pub(super) async fn topology(cluster: &dyn Cluster) -> Topology {
+    let inventory = cluster.inventory();
+    let mut nodes: Vec<&Node> = inventory.nodes.values().collect();
+    nodes.sort_by_key(|node| node.id);
+    let views = join_all(nodes.iter().map(|node| view(cluster, &node.name))).await;
+    let primary_at = primary_position(&views);
+    let mut rows: Vec<Row> = nodes
+        .iter()
+        .zip(&views)
+        .map(|(node, view)| row(inventory, node, view, primary_at))
+        .collect();
+    note_problems(&mut rows);
+    Topology {
+        cluster: inventory.cluster.clone(),
+        rows,
+    }
+}
+
+async fn view(cluster: &dyn Cluster, node: &NodeName) -> View {
+    let asked = tokio::time::timeout(PATIENCE, async {
+        tokio::join!(
+            cluster.server(node),
+            cluster.identify(node),
+            cluster.upstream(node)
+        )
+    })
+    .await;
+    match asked {
+        Ok((server, identity, upstream)) => View {
+            server,
+            identity: identity.ok(),
+            upstream: upstream.ok().flatten(),
+        },
+        Err(_) => {
+            let trouble = Trouble::on(
+                TroubleKind::Timeout,
+                node,
+                format!("no answer within {PATIENCE:?}"),
+            );
+            View {
+                server: Err(trouble),
+                identity: None,
+                upstream: None,
+            }
+        }
+    }
+}
+
+/// The position of the one primary; none when there is none or more than one.
+fn primary_position(views: &[View]) -> Option<Lsn> {
+    let mut primaries = views
+        .iter()
+        .filter_map(|v| v.server.as_ref().ok().filter(|s| !s.in_recovery));
+    let first = primaries.next()?;
+    if primaries.next().is_some() {
+        None
+    } else {
+        first.position()
+    }
+}
+
+fn row(inventory: &Inventory, node: &Node, view: &View, primary_at: Option<Lsn>) -> Row {
+    let mut row = Row {
+        id: node.id,
+        name: node.name.clone(),
+        role: None,
+        status: RowStatus::Running,
+        upstream: None,
+        attached: false,
+        location: node.location.clone(),
+        priority: node.priority,
+        timeline: view.identity.map(|i| i.timeline),
+        at: None,
+        lag: None,
+        note: None,
+    };
+    let server = match &view.server {
+        Ok(server) => server,
+        Err(trouble) => {
+            row.status = match trouble.kind {
+                TroubleKind::Denied | TroubleKind::Failed | TroubleKind::Conflict => {
+                    RowStatus::Rejecting
+                }
+                _ => RowStatus::Unreachable,
+            };
+            row.note = Some(trouble.message.clone());
+            return row;
+        }
+    };
+    row.role = Some(
+        if server.in_recovery {
+            "standby"
+        } else {
+            "primary"
+        }
+        .to_owned(),
+    );
+    row.at = server.position();
+    if !server.in_recovery {
+        return row;
+    }
+    let name_of = |host: &str, port: u16| {
+        inventory
+            .node_at(host, port)
+            .map_or_else(|| format!("{host}:{port}"), |n| n.name.to_string())
+    };
+    row.lag = primary_at
+        .zip(row.at)
+        .map(|(primary, at)| primary.bytes_since(at).max(0));
+    match &server.receiver {
+        Some(receiver) => {
+            row.upstream = Some(name_of(&receiver.host, receiver.port));
+            row.attached = receiver.status == "streaming";
+        }
+        None => {
+            row.upstream = view
+                .upstream
+                .as_ref()
+                .map(|(host, port)| name_of(host, *port))
+        }
+    }
+    row
+}
+
+/// What the table alone does not say.
+fn note_problems(rows: &mut [Row]) {
+    let timelines: BTreeMap<String, _> = rows
+        .iter()
+        .filter_map(|r| r.timeline.map(|t| (r.name.to_string(), t)))
+        .collect();
+    let primaries = rows
+        .iter()
+        .filter(|r| r.role.as_deref() == Some("primary"))
+        .count();
+    for row in rows
+        .iter_mut()
+        .filter(|r| r.status == RowStatus::Running && r.note.is_none())
+    {
+        row.note = match (row.role.as_deref(), &row.upstream) {
+            (Some("primary"), _) if primaries > 1 => {
+                Some("there is more than one primary".to_owned())
+            }
+            (Some("standby"), None) => {
+                Some("follows nobody: it is frozen, or was never told whom to follow".to_owned())
+            }
+            (Some("standby"), Some(upstream)) if !row.attached => {
+                Some(format!("is not attached to {upstream}"))
+            }
+            (Some("standby"), Some(upstream)) => match (row.timeline, timelines.get(upstream)) {
+                (Some(mine), Some(theirs)) if mine != *theirs => {
+                    Some(format!("is on timeline {mine}, its upstream on {theirs}"))
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+    }
+}
+
+/// What expressions see under `cluster`: inventory and facts, pinned when the run starts.
+pub(super) fn pinned(inventory: &Inventory, topology: &Topology) -> Map {
+    let names = |wanted: &dyn Fn(&Row) -> bool| -> Value {
+        topology
+            .rows
+            .iter()
+            .filter(|r| wanted(r))
+            .map(|r| r.name.as_str())
+            .collect::<Vec<_>>()
+            .into()
+    };
+    let mut nodes = Map::new();
+    for row in &topology.rows {
+        let Some(node) = inventory.node(&row.name) else {
+            continue;
+        };
+        let promote = if node.promote == crate::cluster::PromotePolicy::Allowed {
+            "allowed"
+        } else {
+            "never"
+        };
+        nodes.insert(
+            row.name.to_string(),
+            Value::Map(map([
+                ("name", row.name.as_str().into()),
+                ("id", i64::from(row.id).into()),
+                ("host", node.host.as_str().into()),
+                ("port", i64::from(node.port).into()),
+                ("priority", node.priority.into()),
+                ("location", node.location.as_str().into()),
+                ("promote", promote.into()),
+                ("reachable", (row.status == RowStatus::Running).into()),
+                ("role", row.role.as_deref().into()),
+                ("upstream", row.upstream.as_deref().into()),
+                ("attached", row.attached.into()),
+                ("timeline", row.timeline.map(|t| i64::from(t.0)).into()),
+                ("position", row.at.into()),
+                ("lag", row.lag.into()),
+            ])),
+        );
+    }
+    map([
+        ("name", inventory.cluster.as_str().into()),
+        (
+            "product",
+            if inventory.product == crate::cluster::Product::Kingbase {
+                "kingbase"
+            } else {
+                "postgresql"
+            }
+            .into(),
+        ),
+        (
+            "primary",
+            topology
+                .presumed_primary(inventory)
+                .map(|n| n.to_string())
+                .into(),
+        ),
+        ("names", names(&|_| true)),
+        ("members", names(&|r| r.status == RowStatus::Running)),
+        ("standbys", names(&|r| r.role.as_deref() == Some("standby"))),
+        ("nodes", Value::Map(nodes)),
+    ])
+}
+
+fn map<const N: usize>(pairs: [(&str, Value); N]) -> Map {
+    pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}

@@ -1,0 +1,28 @@
+//! A run as it is asked for, and as it ended.
+
+use crate::engine::{Report, RunId};
+use std::path::PathBuf;
+
+/// What to run.
+#[derive(Debug, Clone, Default)]
+pub struct Order {
+    /// A file, or the name of a playbook: one of the user's in `playbooks/` here or beside the site file, else a stock one.
+    pub playbook: String,
+    /// Parameters as given, `name=value`.
+    pub params: Vec<(String, String)>,
+    /// Who or what started it: `cli`, `demo`, …
+    pub trigger: String,
+    /// Idempotency key.
+    pub key: Option<String>,
+}
+
+/// A run that has ended.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// Its id.
+    pub run: RunId,
+    /// How it ended.
+    pub report: Report,
+    /// Its journal.
+    pub journal: PathBuf,
+}

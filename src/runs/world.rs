@@ -1,0 +1,274 @@
+//! A cluster of a site, live: to look at and to run playbooks on.
+
+use super::facts;
+use super::library::Shelves;
+use super::{Finished, Order, RunsError};
+use crate::actions::{LiveActions, catalog};
+use crate::cluster::{Cluster, Inventory, NodeName, Topology};
+use crate::document::Diagnostics;
+use crate::engine::{Engine, Envelope, Held, Lease, Recorder, Request, RunId};
+use crate::journal::{FileLease, FileRecorder, journal_path};
+use crate::playbook::{Body, Checked, EffectClass, Map, Names, Value, bind, check};
+use crate::postgres::LiveCluster;
+use crate::site::{Site, SiteError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// A cluster of a site, with everything that is needed to look at it and to run playbooks on it. Connections are
+/// opened on first use and kept warm.
+pub struct World {
+    inventory: Arc<Inventory>,
+    vars: Map,
+    cluster: Arc<LiveCluster>,
+    actions: Arc<LiveActions>,
+    shelves: Shelves,
+    state: PathBuf,
+}
+
+impl World {
+    /// Reads the site file (`--site`, else `$PGBATON_SITE`, else `./site.yaml`, else `/etc/pgbaton/site.yaml`) and picks
+    /// the cluster (may be left out where there is one). Opens no connection.
+    pub fn open(site: Option<&Path>, cluster: Option<&str>) -> Result<Self, RunsError> {
+        let file = site_file(site)?;
+        let site = Site::load(&file).map_err(|error| match error {
+            SiteError::Invalid { path, diagnostics } => {
+                RunsError::Invalid { what: format!("site file {}", path.display()), diagnostics }
+            }
+            SiteError::Read { path, source } => RunsError::NotFound {
+                what: format!("site file {} cannot be read: {source}", path.display()),
+                help: Some("give one with --site FILE; `pgbaton lab up` makes a cluster with a site file to try".to_owned()),
+            },
+        })?;
+        let inventory = Arc::new(pick(&site, cluster)?.clone());
+        let vars = site
+            .vars
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from_json(value)))
+            .collect();
+        let live = Arc::new(LiveCluster::new(Arc::clone(&inventory)));
+        let port: Arc<dyn Cluster> = Arc::clone(&live) as Arc<dyn Cluster>;
+        Ok(Self {
+            inventory,
+            vars,
+            actions: Arc::new(LiveActions::new(&port)),
+            cluster: live,
+            shelves: Shelves::beside(Some(&file)),
+            state: site.journal.clone().unwrap_or_else(default_state),
+        })
+    }
+
+    /// The cluster's nodes.
+    pub fn inventory(&self) -> &Arc<Inventory> {
+        &self.inventory
+    }
+
+    /// The live side of the port.
+    pub fn cluster(&self) -> Arc<dyn Cluster> {
+        Arc::clone(&self.cluster) as Arc<dyn Cluster>
+    }
+
+    /// Opens connections to all nodes that answer; bounded by a few seconds whatever the servers do.
+    pub async fn warm(&self) {
+        for trouble in self.cluster.warm().await {
+            tracing::debug!(%trouble, "not warm");
+        }
+    }
+
+    /// The cluster at a glance. Bounded by a few seconds whatever the servers do.
+    pub async fn topology(&self) -> Topology {
+        facts::topology(self.cluster.as_ref()).await
+    }
+
+    /// The node that was primary when `topology` was taken, dead or alive.
+    pub fn presumed_primary(&self, topology: &Topology) -> Option<NodeName> {
+        topology.presumed_primary(&self.inventory)
+    }
+
+    /// Where the journal of a run is, or will be.
+    pub fn journal_of(&self, run: &RunId) -> PathBuf {
+        journal_path(&self.state.join("runs"), run)
+    }
+
+    /// Reads and checks a playbook without running it.
+    pub fn load(&self, playbook: &str) -> Result<Checked, RunsError> {
+        load(&self.shelves, playbook)
+    }
+
+    /// Runs a playbook to its end. `observers` see every event after it was recorded.
+    pub async fn run(
+        &self,
+        order: Order,
+        observers: Vec<mpsc::UnboundedSender<Arc<Envelope>>>,
+        cancel: CancellationToken,
+    ) -> Result<Finished, RunsError> {
+        let playbook = self.load(&order.playbook)?;
+        let topology = self.topology().await;
+        let cluster = facts::pinned(&self.inventory, &topology);
+        let params = self.bind(&playbook, &order, &cluster)?;
+        let (now, seed) = (jiff::Timestamp::now(), entropy());
+        let run = RunId::generate(now, seed);
+        let lease = self.lease(&playbook, &run).await?;
+        let recorder =
+            FileRecorder::new(self.state.join("runs")).map_err(|source| RunsError::Journal {
+                place: self.state.join("runs"),
+                source,
+            })?;
+        let journal = recorder.path(&run);
+        let engine = Engine {
+            actions: Arc::clone(&self.actions) as Arc<dyn crate::engine::Actions>,
+            recorder: Arc::new(recorder) as Arc<dyn Recorder>,
+        };
+        let payload = order.key.map(|key| ("key".to_owned(), Value::from(key)));
+        let request = Request {
+            run: run.clone(),
+            started: now,
+            playbook,
+            cluster_name: self.inventory.cluster.clone(),
+            params,
+            site_vars: self.vars.clone(),
+            cluster,
+            trigger: order.trigger,
+            trigger_payload: payload.into_iter().collect(),
+            seed,
+            lease,
+            cancel,
+            observers,
+        };
+        let report = engine.run(request).await;
+        Ok(Finished {
+            run,
+            report,
+            journal,
+        })
+    }
+
+    fn bind(&self, playbook: &Checked, order: &Order, cluster: &Map) -> Result<Map, RunsError> {
+        let given = order
+            .params
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+            .collect();
+        let names = Value::Map(Map::from([
+            (
+                "site".to_owned(),
+                Value::Map(Map::from([(
+                    "vars".to_owned(),
+                    Value::Map(self.vars.clone()),
+                )])),
+            ),
+            ("cluster".to_owned(), Value::Map(cluster.clone())),
+        ]));
+        bind(&playbook.playbook, &given, &names as &dyn Names).map_err(|errors| RunsError::Params {
+            playbook: playbook.playbook.name.value.clone(),
+            errors,
+        })
+    }
+
+    /// A playbook that changes nothing takes no lease.
+    async fn lease(
+        &self,
+        playbook: &Checked,
+        run: &RunId,
+    ) -> Result<Option<Arc<dyn Held>>, RunsError> {
+        if only_reads(playbook) {
+            return Ok(None);
+        }
+        let leases = FileLease::new(self.state.join("leases"));
+        let held = leases.acquire(&self.inventory.cluster, run).await?;
+        Ok(Some(Arc::from(held)))
+    }
+}
+
+/// Reads and checks a playbook that is found in the user's folders or in the stock.
+pub(super) fn load(shelves: &Shelves, playbook: &str) -> Result<Checked, RunsError> {
+    let source = shelves
+        .open(playbook)
+        .map_err(|(what, help)| RunsError::NotFound { what, help })?;
+    let mut diagnostics = Diagnostics::default();
+    check(&source, &catalog(), shelves, &mut diagnostics).ok_or_else(|| RunsError::Invalid {
+        what: format!("playbook {}", source.name),
+        diagnostics,
+    })
+}
+
+fn only_reads(checked: &Checked) -> bool {
+    let catalog = catalog();
+    std::iter::once(&checked.playbook)
+        .chain(checked.nested.values())
+        .flat_map(|p| p.all_steps())
+        .all(|step| match &step.body {
+            Body::Playbook { .. } => true,
+            Body::Action { name, custom, .. } => {
+                let own = custom
+                    .effect
+                    .as_ref()
+                    .map(|e| e.value == crate::cluster::CustomEffect::Read);
+                own.unwrap_or_else(|| {
+                    catalog
+                        .actions
+                        .get(name.value.as_str())
+                        .is_some_and(|s| s.effect == Some(EffectClass::Read))
+                })
+            }
+        })
+}
+
+/// The site file that a command without `--site` reads: `$PGBATON_SITE`, `./site.yaml`, `/etc/pgbaton/site.yaml`, in this
+/// order. One that is named need not exist.
+pub fn site_file(given: Option<&Path>) -> Result<PathBuf, RunsError> {
+    if let Some(given) = given {
+        return Ok(given.to_owned());
+    }
+    if let Some(named) = std::env::var_os("PGBATON_SITE") {
+        return Ok(PathBuf::from(named));
+    }
+    for path in ["site.yaml", "/etc/pgbaton/site.yaml"] {
+        if Path::new(path).exists() {
+            return Ok(PathBuf::from(path));
+        }
+    }
+    Err(RunsError::NotFound {
+        what: "there is no site file: neither ./site.yaml nor /etc/pgbaton/site.yaml exists".to_owned(),
+        help: Some("give one with --site FILE or $PGBATON_SITE; `pgbaton lab up` makes a cluster with one to try".to_owned()),
+    })
+}
+
+fn pick<'a>(site: &'a Site, wanted: Option<&str>) -> Result<&'a Inventory, RunsError> {
+    let names: Vec<&str> = site.clusters.keys().map(String::as_str).collect();
+    let all = names.join(", ");
+    match (wanted, names.as_slice()) {
+        (Some(wanted), _) => site
+            .clusters
+            .get(wanted)
+            .ok_or_else(|| RunsError::NotFound {
+                what: format!("site {} has no cluster `{wanted}`", site.name),
+                help: Some(format!("its clusters are {all}")),
+            }),
+        (None, [one]) => Ok(&site.clusters[*one]),
+        (None, _) => Err(RunsError::NotFound {
+            what: format!("site {} has more than one cluster", site.name),
+            help: Some(format!("name one with --cluster: {all}")),
+        }),
+    }
+}
+
+/// `/var/lib/pgbaton` for root, otherwise the user's own state folder.
+fn default_state() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/lib/pgbaton");
+    }
+    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    std::env::var_os("XDG_STATE_HOME")
+        .map_or_else(|| home().join(".local/state"), PathBuf::from)
+        .join("pgbaton")
+}
+
+/// A seed that differs from run to run; it is recorded, so that the run's random choices can be replayed.
+fn entropy() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
+}

@@ -1,0 +1,292 @@
+//! Commands on this machine.
+
+use super::capture::Tail;
+use super::session::SessionGuard;
+use super::{Command, Finished, Transport, TransportError};
+use async_trait::async_trait;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin};
+
+/// After a command has exited, a process that it left behind may hold its outputs open for ever.
+const DRAIN: Duration = Duration::from_millis(200);
+
+/// Runs commands on this machine, as the current user or, when that is root, as another.
+#[derive(Debug, Clone, Default)]
+pub struct Local {
+    user: Option<String>,
+}
+
+impl Local {
+    /// Commands run as `user`; as the current user when absent.
+    pub fn new(user: Option<String>) -> Self {
+        Self { user }
+    }
+
+    /// What has to stand before the program so that it runs as the user, and the environment that goes with it.
+    async fn become_user(
+        &self,
+    ) -> Result<(Vec<String>, Vec<(&'static str, String)>), TransportError> {
+        let Some(user) = &self.user else {
+            return Ok((Vec::new(), Vec::new()));
+        };
+        let account = Account::find(user).await;
+        let me = rustix::process::geteuid().as_raw();
+        if account.as_ref().is_some_and(|a| a.uid == me) {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        if me != 0 {
+            return Err(TransportError::NotStarted {
+                why: format!("only root can run commands as user `{user}` on this machine"),
+            });
+        }
+        // `setpriv` executes the program at once; `runuser` asks PAM and stays as its parent, but also knows users
+        // that are not in /etc/passwd.
+        let Some(account) = account else {
+            return Ok((words(&["runuser", "-u", user, "--"]), Vec::new()));
+        };
+        let prefix = vec![
+            "setpriv".to_owned(),
+            format!("--reuid={}", account.uid),
+            format!("--regid={}", account.gid),
+            "--init-groups".to_owned(),
+            "--".to_owned(),
+        ];
+        let env = vec![
+            ("HOME", account.home),
+            ("USER", user.clone()),
+            ("LOGNAME", user.clone()),
+        ];
+        Ok((prefix, env))
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&w| w.to_owned()).collect()
+}
+
+/// A line of `/etc/passwd`.
+struct Account {
+    uid: u32,
+    gid: u32,
+    home: String,
+}
+
+impl Account {
+    async fn find(user: &str) -> Option<Self> {
+        let text = tokio::fs::read_to_string("/etc/passwd").await.ok()?;
+        text.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            match fields.as_slice() {
+                [name, _, uid, gid, _, home, ..] if *name == user => Some(Self {
+                    uid: uid.parse().ok()?,
+                    gid: gid.parse().ok()?,
+                    home: (*home).to_owned(),
+                }),
+                _ => None,
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl Transport for Local {
+    async fn run(&self, command: Command) -> Result<Finished, TransportError> {
+        command.check()?;
+        let (prefix, env) = self.become_user().await?;
+        let mut argv = prefix;
+        // Our own deadline comes first; `timeout` is for the case that this process is gone by then.
+        let beyond = command.deadline.as_secs().saturating_add(2).to_string();
+        argv.extend(words(&["timeout", "-k", "2", &beyond]));
+        argv.extend(command.argv.iter().cloned());
+        let mut child = spawn_session(&argv, |c| {
+            c.envs(env).envs(&command.env);
+        })?;
+        let mut guard = SessionGuard::new(child.id());
+        let stdin = child.stdin.take();
+        let mut out = Gather::new(child.stdout.take(), command.keep);
+        let mut err = Gather::new(child.stderr.take(), command.keep);
+        let work = async {
+            let feed = feed(stdin, &command.stdin);
+            let (status, ()) = {
+                let gather = async { tokio::join!(out.all(), err.all()) };
+                tokio::pin!(gather);
+                let wait = async { tokio::join!(child.wait(), feed) };
+                tokio::pin!(wait);
+                let mut gathered = false;
+                let ended = loop {
+                    tokio::select! {
+                        biased;
+                        _ = &mut gather, if !gathered => gathered = true,
+                        ended = &mut wait => break ended,
+                    }
+                };
+                if !gathered {
+                    let _ = tokio::time::timeout(DRAIN, &mut gather).await;
+                }
+                ended
+            };
+            status
+        };
+        let status = match tokio::time::timeout(command.deadline, work).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(error)) => {
+                return Err(TransportError::Lost {
+                    why: format!("the end of `{}` was not seen: {error}", command.argv[0]),
+                });
+            }
+            Err(_) => {
+                return Err(TransportError::Deadline {
+                    after: command.deadline,
+                });
+            }
+        };
+        guard.release();
+        let (stdout, cut_out) = out.tail.finish();
+        let (stderr, cut_err) = err.tail.finish();
+        Ok(Finished {
+            status: code(status),
+            stdout,
+            stderr,
+            truncated: cut_out || cut_err,
+        })
+    }
+}
+
+/// Starts a program as the leader of a session of its own, with all three streams as pipes.
+pub(super) fn spawn_session(
+    argv: &[String],
+    prepare: impl FnOnce(&mut tokio::process::Command),
+) -> Result<Child, TransportError> {
+    let mut process = tokio::process::Command::new("setsid");
+    process
+        .args(argv)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    prepare(&mut process);
+    process.spawn().map_err(|error| TransportError::NotStarted {
+        why: format!("`{}` cannot be started here: {error}", argv.join(" ")),
+    })
+}
+
+/// The exit status as a shell would tell it.
+pub(super) fn code(status: ExitStatus) -> i32 {
+    status
+        .code()
+        .or_else(|| status.signal().map(|s| 128 + s))
+        .unwrap_or(-1)
+}
+
+async fn feed(stdin: Option<ChildStdin>, bytes: &[u8]) {
+    if let Some(mut stdin) = stdin {
+        // A program need not read what it is offered; its exit status tells what it thought of that.
+        let _ = stdin.write_all(bytes).await;
+        let _ = stdin.shutdown().await;
+    }
+}
+
+/// One output, read to its end.
+struct Gather<R> {
+    from: Option<R>,
+    tail: Tail,
+}
+
+impl<R: AsyncRead + Unpin> Gather<R> {
+    fn new(from: Option<R>, keep: usize) -> Self {
+        Self {
+            from,
+            tail: Tail::new(keep),
+        }
+    }
+
+    async fn all(&mut self) {
+        let Some(from) = &mut self.from else { return };
+        let mut chunk = vec![0; 16 * 1024];
+        while let Ok(read) = from.read(&mut chunk).await {
+            if read == 0 {
+                return;
+            }
+            self.tail.push(&chunk[..read]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn status_outputs_input_and_environment_pass_through() {
+        let command = Command::script(r#"cat; echo "$X $1" >&2; exit 255"#, &["a b"], LONG)
+            .with_stdin("fed")
+            .with_env([("X".to_owned(), "$(y)".to_owned())].into());
+        let finished = Local::default().run(command).await.unwrap();
+        assert_eq!(finished.status, 255);
+        assert_eq!(finished.stdout, b"fed");
+        assert_eq!(finished.stderr, b"$(y) a b\n");
+    }
+
+    #[tokio::test]
+    async fn the_deadline_ends_the_children_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = r#"sleep 300 & echo $! >"$1"; wait"#;
+        let command = Command::script(
+            script,
+            &[file.to_str().unwrap()],
+            Duration::from_millis(700),
+        );
+        let error = Local::default().run(command).await.unwrap_err();
+        assert!(matches!(error, TransportError::Deadline { .. }), "{error}");
+        let pid = std::fs::read_to_string(&file).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+        assert!(
+            stat.is_err() || stat.unwrap().contains(") Z "),
+            "the child outlived the deadline"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_process_left_behind_does_not_hold_the_command_up() {
+        let command = Command::script("sleep 5 & echo done", &[], LONG);
+        let finished = tokio::time::timeout(Duration::from_secs(4), Local::default().run(command))
+            .await
+            .expect("the outputs held open must not be waited for")
+            .unwrap();
+        assert_eq!(finished.stdout, b"done\n");
+    }
+
+    #[tokio::test]
+    async fn only_the_end_of_a_long_output_is_kept() {
+        let mut command = Command::script("seq 1 100000", &[], LONG);
+        command.keep = 7;
+        let finished = Local::default().run(command).await.unwrap();
+        assert_eq!(finished.stdout, b"100000\n");
+        assert!(finished.truncated);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_a_command_never_starts() {
+        for argv in [vec![], vec![String::new()], vec!["a\0b".to_owned()]] {
+            let error = Local::default()
+                .run(Command::new(argv, LONG))
+                .await
+                .unwrap_err();
+            assert!(matches!(error, TransportError::NotStarted { .. }));
+        }
+    }
+
+    #[test]
+    fn what_a_command_is_fed_is_not_shown() {
+        let command = Command::new(["psql"], LONG)
+            .with_stdin("hunter2")
+            .with_env([("PGPASSWORD".to_owned(), "hunter2".to_owned())].into());
+        assert!(!format!("{command:?}").contains("hunter2"));
+    }
+}

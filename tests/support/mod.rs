@@ -1,0 +1,249 @@
+//! What the end-to-end tests share: a disposable cluster, the real binary, and plain questions to the servers.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use pgbaton::cluster::{NodeName, SyncMode, Synchronous};
+use pgbaton::lab::{Disposable, Endpoint, Fault, Lab, LabOptions, Writer, WriterReport};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+/// A bound on anything that the binary does in a test; far beyond what it takes, so that a hang is a failure.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A cluster that goes away with the test, however the test ends.
+pub struct Cluster {
+    pub lab: Disposable,
+}
+
+/// What the binary said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Said {
+    /// Everything it printed.
+    pub fn all(&self) -> String {
+        format!("{}\n{}", self.stdout, self.stderr)
+    }
+
+    /// The events of a run with `--json`.
+    pub fn events(&self) -> Vec<serde_json::Value> {
+        self.stdout
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// The operations that were intended, in order, as `(path, operation)`.
+    pub fn intended(&self) -> Vec<(String, serde_json::Value)> {
+        self.events()
+            .iter()
+            .filter(|e| e["event"]["event"] == "effect_intended")
+            .map(|e| {
+                (
+                    e["event"]["path"].as_str().unwrap().to_owned(),
+                    e["event"]["forecast"]["operation"].clone(),
+                )
+            })
+            .collect()
+    }
+
+    /// Asserts the exit code; shows everything that was printed when it is another.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(
+            self.code, code,
+            "exit code\n--- stdout\n{}\n--- stderr\n{}",
+            self.stdout, self.stderr
+        );
+        self
+    }
+}
+
+pub fn name(node: &str) -> NodeName {
+    NodeName::parse(node).unwrap()
+}
+
+impl Cluster {
+    pub async fn up(test: &str, standbys: u32) -> Self {
+        Self::with(
+            test,
+            LabOptions {
+                standbys,
+                ..LabOptions::default()
+            },
+        )
+        .await
+    }
+
+    pub async fn asynchronous(test: &str, standbys: u32) -> Self {
+        let synchronous = Synchronous {
+            mode: SyncMode::Off,
+            acks: 1,
+        };
+        Self::with(
+            test,
+            LabOptions {
+                standbys,
+                synchronous,
+                ..LabOptions::default()
+            },
+        )
+        .await
+    }
+
+    pub async fn with(test: &str, options: LabOptions) -> Self {
+        let options = LabOptions {
+            name: format!("{test}-{}", std::process::id()),
+            ..options
+        };
+        Self {
+            lab: Lab::up(options).await.unwrap().disposable(),
+        }
+    }
+
+    pub async fn fault(&self, node: &str, fault: Fault) {
+        self.lab.fault(&name(node), fault).await.unwrap();
+    }
+
+    pub fn endpoint(&self, node: &str) -> Endpoint {
+        self.lab.endpoint(node).unwrap()
+    }
+
+    pub fn data(&self, node: &str) -> PathBuf {
+        self.lab.data(&name(node))
+    }
+
+    /// Runs the binary on this cluster.
+    pub async fn pgbaton(&self, arguments: &[&str]) -> Said {
+        let site = self.lab.site_file().to_owned();
+        let mut all = vec!["--site", site.to_str().unwrap()];
+        all.extend_from_slice(arguments);
+        pgbaton(&all).await
+    }
+
+    /// A connection of the test's own.
+    pub async fn client(&self, node: &str) -> tokio_postgres::Client {
+        let endpoint = self.endpoint(node);
+        let (client, connection) = tokio_postgres::Config::new()
+            .host(&endpoint.host)
+            .port(endpoint.port)
+            .user(&endpoint.user)
+            .dbname(&endpoint.dbname)
+            .connect_timeout(Duration::from_secs(5))
+            .connect(tokio_postgres::NoTls)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// The first column of the first row, as text.
+    pub async fn ask(&self, node: &str, statement: &str) -> String {
+        let messages = self
+            .client(node)
+            .await
+            .simple_query(statement)
+            .await
+            .unwrap();
+        for message in messages {
+            if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
+                return row.get(0).unwrap_or("").to_owned();
+            }
+        }
+        String::new()
+    }
+
+    /// Executes statements.
+    pub async fn tell(&self, node: &str, statements: &str) {
+        self.client(node)
+            .await
+            .batch_execute(statements)
+            .await
+            .unwrap();
+    }
+
+    /// Asks until the answer is as wanted; panics when it is not within the tests' patience.
+    pub async fn until(&self, node: &str, statement: &str, wanted: &str) {
+        let mut last = String::new();
+        for _ in 0..1200 {
+            last = self.ask(node, statement).await;
+            if last == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("`{statement}` on {node} stays `{last}`, not `{wanted}`");
+    }
+
+    pub async fn writer(&self) -> Writer {
+        let writer = Writer::start(self.lab.endpoints()).await.unwrap();
+        assert!(
+            writer.wait_for(50, Duration::from_secs(30)).await,
+            "the writer does not get going"
+        );
+        writer
+    }
+
+    /// Who is primary, by the binary's own `status --json`.
+    pub async fn status(&self) -> serde_json::Value {
+        let said = self.pgbaton(&["--json", "status"]).await;
+        serde_json::from_str(&said.stdout).unwrap_or_else(|e| panic!("{e}: {}", said.all()))
+    }
+
+    pub async fn primary(&self) -> String {
+        let status = self.status().await;
+        let rows = status["rows"].as_array().unwrap();
+        let primaries: Vec<&str> = rows
+            .iter()
+            .filter(|r| r["role"] == "primary")
+            .map(|r| r["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(primaries.len(), 1, "{status:#}");
+        primaries[0].to_owned()
+    }
+
+    /// Asserts that `node` streams from `upstream`.
+    pub async fn assert_streams(&self, node: &str, upstream: &str) {
+        let statement = format!(
+            "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{node}' AND state = 'streaming'"
+        );
+        self.until(upstream, &statement, "1").await;
+    }
+}
+
+/// Asserts that no acknowledged row is missing on `primary`.
+pub async fn assert_nothing_lost(cluster: &Cluster, report: &WriterReport, primary: &str) {
+    let verdict = report.verify(&cluster.endpoint(primary)).await.unwrap();
+    assert_eq!(
+        verdict.lost.len(),
+        0,
+        "acknowledged rows are missing on {primary}: {:?}",
+        verdict.lost
+    );
+}
+
+/// Runs the binary.
+pub async fn pgbaton(arguments: &[&str]) -> Said {
+    let command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgbaton"))
+        .args(arguments)
+        .env("NO_COLOR", "1")
+        .env_remove("PGBATON_SITE")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(PATIENCE, command)
+        .await
+        .expect("pgbaton did not end")
+        .unwrap();
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
