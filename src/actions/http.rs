@@ -43,7 +43,7 @@ impl Deed for Http {
         let Some(probe) = &scene.step.inputs.probe else {
             return Ok(Probe::Needed("it has no probe".to_owned()));
         };
-        match scene.perform(operation(probe, CustomEffect::Read)?).await {
+        match send(scene, operation(probe, CustomEffect::Read)?).await {
             Ok(returned) => Ok(Probe::Satisfied(
                 given(&returned),
                 "its probe got a 2xx".to_owned(),
@@ -64,14 +64,14 @@ impl Deed for Http {
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let operation = operation(&scene.step.inputs.with, effect_of(scene.step.inputs.effect))?;
-        Ok(given(&scene.perform(operation).await?))
+        Ok(given(&send(scene, operation).await?))
     }
 
     async fn verify(&self, scene: &Scene<'_>, outputs: Map) -> Result<Map, Failure> {
         let Some(probe) = &scene.step.inputs.probe else {
             return Ok(outputs);
         };
-        match scene.perform(operation(probe, CustomEffect::Read)?).await {
+        match send(scene, operation(probe, CustomEffect::Read)?).await {
             Ok(_) => Ok(outputs),
             Err(failure) => Err(Failure::new(
                 TroubleKind::Unmet,
@@ -86,9 +86,7 @@ impl Deed for Http {
     async fn undo(&self, scene: &Scene<'_>, done: &[Done]) -> Result<Undone, Failure> {
         match &scene.step.inputs.undo {
             Some(undo) if !done.is_empty() => {
-                scene
-                    .perform(operation(undo, CustomEffect::Idempotent)?)
-                    .await?;
+                send(scene, operation(undo, CustomEffect::Idempotent)?).await?;
                 Ok(Undone::Done("its undo got a 2xx".to_owned()))
             }
             None if !done.is_empty() => Ok(Undone::Failed(
@@ -118,6 +116,25 @@ fn operation(with: &Map, effect: CustomEffect) -> Result<Operation, Failure> {
         },
         effect,
     })
+}
+
+/// Sends a request; any status but 200 to 299 is a failure.
+pub(super) async fn send(
+    scene: &Scene<'_>,
+    request: Operation,
+) -> Result<serde_json::Value, Failure> {
+    let returned = scene.perform(request).await?;
+    let status = returned
+        .get("status")
+        .and_then(serde_json::Value::as_i64)
+        .unwrap_or(0);
+    if (200..300).contains(&status) {
+        return Ok(returned);
+    }
+    Err(Failure::new(
+        TroubleKind::Failed,
+        format!("the server answered with status {status}"),
+    ))
 }
 
 fn given(returned: &serde_json::Value) -> Map {

@@ -1,5 +1,6 @@
 //! Tell somebody. A notification that cannot be delivered never stops a failover unless the playbook says so.
 
+use super::http;
 use super::scene::{Deed, Scene};
 use crate::cluster::{CustomEffect, ExecPlace, HttpRequest, Operation};
 use crate::engine::{Failure, Probe};
@@ -83,7 +84,10 @@ impl Deed for Notify {
             )
             .await;
         for operation in self.plan(scene).await? {
-            scene.perform(operation).await?;
+            match operation {
+                request @ Operation::Http { .. } => drop(http::send(scene, request).await?),
+                program => drop(scene.perform(program).await?),
+            }
         }
         Ok(Map::new())
     }

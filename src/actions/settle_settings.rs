@@ -26,30 +26,46 @@ impl Deed for SettleSettings {
         }
     }
 
-    async fn probe(&self, _scene: &Scene<'_>) -> Result<Probe, Failure> {
-        Ok(Probe::Needed("kept settings may be there".to_owned()))
+    async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
+        if outstanding(scene).await?.is_empty() {
+            return Ok(Probe::Satisfied(
+                Map::new(),
+                "nothing is kept there".to_owned(),
+            ));
+        }
+        Ok(Probe::Needed("kept settings are there".to_owned()))
     }
 
     async fn plan(&self, scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
-        let node = scene.node()?;
-        Ok(vec![
-            Operation::RestoreSettings {
-                node: node.clone(),
-                tag: freeze::TAG.to_owned(),
-                archive_only: true,
-                route: UpstreamRoute::Sql,
-            },
-            Operation::ForgetSettings {
-                node,
-                tag: set_upstream::TAG.to_owned(),
-            },
-        ])
+        outstanding(scene).await
     }
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
-        for operation in self.plan(scene).await? {
+        for operation in outstanding(scene).await? {
             scene.perform(operation).await?;
         }
         Ok(Map::new())
     }
+}
+
+/// What there is to put back and to remove.
+async fn outstanding(scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
+    let node = scene.node()?;
+    let kept = scene.cluster.saved_settings(&node).await?;
+    let mut operations = Vec::new();
+    if kept.iter().any(|tag| tag == freeze::TAG) {
+        operations.push(Operation::RestoreSettings {
+            node: node.clone(),
+            tag: freeze::TAG.to_owned(),
+            archive_only: true,
+            route: UpstreamRoute::Sql,
+        });
+    }
+    if kept.iter().any(|tag| tag == set_upstream::TAG) {
+        operations.push(Operation::ForgetSettings {
+            node,
+            tag: set_upstream::TAG.to_owned(),
+        });
+    }
+    Ok(operations)
 }

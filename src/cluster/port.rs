@@ -44,6 +44,9 @@ pub trait Observe: Send + Sync {
     /// What the host says, without asking the server.
     async fn host(&self, node: &NodeName) -> Result<Host, Trouble>;
 
+    /// The tags of the settings that `SaveSettings` keeps on the node's host.
+    async fn saved_settings(&self, node: &NodeName) -> Result<Vec<String>, Trouble>;
+
     /// What a *new* connection to `to` meets, tried from the host of `from`, or from here.
     async fn reach(
         &self,

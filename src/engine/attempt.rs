@@ -184,7 +184,7 @@ impl ActionWork {
     /// Applies; when it cannot be told how that ended, the probe decides.
     async fn apply(&self, run: &Run<'_>, context: &StepContext) -> Result<Map, Failure> {
         let applied = caught("`apply`", self.action.apply(context)).await;
-        let applied = applied.unwrap_or_else(|panic| Applied::Unknown(panic));
+        let applied = applied.unwrap_or_else(Applied::Unknown);
         let doubt = match applied {
             Applied::Done(outputs) => return Ok(outputs),
             Applied::Failed(failure) => return Err(failure),

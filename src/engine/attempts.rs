@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What is recorded as the limit of a nested playbook that nothing bounds but its own steps.
-const UNBOUNDED: Duration = Duration::from_secs(24 * 3600);
+const UNBOUNDED: Duration = Duration::from_hours(24);
 
 /// What a step does, ready to be tried.
 pub(super) enum Work<'s> {

@@ -80,6 +80,11 @@ impl Control {
         self.token.cancel();
     }
 
+    /// Whether this scope's own budget is used up.
+    pub(super) fn has_expired(&self) -> bool {
+        self.expired.get().is_some()
+    }
+
     /// Whether nothing new may start here.
     pub(super) fn nothing_new(&self, shared: &Shared) -> bool {
         self.stopping.load(Ordering::Acquire)

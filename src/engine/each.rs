@@ -111,6 +111,9 @@ async fn run_items<'s>(
             });
             next = left.next();
         }
+        if !may_start || next.is_none() {
+            slots.release();
+        }
         if running.is_empty() && (next.is_none() || !may_start) {
             break;
         }

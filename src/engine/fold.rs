@@ -139,7 +139,7 @@ impl RunState {
                     _ => return illegal(path, "the scope's step is not under way"),
                 },
                 Owner::Scope(scope) => {
-                    if !self.scopes.get(scope).is_some_and(|s| s.ended.is_some()) {
+                    if self.scopes.get(scope).is_none_or(|s| s.ended.is_none()) {
                         return illegal(path, "the steps before it have not ended");
                     }
                 }
@@ -287,7 +287,8 @@ impl RunState {
         }
         let step = self.known(path)?;
         let undoing = step.undo == UndoState::Running;
-        if !undoing && !(step.status == StepStatus::Running && step.attempting) {
+        let attempting = step.status == StepStatus::Running && step.attempting;
+        if !undoing && !attempting {
             return illegal(path, "an effect outside an attempt");
         }
         if undoing && point_of_no_return {
@@ -435,3 +436,6 @@ pub(super) fn left_by(path: &StepPath, failure: Option<&Failure>) -> String {
         None => format!("{path} failed: {}", failure.message),
     }
 }
+
+#[cfg(test)]
+mod tests;

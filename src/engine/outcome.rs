@@ -3,6 +3,10 @@
 use super::{Consequence, Outcome};
 
 /// What the outcome depends on.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts; the table below goes over all of them"
+)]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Facts {
     /// What the deciding failure means; none when nothing failed.
@@ -54,9 +58,8 @@ mod tests {
                             degraded,
                         };
                         let expected = match (passed, failed, cancelled, degraded) {
-                            (true, Some(_), _, _) => Outcome::Held,
                             (false, Some(Refuse), _, _) => Outcome::Refused,
-                            (false, Some(Hold), _, _) => Outcome::Held,
+                            (true, Some(_), _, _) | (false, Some(Hold), _, _) => Outcome::Held,
                             (_, _, true, _) => Outcome::Cancelled,
                             (false, Some(Fail), false, _) => Outcome::Failed,
                             (_, None, false, true) => Outcome::Degraded,

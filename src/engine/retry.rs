@@ -146,8 +146,8 @@ mod tests {
                             && attempt < 3;
                         let case = Failed {
                             kind,
-                            condition,
                             consequence,
+                            condition,
                             ..failed(attempt)
                         };
                         assert_eq!(again(decide(Some(&retry()), case)), expected, "{case:?}");

@@ -252,7 +252,7 @@ fn decisive(fault: Fault, held: bool) -> Failure {
         let advice = "the point of no return has passed, so nothing was undone: put right what \
                       failed, then do the steps that are left";
         failure.help = Some(match failure.help {
-            Some(help) => format!("{help}; {advice}"),
+            Some(own) => format!("{own}; {advice}"),
             None => advice.to_owned(),
         });
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The budget of a rescue or finally that says nothing.
-pub(super) const DEFAULT_BUDGET: Duration = Duration::from_secs(120);
+pub(super) const DEFAULT_BUDGET: Duration = Duration::from_mins(2);
 
 /// How many steps start before those that are done already are taken note of.
 const BURST: usize = 64;
@@ -280,6 +280,7 @@ impl<'s> Driver<'s> {
                 return Some((next, slot));
             }
         }
+        self.slots.release();
         None
     }
 
@@ -339,14 +340,25 @@ impl<'s> Driver<'s> {
         if self.scope.control.token.is_cancelled() {
             match self.scope.control.stop() {
                 Stop::Cancelled => cancelled = true,
-                Stop::Expired(failure) => {
-                    let path = self.scope.path.clone();
-                    self.fault = Some(Fault::decisive(self.fault.take(), Fault { path, failure }));
-                }
+                Stop::Expired(failure) => self.fault = Some(self.out_of_time(failure)),
             }
         }
         let fault = self.fault;
         ScopeEnd { fault, cancelled }
+    }
+
+    /// The scope's failure when its time, or that of a scope around it, was up.
+    fn out_of_time(&mut self, failure: Failure) -> Fault {
+        let path = self.scope.path.clone();
+        match self.fault.take() {
+            // The steps that were ended failed with the scope's own reason: it is told where it belongs.
+            Some(ended) if ended.failure == failure && self.scope.control.has_expired() => {
+                let message = format!("{}: `{}` was under way", failure.message, ended.path);
+                let failure = Failure { message, ..failure };
+                Fault { path, failure }
+            }
+            first => Fault::decisive(first, Fault { path, failure }),
+        }
     }
 }
 

@@ -119,10 +119,10 @@ impl Shared {
         };
         inner.next += 1;
         let entry = Entry { envelope, durable };
-        if !inner
+        if inner
             .writer
             .as_ref()
-            .is_some_and(|writer| writer.send(entry).is_ok())
+            .is_none_or(|writer| writer.send(entry).is_err())
         {
             self.lost.gone();
         }

@@ -45,6 +45,12 @@ impl Slots {
         }
     }
 
+    /// Nobody needs a place any more: gives back what was granted, so that nobody else starves for it.
+    pub(super) fn release(&mut self) {
+        self.asking = None;
+        self.granted = None;
+    }
+
     /// Whether a place was asked for and is not there yet.
     pub(super) fn asked(&self) -> bool {
         self.asking.is_some()

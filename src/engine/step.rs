@@ -58,7 +58,7 @@ pub(super) async fn run_step<'s>(
         Some(each) => Box::pin(run_each(run, scope, step, each, path.clone(), broken)).await,
         None => run_unit(run, scope, step, path.clone(), None, broken).await,
     };
-    conclude(run, scope, step, index, path, end)
+    conclude(run, scope, step, index, &path, end)
 }
 
 /// What the end of a step means for what needs it and for its scope.
@@ -67,7 +67,7 @@ fn conclude(
     scope: &Scope<'_>,
     step: &Step,
     index: usize,
-    path: StepPath,
+    path: &StepPath,
     end: UnitEnd,
 ) -> StepEnd {
     let ended = |satisfied, fault| StepEnd {
@@ -84,7 +84,7 @@ fn conclude(
             }
             OnFailure::Degrade => {
                 run.shared.degrade();
-                owe(run, &path, left_by(&fault.path, Some(&fault.failure)));
+                owe(run, path, left_by(&fault.path, Some(&fault.failure)));
                 ended(true, None)
             }
             OnFailure::Continue => ended(true, None),

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 const BATCH: usize = 1024;
 
 /// How long the recorder may take for one batch before it counts as lost.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One event on its way, and who waits until it is durable.
 pub(super) struct Entry {
@@ -60,13 +60,12 @@ pub(super) async fn write(
         } else {
             Durability::Synced
         };
-        let result = match lost.why() {
-            Some(error) => Err(error.clone()),
-            None => {
-                let writing = recorder.record(&run, &batch, durability);
-                let written = tokio::time::timeout(PATIENCE, writing).await;
-                written.unwrap_or_else(|_| Err(silent()))
-            }
+        let result = if let Some(error) = lost.why() {
+            Err(error.clone())
+        } else {
+            let at_work = recorder.record(&run, &batch, durability);
+            let answer = tokio::time::timeout(PATIENCE, at_work).await;
+            answer.unwrap_or_else(|_| Err(silent()))
         };
         if let Err(error) = &result {
             let _ = lost.0.set(error.clone());

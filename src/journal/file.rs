@@ -25,7 +25,7 @@ pub struct FileRecorder {
 }
 
 #[derive(Debug)]
-enum Journal {
+pub(super) enum Journal {
     Open(File),
     Broken(String),
 }
@@ -131,7 +131,11 @@ fn lines(events: &[Envelope]) -> serde_json::Result<Vec<u8>> {
     Ok(lines)
 }
 
-fn append(journal: &mut Journal, lines: &[u8], durability: Durability) -> Result<(), String> {
+pub(super) fn append(
+    journal: &mut Journal,
+    lines: &[u8],
+    durability: Durability,
+) -> Result<(), String> {
     let file = match journal {
         Journal::Open(file) => file,
         Journal::Broken(why) => return Err(format!("an earlier write failed: {why}")),
@@ -182,6 +186,9 @@ fn create(directory: &Path, path: &Path) -> io::Result<File> {
 /// Goes on with a journal; a line that was torn by a crash is cut off first.
 fn reopen(path: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let mut content = Vec::new();
     file.read_to_end(&mut content)?;
     let whole = whole_lines(&content);

@@ -12,3 +12,6 @@ pub use file::{FileRecorder, journal_path};
 pub use lock::FileLease;
 pub use memory::{MemoryLease, MemoryRecorder};
 pub use read::{ReadError, read};
+
+#[cfg(test)]
+mod tests;

@@ -172,6 +172,19 @@ impl Observe for LiveCluster {
         Ok(host::read(&text))
     }
 
+    async fn saved_settings(&self, name: &NodeName) -> Result<Vec<String>, Trouble> {
+        let command = self.script(self.node(name)?, scripts::SAVED, &[], LOOK);
+        let finished = self.look(name, command).await?;
+        if finished.status != 0 {
+            return Err(script_trouble(
+                name,
+                "failed to look for kept settings",
+                &finished,
+            ));
+        }
+        Ok(finished.out().lines().map(str::to_owned).collect())
+    }
+
     async fn reach(
         &self,
         from: Option<&NodeName>,

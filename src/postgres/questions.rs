@@ -71,7 +71,8 @@ macro_rules! senders {
     };
 }
 
-/// The statement behind [`seen`].
+/// The statement behind [`seen`]. Asks the functions below the views where it can: planning the views' joins would
+/// take longer than all the rest.
 pub(crate) fn server(major: u32) -> String {
     let flushed = if major >= 13 {
         "flushed_lsn"
@@ -80,18 +81,20 @@ pub(crate) fn server(major: u32) -> String {
     };
     let senders = senders!();
     format!(
-        "WITH me AS MATERIALIZED (SELECT pg_is_in_recovery() AS standby) \
+        "WITH me AS MATERIALIZED (SELECT pg_is_in_recovery() AS standby), \
+         active AS MATERIALIZED (SELECT pid, backend_type, wait_event FROM pg_stat_get_activity(NULL)), \
+         rep AS MATERIALIZED (SELECT count(*) AS n, string_agg(application_name, E'\\n' ORDER BY application_name) AS names FROM {senders}) \
          SELECT current_setting('server_version_num'), standby::int, \
          CASE WHEN NOT standby THEN pg_current_wal_flush_lsn() END, \
          CASE WHEN standby THEN pg_last_wal_receive_lsn() END, \
          CASE WHEN standby THEN pg_last_wal_replay_lsn() END, \
          CASE WHEN standby THEN pg_is_wal_replay_paused()::int ELSE 0 END, \
-         (SELECT coalesce(wait_event, '') FROM pg_stat_activity WHERE backend_type = 'startup' LIMIT 1), \
-         (SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver' LIMIT 1), \
-         (SELECT count(*) FROM {senders}), \
+         (SELECT coalesce(wait_event, '') FROM active WHERE backend_type = 'startup' LIMIT 1), \
+         (SELECT pid FROM active WHERE backend_type = 'walreceiver' LIMIT 1), \
+         (SELECT n FROM rep), \
          pg_has_role('pg_read_all_stats', 'USAGE')::int, \
          current_setting('synchronous_standby_names'), current_setting('synchronous_commit'), \
-         (SELECT string_agg(application_name, E'\\n' ORDER BY application_name) FROM {senders}), \
+         (SELECT names FROM rep), \
          CASE WHEN NOT standby THEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END, \
          r.pid, r.status, r.sender_host, r.sender_port, r.slot_name, r.received_tli, r.{flushed}, \
          round(extract(epoch FROM clock_timestamp() - r.last_msg_receipt_time) * 1000)::bigint \

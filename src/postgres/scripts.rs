@@ -53,6 +53,13 @@ parent_of() {
     };
 }
 
+/// The tags of the settings that are kept beside the server's own.
+pub(crate) const SAVED: &str = r#"
+cd "$1" || exit 66
+for f in pgbaton.saved.*; do [ -e "$f" ] && echo "${f#pgbaton.saved.}"; done
+:
+"#;
+
 /// Everything that the host knows. Further arguments: the program that prints control data.
 pub(crate) const LOOK: &str = concat!(
     prelude!(),

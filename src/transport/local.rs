@@ -1,7 +1,7 @@
 //! Commands on this machine.
 
 use super::capture::Tail;
-use super::session::SessionGuard;
+use super::family::FamilyGuard;
 use super::{Command, Finished, Transport, TransportError};
 use async_trait::async_trait;
 use std::os::unix::process::ExitStatusExt;
@@ -12,6 +12,9 @@ use tokio::process::{Child, ChildStdin};
 
 /// After a command has exited, a process that it left behind may hold its outputs open for ever.
 const DRAIN: Duration = Duration::from_millis(200);
+
+/// A command that may not take longer than this needs no second guard; it would cost as much time as a look at a host.
+const BRIEF: Duration = Duration::from_secs(10);
 
 /// Runs commands on this machine, as the current user or, when that is root, as another.
 #[derive(Debug, Clone, Default)]
@@ -98,13 +101,15 @@ impl Transport for Local {
         let (prefix, env) = self.become_user().await?;
         let mut argv = prefix;
         // Our own deadline comes first; `timeout` is for the case that this process is gone by then.
-        let beyond = command.deadline.as_secs().saturating_add(2).to_string();
-        argv.extend(words(&["timeout", "-k", "2", &beyond]));
+        if command.deadline > BRIEF {
+            let beyond = command.deadline.as_secs().saturating_add(2).to_string();
+            argv.extend(words(&["timeout", "-k", "2", &beyond]));
+        }
         argv.extend(command.argv.iter().cloned());
-        let mut child = spawn_session(&argv, |c| {
+        let mut child = spawn_group(&argv, |c| {
             c.envs(env).envs(&command.env);
         })?;
-        let mut guard = SessionGuard::new(child.id());
+        let mut guard = FamilyGuard::new(child.id());
         let stdin = child.stdin.take();
         let mut out = Gather::new(child.stdout.take(), command.keep);
         let mut err = Gather::new(child.stderr.take(), command.keep);
@@ -155,21 +160,25 @@ impl Transport for Local {
     }
 }
 
-/// Starts a program as the leader of a session of its own, with all three streams as pipes.
-pub(super) fn spawn_session(
+/// Starts a program as the leader of a process group of its own, with all three streams as pipes.
+pub(super) fn spawn_group(
     argv: &[String],
     prepare: impl FnOnce(&mut tokio::process::Command),
 ) -> Result<Child, TransportError> {
-    let mut process = tokio::process::Command::new("setsid");
+    let (program, arguments) = argv.split_first().ok_or(TransportError::NotStarted {
+        why: "the command is empty".to_owned(),
+    })?;
+    let mut process = tokio::process::Command::new(program);
     process
-        .args(argv)
+        .args(arguments)
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     prepare(&mut process);
     process.spawn().map_err(|error| TransportError::NotStarted {
-        why: format!("`{}` cannot be started here: {error}", argv.join(" ")),
+        why: format!("`{program}` cannot be started here: {error}"),
     })
 }
 
@@ -232,24 +241,36 @@ mod tests {
         assert_eq!(finished.stderr, b"$(y) a b\n");
     }
 
+    fn runs(pid: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
     #[tokio::test]
-    async fn the_deadline_ends_the_children_too() {
+    async fn the_deadline_ends_the_children_and_spares_a_server_that_was_started() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("pid");
-        let script = r#"sleep 300 & echo $! >"$1"; wait"#;
-        let command = Command::script(
-            script,
-            &[file.to_str().unwrap()],
-            Duration::from_millis(700),
-        );
+        let path = dir.path().to_str().unwrap();
+        // One child in the group, one in a group of its own, and one that became a server.
+        let script = r#"cd "$1"; sleep 300 & echo $! >child
+            timeout 300 sh -c 'echo $$ >group; sleep 300; :' &
+            setsid sh -c 'echo $$ >server; exec sleep 300' & wait"#;
+        let command = Command::script(script, &[path], Duration::from_millis(900));
         let error = Local::default().run(command).await.unwrap_err();
         assert!(matches!(error, TransportError::Deadline { .. }), "{error}");
-        let pid = std::fs::read_to_string(&file).unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-        assert!(
-            stat.is_err() || stat.unwrap().contains(") Z "),
-            "the child outlived the deadline"
-        );
+        let pid = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        // A signal is sent at once and takes effect soon.
+        let end = std::time::Instant::now() + LONG;
+        while runs(&pid("child")) || runs(&pid("group")) {
+            assert!(
+                std::time::Instant::now() < end,
+                "a child outlived the deadline"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let server = pid("server");
+        assert!(runs(&server));
+        let server = rustix::process::Pid::from_raw(server.trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(server, rustix::process::Signal::KILL).unwrap();
     }
 
     #[tokio::test]

@@ -6,11 +6,11 @@
 
 mod capture;
 mod command;
+mod family;
 mod http;
 mod local;
 mod quote;
 mod remote;
-mod session;
 mod ssh;
 mod template;
 

@@ -1,8 +1,8 @@
 //! Commands through a site's own program (`sys_securecmd`, `kubectl exec`, …).
 
-use super::local::{code, spawn_session};
+use super::family::FamilyGuard;
+use super::local::{code, spawn_group};
 use super::remote::Conversation;
-use super::session::SessionGuard;
 use super::{Command, Finished, Transport, TransportError};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -30,8 +30,8 @@ impl Transport for Template {
         let conversation = Conversation::new();
         let mut argv = self.argv.clone();
         argv.push(conversation.line());
-        let mut child = spawn_session(&argv, |_| {})?;
-        let mut guard = SessionGuard::new(child.id());
+        let mut child = spawn_group(&argv, |_| {})?;
+        let mut guard = FamilyGuard::new(child.id());
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {

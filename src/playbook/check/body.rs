@@ -18,20 +18,19 @@ impl Checker<'_> {
                 node,
                 with,
                 custom,
-            } => match self.catalog.actions.get(name.value.as_str()) {
-                Some(signature) => {
+            } => {
+                if let Some(signature) = self.catalog.actions.get(name.value.as_str()) {
                     self.node(step, signature, node.as_ref(), place);
                     self.inputs(name, signature, with, place);
                     self.custom(name, signature, custom, place);
+                    return;
                 }
-                None => {
-                    self.unknown_action(name);
-                    // Its references can be checked all the same.
-                    for tree in node.iter().chain(with.iter().map(|(_, tree)| tree)) {
-                        self.inside(tree, place, true);
-                    }
+                self.unknown_action(name);
+                // Its references can be checked all the same.
+                for tree in node.iter().chain(with.iter().map(|(_, tree)| tree)) {
+                    self.inside(tree, place, true);
                 }
-            },
+            }
             Body::Playbook { name, with } => self.nested(name, with, place),
         }
     }

@@ -91,9 +91,9 @@ impl Kind {
     pub(super) fn may_be(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Any | Self::Never | Self::Null, _)
-            | (_, Self::Any | Self::Never | Self::Null) => true,
+            | (_, Self::Any | Self::Never | Self::Null)
+            | (Self::String(_), Self::String(_)) => true,
             (Self::List(a), Self::List(b)) => a.may_be(b),
-            (Self::String(_), Self::String(_)) => true,
             (a, b) => a == b,
         }
     }

@@ -1,7 +1,7 @@
 //! A playbook and all that it nests.
 
 use super::kind::Output;
-use super::safety::Parts;
+use super::parts::Parts;
 use super::steps::check_playbook;
 use super::values::settle;
 use crate::document::{Diagnostics, Source, Span, suggest};

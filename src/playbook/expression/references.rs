@@ -108,14 +108,11 @@ fn chain(node: &IdedExpr) -> Option<Chain<'_>> {
                 here = &select.operand;
             }
             Expr::Call(call) if call.func_name == operators::INDEX && call.args.len() == 2 => {
-                match &call.args[1].expr {
-                    Expr::Literal(LiteralValue::String(key)) => {
-                        parts.push(Some(key.inner().to_owned()));
-                    }
-                    _ => {
-                        parts.push(None);
-                        indices.push(&call.args[1]);
-                    }
+                if let Expr::Literal(LiteralValue::String(key)) = &call.args[1].expr {
+                    parts.push(Some(key.inner().to_owned()));
+                } else {
+                    parts.push(None);
+                    indices.push(&call.args[1]);
                 }
                 here = &call.args[0];
             }

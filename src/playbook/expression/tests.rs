@@ -233,6 +233,13 @@ fn what_is_no_expression_is_refused_with_a_hint() {
 }
 
 #[test]
+fn expressions_can_be_shared_between_tasks() {
+    fn shared<T: Send + Sync + Clone>() {}
+    shared::<Expression>();
+    shared::<crate::playbook::Playbook>();
+}
+
+#[test]
 fn a_condition_must_be_true_or_false() {
     let error = parse("steps.a.lag").unwrap().holds(&names()).unwrap_err();
     assert_eq!(

@@ -277,13 +277,12 @@ proptest! {
         let ident = text("{{ ident params.v }};", &value).unwrap();
         prop_assert_eq!(read_sql(&ident, '"', false), Some((value.clone(), ";")));
         let literal = text("{{ literal params.v }};", &value).unwrap();
-        let read = match literal.strip_prefix(" E") {
-            Some(escaped) => read_sql(escaped, '\'', true),
-            None => {
-                // Then it means the same whatever standard_conforming_strings says.
-                prop_assert_eq!(read_sql(&literal, '\'', true), read_sql(&literal, '\'', false));
-                read_sql(&literal, '\'', false)
-            }
+        let read = if let Some(escaped) = literal.strip_prefix(" E") {
+            read_sql(escaped, '\'', true)
+        } else {
+            // Then it means the same whatever standard_conforming_strings says.
+            prop_assert_eq!(read_sql(&literal, '\'', true), read_sql(&literal, '\'', false));
+            read_sql(&literal, '\'', false)
         };
         prop_assert_eq!(read, Some((value, ";")));
     }
