@@ -1,4 +1,5 @@
 //! The command line from outside: what it prints where, and its exit codes. No cluster is needed.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 use assert_cmd::Command;
 use std::path::Path;

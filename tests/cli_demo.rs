@@ -1,4 +1,5 @@
 //! The demo on real servers: what it promises, and that it leaves nothing behind, not even when it is interrupted.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;

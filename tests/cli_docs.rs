@@ -1,4 +1,5 @@
 //! The pages in `docs/` know every command, option, exit code, error code and kind of failure that there is.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 use assert_cmd::Command;
 use pgbaton::cluster::TroubleKind;
