@@ -63,7 +63,8 @@ async fn the_second_run_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_ahead_of_the_fork_is_refused_before_any_change() {
     let cluster = Cluster::up("fw-ahead", 2).await;
-    // n2 receives nothing more while n3 acknowledges; then n2 is promoted behind n3's back.
+    // n2 receives nothing more while n3 acknowledges more than the buffers on the way to n2 hold; then n2 is promoted
+    // behind n3's back.
     let receiver: i32 = cluster
         .ask("n2", "SELECT pid FROM pg_stat_wal_receiver")
         .await
@@ -74,7 +75,7 @@ async fn a_node_ahead_of_the_fork_is_refused_before_any_change() {
     cluster
         .tell(
             "n1",
-            "CREATE TABLE ahead AS SELECT generate_series(1, 1000)",
+            "CREATE TABLE ahead AS SELECT repeat('x', 1000) FROM generate_series(1, 60000)",
         )
         .await;
     cluster

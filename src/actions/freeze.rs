@@ -113,14 +113,7 @@ impl Deed for Freeze {
             return Ok(given);
         }
         let node = scene.node()?;
-        let settings = scene.cluster.settings(&node, &["primary_conninfo"]).await?;
-        if let Some(setting) = settings.get("primary_conninfo").filter(|s| s.set) {
-            return Err(Failure::new(
-                TroubleKind::Unmet,
-                format!("{node} still has a primary_conninfo after it was cleared; it comes from: {}", setting.source),
-            )
-            .with_help("a setting from the command line or an environment overrides ALTER SYSTEM; take it out there"));
-        }
+        cleared(scene, &node).await?;
         // Draining is waited for briefly: `choose` finds the end of what is not replayed by other means.
         let drained_by = Instant::now() + (scene.time_left() / 2).min(Duration::from_secs(5));
         loop {
@@ -153,6 +146,28 @@ impl Deed for Freeze {
         Ok(Undone::Done(format!(
             "{node} receives from its old upstream again"
         )))
+    }
+}
+
+/// Reads the setting back. The session that is asked takes the new value in its own time after a reload, so it is asked
+/// more than once; a value that stays comes from a place that overrides the file.
+async fn cleared(scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure> {
+    let until = Instant::now() + (scene.time_left() / 2).min(Duration::from_secs(5));
+    loop {
+        let settings = scene.cluster.settings(node, &["primary_conninfo"]).await?;
+        let Some(setting) = settings.get("primary_conninfo").filter(|s| s.set) else {
+            return Ok(());
+        };
+        if Instant::now() >= until {
+            let message = format!(
+                "{node} still has a primary_conninfo after it was cleared; it comes from: {}",
+                setting.source
+            );
+            return Err(Failure::new(TroubleKind::Unmet, message).with_help(
+                "a setting from the command line or an environment overrides ALTER SYSTEM; take it out there",
+            ));
+        }
+        scene.pause(Duration::from_millis(3)).await?;
     }
 }
 

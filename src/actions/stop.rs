@@ -76,24 +76,23 @@ impl Deed for Stop {
 
     async fn verify(&self, scene: &Scene<'_>, mut given: Map) -> Result<Map, Failure> {
         let node = scene.node()?;
-        let host = scene.cluster.host(&node).await?;
-        if let Some(pid) = host.postmaster {
-            return Err(Failure::new(
-                TroubleKind::Unmet,
-                format!("postmaster {pid} of {node} is alive"),
-            ));
-        }
-        if !host.orphans.is_empty() {
-            let pids: Vec<String> = host.orphans.iter().map(|p| p.pid.to_string()).collect();
-            return Err(Failure::new(
-                TroubleKind::Unmet,
-                format!("processes of {node} outlived it: {}", pids.join(", ")),
-            ));
-        }
-        given.insert(
-            "clean".to_owned(),
-            host.control.is_some_and(|c| is_clean(c.state)).into(),
-        );
+        // Children that a postmaster does not wait for (those that only refuse a session) may outlive it by a moment.
+        let host = scene
+            .until(|| async {
+                let host = scene.cluster.host(&node).await?;
+                let pids: Vec<String> = host.orphans.iter().map(|p| p.pid.to_string()).collect();
+                Ok(match host.postmaster {
+                    Some(pid) => Err(format!("postmaster {pid} of {node} is alive")),
+                    None if !pids.is_empty() => Err(format!(
+                        "processes of {node} outlived it: {}",
+                        pids.join(", ")
+                    )),
+                    None => Ok(host),
+                })
+            })
+            .await?;
+        let clean = host.control.is_some_and(|c| is_clean(c.state));
+        given.insert("clean".to_owned(), clean.into());
         Ok(given)
     }
 

@@ -267,7 +267,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_collected() {
-        let cases: [(&[&str], fn(&Arguments) -> bool); 6] = [
+        type Case = (&'static [&'static str], fn(&Arguments) -> bool);
+        let cases: [Case; 6] = [
             (&["status", "--watch", "--json"], |a| {
                 a.global.json && matches!(&a.command, Command::Status(s) if s.watch)
             }),

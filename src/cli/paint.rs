@@ -42,7 +42,8 @@ pub(crate) enum Tone {
 }
 
 impl Paint {
-    /// Without colours, with Unicode signs.
+    /// Without colours, with Unicode signs; for snapshots.
+    #[cfg(test)]
     pub(crate) const fn plain() -> Self {
         Self {
             color: false,

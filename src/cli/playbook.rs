@@ -12,12 +12,12 @@ use std::fmt::Write as _;
 
 pub(crate) fn playbook(context: &Context, command: &PlaybookCommand) -> Result<Code, CommandError> {
     match command {
-        PlaybookCommand::List => list(context),
+        PlaybookCommand::List => Ok(list(context)),
         PlaybookCommand::Show(args) => show(context, &args.playbook),
     }
 }
 
-fn list(context: &Context) -> Result<Code, CommandError> {
+fn list(context: &Context) -> Code {
     let shelves = library::shelves(&context.global);
     let mut found = Vec::new();
     for name in shelves.names() {
@@ -41,7 +41,7 @@ fn list(context: &Context) -> Result<Code, CommandError> {
             })
             .collect();
         screen::data(&format!("{}\n", json!(all)));
-        return Ok(Code::Ok);
+        return Code::Ok;
     }
     let widest = found.iter().map(|f| text::width(&f.0)).max().unwrap_or(0);
     let columns = screen::size().map_or(100, |(columns, _)| columns);
@@ -68,7 +68,7 @@ fn list(context: &Context) -> Result<Code, CommandError> {
         let _ = writeln!(out, "{}{place}", " ".repeat(widest + 2));
     }
     screen::data(&out);
-    Ok(Code::Ok)
+    Code::Ok
 }
 
 fn show(context: &Context, wanted: &str) -> Result<Code, CommandError> {

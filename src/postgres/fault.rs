@@ -37,6 +37,17 @@ pub(crate) enum Fault {
     Silent(Duration),
 }
 
+/// An error with its causes.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 fn told(error: &ServerError) -> String {
     let mut text = error.message.clone();
     if !error.detail.is_empty() {
@@ -103,6 +114,11 @@ impl Fault {
             Self::Server(error) | Self::Refused { error, .. } => Some(&error.code),
             _ => None,
         }
+    }
+
+    /// Nothing was sent: it may be sent on another session.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
     }
 
     /// The session is over; what the statement did until then cannot be told.

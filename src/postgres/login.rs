@@ -2,6 +2,7 @@
 
 use super::fault::{Fault, ServerError};
 use super::secret::Secret;
+use super::session::Session;
 use super::tls::{self, Tls};
 use super::wire::{Connection, Stream};
 use bytes::BytesMut;
@@ -14,6 +15,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
+
+/// The name under which servers show our sessions.
+pub(super) const APPLICATION: &str = "pgbaton";
+/// The catalog alone: nobody's objects can take the place of the server's functions.
+pub(super) const OWN: &str = "-c statement_timeout=5s -c lock_timeout=4s -c search_path=pg_catalog";
 
 /// Everything that a session needs to be opened.
 #[derive(Clone)]
@@ -53,27 +59,36 @@ impl Login {
     fn parameters(&self) -> Vec<(&'static str, &str)> {
         let mut parameters = vec![
             ("user", self.user.as_str()),
-            ("application_name", "pgbaton"),
+            ("application_name", APPLICATION),
             ("client_encoding", "UTF8"),
         ];
         match &self.kind {
-            SessionKind::Own(dbname) => parameters.extend([
-                ("database", dbname.as_str()),
-                // The catalog alone: nobody's objects can take the place of the server's functions.
-                (
-                    "options",
-                    "-c statement_timeout=5s -c lock_timeout=4s -c search_path=pg_catalog",
-                ),
-            ]),
+            SessionKind::Own(dbname) => {
+                parameters.extend([("database", dbname.as_str()), ("options", OWN)]);
+            }
             SessionKind::Site(dbname) => parameters.push(("database", dbname.as_str())),
             SessionKind::Replication => parameters.push(("replication", "true")),
         }
         parameters
     }
 
-    /// Opens the session within this time.
+    /// Opens a session of our own client within this time.
     pub(crate) async fn open(&self, within: Duration) -> Result<Connection, Fault> {
-        tokio::time::timeout(within, self.steps())
+        self.bounded(within, self.steps()).await
+    }
+
+    /// Opens a session over tokio-postgres within this time.
+    pub(crate) async fn open_sql(&self, within: Duration) -> Result<Session, Fault> {
+        self.bounded(within, Session::open(self)).await
+    }
+
+    /// A server that accepts the connection and stays silent is given up too.
+    async fn bounded<T>(
+        &self,
+        within: Duration,
+        open: impl Future<Output = Result<T, Fault>> + Send,
+    ) -> Result<T, Fault> {
+        tokio::time::timeout(within, open)
             .await
             .unwrap_or_else(|_| {
                 Err(self.unreachable(format!("no session within {} s", within.as_secs_f64())))
@@ -87,14 +102,14 @@ impl Login {
         Ok(connection)
     }
 
-    fn unreachable(&self, why: impl Into<String>) -> Fault {
+    pub(super) fn unreachable(&self, why: impl Into<String>) -> Fault {
         Fault::Unreachable {
             address: self.address(),
             why: why.into(),
         }
     }
 
-    fn denied(&self, why: impl Into<String>) -> Fault {
+    pub(super) fn denied(&self, why: impl Into<String>) -> Fault {
         Fault::Denied {
             address: self.address(),
             why: why.into(),

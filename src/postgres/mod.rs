@@ -20,6 +20,7 @@ mod questions;
 mod quoting;
 mod scripts;
 mod secret;
+mod session;
 mod settings;
 mod tls;
 mod values;

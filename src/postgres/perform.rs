@@ -224,9 +224,9 @@ impl LiveCluster {
         statement: &str,
         parameters: &[Option<String>],
     ) -> Outcome {
-        let dbname = dbname.unwrap_or(&self.inventory.sql.dbname).to_owned();
+        let dbname = dbname.unwrap_or(&self.inventory.sql.dbname);
         // A session of its own: whatever the statement sets ends with it.
-        let opened = self.pool.open(node, SessionKind::Site(dbname), OPEN).await;
+        let opened = self.pool.open_site(node, dbname, OPEN).await;
         let result = match opened {
             Ok(mut session) => session.extended(statement, parameters, LONG).await,
             Err(Error::Trouble(trouble)) => return Outcome::Failed(trouble),

@@ -3,6 +3,7 @@
 use super::fault::Fault;
 use super::login::{Login, SessionKind};
 use super::passfile;
+use super::session::Session;
 use super::tls::{self, Tls};
 use super::wire::{Answer, Connection};
 use crate::cluster::{Inventory, NodeName, Trouble, TroubleKind};
@@ -25,11 +26,47 @@ pub(crate) enum Warm {
     Replication,
 }
 
+/// An open session of one of the warm kinds.
+enum Open {
+    Sql(Session),
+    Replication(Connection),
+}
+
+impl Open {
+    async fn is_usable(&mut self) -> bool {
+        match self {
+            Self::Sql(session) => session.is_usable().await,
+            Self::Replication(session) => session.is_usable().await,
+        }
+    }
+
+    fn is_spent(&self) -> bool {
+        match self {
+            Self::Sql(session) => session.is_spent(),
+            Self::Replication(session) => session.is_spent(),
+        }
+    }
+
+    fn major(&self) -> u32 {
+        match self {
+            Self::Sql(session) => session.major(),
+            Self::Replication(session) => session.major(),
+        }
+    }
+
+    async fn simple(&mut self, statements: &str) -> Result<Vec<Answer>, Fault> {
+        match self {
+            Self::Sql(session) => session.simple(statements, REPLY).await,
+            Self::Replication(session) => session.simple(statements, REPLY).await,
+        }
+    }
+}
+
 /// The sessions of a cluster.
 pub(crate) struct Pool {
     inventory: Arc<Inventory>,
     tls: OnceLock<Result<Option<Tls>, String>>,
-    idle: Mutex<BTreeMap<(NodeName, Warm), Vec<Connection>>>,
+    idle: Mutex<BTreeMap<(NodeName, Warm), Vec<Open>>>,
 }
 
 impl Pool {
@@ -41,15 +78,40 @@ impl Pool {
         }
     }
 
-    /// Opens a new session.
+    /// Opens a new session for statements of ours.
     pub(crate) async fn open(
         &self,
         node: &NodeName,
         kind: SessionKind,
         within: Duration,
+    ) -> Result<Session, Error> {
+        let login = self.login(node, kind).await?;
+        login.open_sql(within).await.map_err(Error::Fault)
+    }
+
+    /// Opens a new session for a statement of the site's.
+    pub(crate) async fn open_site(
+        &self,
+        node: &NodeName,
+        dbname: &str,
+        within: Duration,
     ) -> Result<Connection, Error> {
+        let kind = SessionKind::Site(dbname.to_owned());
         let login = self.login(node, kind).await?;
         login.open(within).await.map_err(Error::Fault)
+    }
+
+    async fn open_warm(&self, node: &NodeName, warm: Warm) -> Result<Open, Error> {
+        let kind = match warm {
+            Warm::Sql => SessionKind::Own(self.inventory.sql.dbname.clone()),
+            Warm::Replication => SessionKind::Replication,
+        };
+        let login = self.login(node, kind).await?;
+        let opened = match warm {
+            Warm::Sql => login.open_sql(CONNECT).await.map(Open::Sql),
+            Warm::Replication => login.open(CONNECT).await.map(Open::Replication),
+        };
+        opened.map_err(Error::Fault)
     }
 
     async fn login(&self, name: &NodeName, kind: SessionKind) -> Result<Login, Error> {
@@ -87,15 +149,8 @@ impl Pool {
         })
     }
 
-    fn kind(&self, warm: Warm) -> SessionKind {
-        match warm {
-            Warm::Sql => SessionKind::Own(self.inventory.sql.dbname.clone()),
-            Warm::Replication => SessionKind::Replication,
-        }
-    }
-
     /// A session that is open and good.
-    async fn idle(&self, node: &NodeName, warm: Warm) -> Option<Connection> {
+    async fn idle(&self, node: &NodeName, warm: Warm) -> Option<Open> {
         loop {
             let mut session = {
                 let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +162,7 @@ impl Pool {
         }
     }
 
-    fn keep(&self, node: &NodeName, warm: Warm, session: Connection) {
+    fn keep(&self, node: &NodeName, warm: Warm, session: Open) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let sessions = idle.entry((node.clone(), warm)).or_default();
         if sessions.len() < KEEP {
@@ -119,7 +174,7 @@ impl Pool {
     pub(crate) async fn warm(&self, node: &NodeName, warm: Warm) -> Result<(), Error> {
         let session = match self.idle(node, warm).await {
             Some(session) => session,
-            None => self.open(node, self.kind(warm), CONNECT).await?,
+            None => self.open_warm(node, warm).await?,
         };
         self.keep(node, warm, session);
         Ok(())
@@ -134,11 +189,11 @@ impl Pool {
     ) -> Result<Vec<Answer>, Error> {
         if let Some(session) = self.idle(node, warm).await {
             match self.exchange(node, warm, session, &question).await {
-                Err(Error::Fault(fault)) if fault.ends_the_session() => {}
+                Err(Error::Fault(fault)) if fault.ends_the_session() || fault.is_unsent() => {}
                 other => return other,
             }
         }
-        let session = self.open(node, self.kind(warm), CONNECT).await?;
+        let session = self.open_warm(node, warm).await?;
         self.exchange(node, warm, session, &question).await
     }
 
@@ -148,23 +203,26 @@ impl Pool {
         node: &NodeName,
         statements: &str,
     ) -> Result<Vec<Answer>, Error> {
-        let session = match self.idle(node, Warm::Sql).await {
-            Some(session) => session,
-            None => self.open(node, self.kind(Warm::Sql), CONNECT).await?,
-        };
-        self.exchange(node, Warm::Sql, session, &|_| statements.to_owned())
-            .await
+        let statements = &|_| statements.to_owned();
+        if let Some(session) = self.idle(node, Warm::Sql).await {
+            match self.exchange(node, Warm::Sql, session, statements).await {
+                Err(Error::Fault(fault)) if fault.is_unsent() => {}
+                other => return other,
+            }
+        }
+        let session = self.open_warm(node, Warm::Sql).await?;
+        self.exchange(node, Warm::Sql, session, statements).await
     }
 
     async fn exchange(
         &self,
         node: &NodeName,
         warm: Warm,
-        mut session: Connection,
+        mut session: Open,
         question: &(impl Fn(u32) -> String + Send),
     ) -> Result<Vec<Answer>, Error> {
         let text = question(session.major());
-        let result = session.simple(&text, REPLY).await;
+        let result = session.simple(&text).await;
         if !session.is_spent() {
             self.keep(node, warm, session);
         }

@@ -1,4 +1,6 @@
-//! One session with a server: statements in text, answers in text.
+//! One session for what tokio-postgres does not offer: the replication protocol, and statements of the site's, whose
+//! parameters *and* results travel as text (tokio-postgres asks for results in binary, which has no text for types
+//! that it does not know).
 //!
 //! A session carries one statement at a time and knows at every moment whether something was sent that has no answer
 //! yet. One that was given up in that state is never used again; its statement is cancelled on the server.
@@ -18,7 +20,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// More rows than this are counted, but not kept.
-const ROWS: usize = 10_000;
+pub(super) const ROWS: usize = 10_000;
 
 /// A stream to a server, whatever it is made of.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}

@@ -134,7 +134,7 @@ async fn watch(
             match style {
                 Style::Tree | Style::Quiet => {}
                 Style::Lines => {
-                    for part in plain::line(&envelope, paint) {
+                    if let Some(part) = plain::line(&envelope, paint) {
                         text += &part;
                         text.push('\n');
                     }

@@ -1,6 +1,7 @@
 //! What people see of a run: a reader of its events, and of nothing else.
 
 mod live;
+mod parts;
 mod plain;
 mod summary;
 mod tree;

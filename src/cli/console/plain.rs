@@ -1,9 +1,12 @@
 //! The run as lines, for pipes and files: `+0.123s  step  status  detail`.
 
+use super::summary;
 use super::tree::{look, outcome_look, why_not};
 use crate::cli::paint::{Paint, Tone};
 use crate::cli::text;
-use crate::engine::{Envelope, Event, Failure, ScopeKind, UndoStatus, Verdict};
+use crate::engine::{
+    Envelope, Event, Failure, ScopeKind, SkipReason, StepStatus, UndoStatus, Verdict,
+};
 
 /// The line of an event; none for what a reader of a log can do without.
 pub(crate) fn line(envelope: &Envelope, paint: Paint) -> Option<String> {
@@ -19,7 +22,18 @@ pub(crate) fn line(envelope: &Envelope, paint: Paint) -> Option<String> {
     Some(line.trim_end().to_owned())
 }
 
-fn describe(event: &Event) -> Option<(String, Tone, &'static str, String)> {
+/// What a line says: where, in which tone, the word, the detail.
+type Told = (String, Tone, &'static str, String);
+
+fn describe(event: &Event) -> Option<Told> {
+    of_run(event)
+        .or_else(|| of_step(event))
+        .or_else(|| of_attempt(event))
+        .or_else(|| of_effect(event))
+}
+
+/// The run as a whole: its start, its end, its scopes, a request to cancel.
+fn of_run(event: &Event) -> Option<Told> {
     let run = || "run".to_owned();
     Some(match event {
         Event::RunStarted {
@@ -34,30 +48,46 @@ fn describe(event: &Event) -> Option<(String, Tone, &'static str, String)> {
             let detail = format!("{playbook}{version} on {cluster}, run {id}");
             (run(), Tone::Busy, "started", detail)
         }
-        Event::ScopeOpened { path, kind, .. } => match kind {
-            ScopeKind::Rescue | ScopeKind::Finally => {
-                (path.to_string(), Tone::Busy, "started", String::new())
-            }
-            ScopeKind::Run | ScopeKind::Item | ScopeKind::Playbook => return None,
-        },
-        Event::ScopeClosed { .. } | Event::UndoStarted { .. } => return None,
+        Event::ScopeOpened {
+            path,
+            kind: ScopeKind::Rescue | ScopeKind::Finally,
+            ..
+        } => (path.to_string(), Tone::Busy, "started", String::new()),
+        Event::CancelRequested { accepted: true, .. } => {
+            let detail = "cancelling; a second signal leaves the run as it is";
+            (run(), Tone::Warn, "cancel", detail.to_owned())
+        }
+        Event::CancelRequested { reason, .. } => {
+            let reason = reason.as_deref().unwrap_or_default();
+            let detail = format!("cancel refused: {reason}");
+            (run(), Tone::Warn, "refused", detail)
+        }
+        Event::RunEnded {
+            outcome, failure, ..
+        } => {
+            let (word, tone) = outcome_look(*outcome);
+            let detail = failure.as_ref().map(reason).unwrap_or_default();
+            (run(), tone, word, detail)
+        }
+        _ => return None,
+    })
+}
+
+/// A step's start and end.
+fn of_step(event: &Event) -> Option<Told> {
+    Some(match event {
         Event::StepStarted {
             path,
             action,
             node,
             items,
         } => {
-            let mut detail = action.clone();
-            if let Some(node) = node {
-                detail += &format!(" on {node}");
-            }
-            if let Some(items) = items {
-                detail += &format!(" for {}", items.join(", "));
-            }
+            let node = node.as_ref().map(|n| format!(" on {n}"));
+            let items = items.as_ref().map(|i| format!(" for {}", i.join(", ")));
+            let detail = action.clone() + &node.unwrap_or_default() + &items.unwrap_or_default();
             (path.to_string(), Tone::Busy, "running", detail)
         }
         Event::StepSkipped { path, reason } => {
-            use crate::engine::{SkipReason, StepStatus};
             let status = match reason {
                 SkipReason::When(_) | SkipReason::Disabled(_) => StepStatus::Skipped,
                 SkipReason::Needs(_) | SkipReason::Stopping => StepStatus::NotRun,
@@ -65,21 +95,71 @@ fn describe(event: &Event) -> Option<(String, Tone, &'static str, String)> {
             let (_, _, word, tone) = look(status);
             (path.to_string(), tone, word, why_not(reason))
         }
-        Event::AttemptStarted { path, attempt, .. } if *attempt > 1 => (
-            path.to_string(),
-            Tone::Busy,
-            "running",
-            format!("attempt {attempt}"),
-        ),
-        Event::AttemptStarted { .. } => return None,
+        Event::StepEnded {
+            path,
+            status,
+            failure,
+            unchanged,
+            ..
+        } => {
+            let (_, _, word, tone) = look(*status);
+            let detail = match failure {
+                Some(failure) => reason(failure),
+                None if *unchanged => "nothing to do".to_owned(),
+                None => String::new(),
+            };
+            (path.to_string(), tone, word, detail)
+        }
+        _ => return None,
+    })
+}
+
+/// What happens between a step's start and its end. The first attempt begins with the step, and the last failed one is
+/// told by the step's end.
+fn of_attempt(event: &Event) -> Option<Told> {
+    Some(match event {
+        Event::AttemptStarted { path, attempt, .. } if *attempt > 1 => {
+            let detail = format!("attempt {attempt}");
+            (path.to_string(), Tone::Busy, "running", detail)
+        }
+        Event::AttemptFailed {
+            path,
+            attempt,
+            failure,
+            retry_in_ms: Some(wait),
+        } => {
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run")]
+            let wait = text::duration(*wait as f64);
+            let detail = format!("attempt {attempt}: {}; again in {wait}", reason(failure));
+            (path.to_string(), Tone::Warn, "failed", detail)
+        }
         Event::Probed {
             path, verdict, why, ..
-        } => match verdict {
-            Verdict::Satisfied => (path.to_string(), Tone::Good, "is so", why.clone()),
-            Verdict::Needed => return None,
-            Verdict::Conflict => (path.to_string(), Tone::Bad, "conflict", why.clone()),
-            Verdict::Unknown => (path.to_string(), Tone::Warn, "unknown", why.clone()),
-        },
+        } => {
+            let (tone, word) = match verdict {
+                Verdict::Satisfied => (Tone::Good, "is so"),
+                Verdict::Needed => return None,
+                Verdict::Conflict => (Tone::Bad, "conflict"),
+                Verdict::Unknown => (Tone::Warn, "unknown"),
+            };
+            (path.to_string(), tone, word, why.clone())
+        }
+        Event::Noted { path, evidence } => {
+            let tone = if summary::is_waived(evidence) {
+                Tone::Bad
+            } else {
+                Tone::Plain
+            };
+            let detail = format!("{}: {}", summary::heading(evidence), evidence.text);
+            (path.to_string(), tone, "note", detail)
+        }
+        _ => return None,
+    })
+}
+
+/// What is done, and taken back. An effect that happened needs no second line.
+fn of_effect(event: &Event) -> Option<Told> {
+    Some(match event {
         Event::EffectIntended {
             path,
             forecast,
@@ -97,86 +177,24 @@ fn describe(event: &Event) -> Option<(String, Tone, &'static str, String)> {
             outcome,
             failure,
             ..
-        } => match outcome.as_str() {
-            "done" => return None,
-            outcome => {
-                let tone = if outcome == "failed" {
-                    Tone::Bad
-                } else {
-                    Tone::Warn
-                };
-                let word = if outcome == "failed" {
-                    "not done"
-                } else {
-                    "unknown"
-                };
-                let detail = failure.as_ref().map(reason).unwrap_or_default();
-                (path.to_string(), tone, word, detail)
-            }
-        },
-        Event::Noted { path, evidence } => {
-            let tone = if super::summary::is_waived(evidence) {
-                Tone::Bad
+        } if outcome != "done" => {
+            let (tone, word) = if outcome == "failed" {
+                (Tone::Bad, "not done")
             } else {
-                Tone::Plain
+                (Tone::Warn, "unknown")
             };
-            let detail = format!("{}: {}", super::summary::heading(evidence), evidence.text);
-            (path.to_string(), tone, "note", detail)
-        }
-        Event::AttemptFailed {
-            path,
-            attempt,
-            failure,
-            retry_in_ms,
-        } => {
-            // The last failed attempt is told by the step's own end.
-            let wait = (*retry_in_ms)?;
-            #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run")]
-            let wait = text::duration(wait as f64);
-            let detail = format!("attempt {attempt}: {}; again in {wait}", reason(failure));
-            (path.to_string(), Tone::Warn, "failed", detail)
-        }
-        Event::StepEnded {
-            path,
-            status,
-            failure,
-            unchanged,
-            ..
-        } => {
-            let (_, _, word, tone) = look(*status);
-            let detail = match failure {
-                Some(failure) => reason(failure),
-                None if *unchanged => "nothing to do".to_owned(),
-                None => String::new(),
-            };
+            let detail = failure.as_ref().map(reason).unwrap_or_default();
             (path.to_string(), tone, word, detail)
         }
-        Event::CancelRequested { accepted, reason } => {
-            let (word, detail) = if *accepted {
-                (
-                    "cancel",
-                    "cancelling; a second signal leaves the run as it is".to_owned(),
-                )
-            } else {
-                (
-                    "refused",
-                    format!("cancel refused: {}", reason.clone().unwrap_or_default()),
-                )
+        Event::UndoEnded { path, status, what } => {
+            let (tone, word) = match status {
+                UndoStatus::Nothing => return None,
+                UndoStatus::Done => (Tone::Warn, "undone"),
+                UndoStatus::Failed => (Tone::Bad, "left"),
             };
-            (run(), Tone::Warn, word, detail)
+            (path.to_string(), tone, word, what.clone())
         }
-        Event::UndoEnded { path, status, what } => match status {
-            UndoStatus::Nothing => return None,
-            UndoStatus::Done => (path.to_string(), Tone::Warn, "undone", what.clone()),
-            UndoStatus::Failed => (path.to_string(), Tone::Bad, "left", what.clone()),
-        },
-        Event::RunEnded {
-            outcome, failure, ..
-        } => {
-            let (word, tone) = outcome_look(*outcome);
-            let detail = failure.as_ref().map(reason).unwrap_or_default();
-            (run(), tone, word, detail)
-        }
+        _ => return None,
     })
 }
 

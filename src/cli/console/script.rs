@@ -8,7 +8,6 @@ use crate::engine::{
 };
 use crate::playbook::Map;
 use serde_json::json;
-use std::sync::Arc;
 
 /// A run under construction; the clock goes on by 10 ms with every event.
 pub(crate) struct Script {
@@ -248,10 +247,6 @@ impl Script {
 
     pub(crate) fn envelopes(&self) -> impl Iterator<Item = &Envelope> {
         self.events.iter().map(|(_, envelope)| envelope)
-    }
-
-    pub(crate) fn shared(&self) -> Vec<Arc<Envelope>> {
-        self.envelopes().cloned().map(Arc::new).collect()
     }
 
     /// After the whole run.

@@ -1,10 +1,12 @@
 //! What a run came to: outcome, failure, what was undone, what is left, on what evidence it decided.
 
+use super::parts::Undone;
 use super::tree::{outcome_look, steps_table};
-use super::view::{Undone, View};
+use super::view::View;
 use crate::cli::paint::{Paint, Tone};
 use crate::cli::text;
 use crate::engine::{Evidence, UndoStatus};
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// How wide names are before what is said about them.
@@ -51,6 +53,7 @@ pub(crate) fn is_waived(evidence: &Evidence) -> bool {
                 .any(|key| evidence.data.get(key).and_then(|v| v.as_str()) == Some("waived")))
 }
 
+/// A page under construction; writing to its text cannot fail.
 struct Page {
     text: String,
     paint: Paint,
@@ -86,11 +89,10 @@ impl Page {
         }
         for (index, line) in wrapped.iter().enumerate() {
             if index == 0 {
-                self.text
-                    .push_str(&format!("  {}{line}\n", self.paint.tone(tone, &name)));
+                let name = self.paint.tone(tone, &name);
+                let _ = writeln!(self.text, "  {name}{line}");
             } else {
-                self.text
-                    .push_str(&format!("{}{line}\n", " ".repeat(below)));
+                let _ = writeln!(self.text, "{:below$}{line}", "");
             }
         }
     }
@@ -173,7 +175,7 @@ impl Page {
             };
             for effect in view.effects.iter().filter(|e| inside(&e.path.0)) {
                 let outcome = effect.outcome.as_deref().unwrap_or("not settled");
-                tried += &format!("; {}: {outcome}", effect.summary);
+                let _ = write!(tried, "; {}: {outcome}", effect.summary);
             }
             self.item(Tone::Plain, "tried", &tried);
         }
@@ -247,8 +249,7 @@ impl Page {
         if let Some(journal) = journal {
             // Not through `item`: a path is neither wrapped nor changed, so that it can be copied.
             let name = text::pad("journal", INDENT);
-            self.text
-                .push_str(&format!("  {name}{}\n", journal.display()));
+            let _ = writeln!(self.text, "  {name}{}", journal.display());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The run as a tree: a line for each step, in the playbook's order.
 
-use super::view::{Entry, View};
+use super::parts::Entry;
+use super::view::View;
 use crate::cli::paint::{Paint, Tone};
 use crate::cli::text;
 use crate::engine::{Outcome, SkipReason, StepStatus};

@@ -1,9 +1,7 @@
 //! The run as a person sees it: a fold over its events.
 
-use crate::engine::{
-    Envelope, Event, Evidence, Failure, Outcome, ScopeKind, SkipReason, StepPath, StepStatus,
-    UndoStatus,
-};
+use super::parts::{Effect, Ended, Entry, Header, Note, Undone};
+use crate::engine::{Envelope, Event, ScopeKind, SkipReason, StepPath, StepStatus};
 use std::collections::HashMap;
 
 /// A run so far.
@@ -32,118 +30,30 @@ pub(crate) struct View {
     places: HashMap<StepPath, usize>,
 }
 
-/// What a run is.
-#[derive(Debug, Clone)]
-pub(crate) struct Header {
-    /// Its id.
-    pub(crate) run: String,
-    /// The playbook, with its version where it has one.
-    pub(crate) playbook: String,
-    /// The cluster.
-    pub(crate) cluster: String,
-}
-
-/// A line of the tree.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    /// Where in the run.
-    pub(crate) path: StepPath,
-    /// What it is called below its parent.
-    pub(crate) label: String,
-    /// How it stands.
-    pub(crate) status: StepStatus,
-    /// The action, or `playbook NAME`; none for items, rescues and the finally.
-    pub(crate) action: Option<String>,
-    /// The node it is for.
-    pub(crate) node: Option<String>,
-    /// When its turn came, in milliseconds from the start of the run.
-    pub(crate) started_ms: Option<f64>,
-    /// When it ended.
-    pub(crate) ended_ms: Option<f64>,
-    /// Attempts begun.
-    pub(crate) attempts: u32,
-    /// The last failure: of the step when it failed, of an attempt before.
-    pub(crate) failure: Option<Failure>,
-    /// The next attempt begins at this time of the run.
-    pub(crate) retry_at_ms: Option<f64>,
-    /// Why it did not run.
-    pub(crate) skipped: Option<SkipReason>,
-    /// What it is doing, in one line.
-    pub(crate) doing: Option<String>,
-    /// Its goal was reached before it did anything.
-    pub(crate) unchanged: bool,
-    /// It is a set of items.
-    pub(crate) has_items: bool,
-    /// Lines below it.
-    pub(crate) children: Vec<usize>,
-}
-
-/// A decision or finding.
-#[derive(Debug)]
-pub(crate) struct Note {
-    /// The step that noted it.
-    pub(crate) path: StepPath,
-    /// What.
-    pub(crate) evidence: Evidence,
-}
-
-/// Something taken back, or not.
-#[derive(Debug)]
-pub(crate) struct Undone {
-    /// The step.
-    pub(crate) path: StepPath,
-    /// None while it is under way.
-    pub(crate) status: Option<UndoStatus>,
-    /// What was done, or what is left.
-    pub(crate) what: String,
-}
-
-/// Something with an effect.
-#[derive(Debug)]
-pub(crate) struct Effect {
-    /// The step.
-    pub(crate) path: StepPath,
-    /// Its number.
-    pub(crate) number: u64,
-    /// What, in one line.
-    pub(crate) summary: String,
-    /// `done`, `failed`, `unknown`; none while it is under way.
-    pub(crate) outcome: Option<String>,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone)]
-pub(crate) struct Ended {
-    /// How.
-    pub(crate) outcome: Outcome,
-    /// The failure that decided it.
-    pub(crate) failure: Option<Failure>,
-    /// What is left to do.
-    pub(crate) debts: Vec<String>,
-}
-
 impl View {
     /// Takes in the next event.
     pub(crate) fn apply(&mut self, envelope: &Envelope) {
         let at = envelope.at_ms;
         self.now_ms = self.now_ms.max(at);
         match &envelope.event {
-            Event::RunStarted {
-                run,
-                playbook,
-                version,
-                cluster,
-                ..
-            } => {
-                let version = version.as_deref().map(|v| format!(" {v}"));
-                self.header = Some(Header {
-                    run: run.to_string(),
-                    playbook: playbook.clone() + &version.unwrap_or_default(),
-                    cluster: cluster.clone(),
-                });
-            }
             Event::ScopeOpened { path, kind, steps } => self.open(path, *kind, steps, at),
             Event::ScopeClosed { path, ok } => self.close(path, *ok, at),
+            event @ (Event::StepStarted { .. }
+            | Event::StepSkipped { .. }
+            | Event::AttemptStarted { .. }
+            | Event::AttemptFailed { .. }
+            | Event::StepEnded { .. }) => self.apply_to_step(event, at),
+            event @ (Event::EffectIntended { .. }
+            | Event::EffectSettled { .. }
+            | Event::UndoStarted { .. }
+            | Event::UndoEnded { .. }) => self.apply_to_effects(event, at),
+            event => self.apply_to_run(event, at),
+        }
+    }
+
+    /// A step's turn, attempts and end.
+    fn apply_to_step(&mut self, event: &Event, at: f64) {
+        match event {
             Event::StepStarted {
                 path,
                 action,
@@ -176,39 +86,6 @@ impl View {
                 entry.retry_at_ms = None;
                 entry.doing = None;
             }
-            Event::Probed { .. } => {}
-            Event::EffectIntended {
-                path,
-                effect,
-                forecast,
-                point_of_no_return,
-            } => {
-                if *point_of_no_return {
-                    self.point_of_no_return = Some((path.clone(), at));
-                }
-                self.entry(path).doing = Some(forecast.summary.clone());
-                self.effects.push(Effect {
-                    path: path.clone(),
-                    number: *effect,
-                    summary: forecast.summary.clone(),
-                    outcome: None,
-                });
-            }
-            Event::EffectSettled {
-                path,
-                effect,
-                outcome,
-                ..
-            } => {
-                self.entry(path).doing = None;
-                if let Some(known) = self.effects.iter_mut().find(|e| e.number == *effect) {
-                    known.outcome = Some(outcome.clone());
-                }
-            }
-            Event::Noted { path, evidence } => self.notes.push(Note {
-                path: path.clone(),
-                evidence: evidence.clone(),
-            }),
             Event::AttemptFailed {
                 path,
                 attempt,
@@ -241,12 +118,40 @@ impl View {
                     entry.failure.clone_from(failure);
                 }
             }
-            Event::CancelRequested { accepted, reason } => {
-                self.cancel = Some(if *accepted {
-                    Ok(())
-                } else {
-                    Err(reason.clone().unwrap_or_default())
+            _ => {}
+        }
+    }
+
+    /// What is done, and taken back.
+    fn apply_to_effects(&mut self, event: &Event, at: f64) {
+        match event {
+            Event::EffectIntended {
+                path,
+                effect,
+                forecast,
+                point_of_no_return,
+            } => {
+                if *point_of_no_return {
+                    self.point_of_no_return = Some((path.clone(), at));
+                }
+                self.entry(path).doing = Some(forecast.summary.clone());
+                self.effects.push(Effect {
+                    path: path.clone(),
+                    number: *effect,
+                    summary: forecast.summary.clone(),
+                    outcome: None,
                 });
+            }
+            Event::EffectSettled {
+                path,
+                effect,
+                outcome,
+                ..
+            } => {
+                self.entry(path).doing = None;
+                if let Some(known) = self.effects.iter_mut().find(|e| e.number == *effect) {
+                    known.outcome = Some(outcome.clone());
+                }
             }
             Event::UndoStarted { path } => self.undone.push(Undone {
                 path: path.clone(),
@@ -263,6 +168,38 @@ impl View {
                     undone.what.clone_from(what);
                 }
             }
+            _ => {}
+        }
+    }
+
+    /// The run as a whole, and what is noted.
+    fn apply_to_run(&mut self, event: &Event, at: f64) {
+        match event {
+            Event::RunStarted {
+                run,
+                playbook,
+                version,
+                cluster,
+                ..
+            } => {
+                let version = version.as_deref().map(|v| format!(" {v}"));
+                self.header = Some(Header {
+                    run: run.to_string(),
+                    playbook: playbook.clone() + &version.unwrap_or_default(),
+                    cluster: cluster.clone(),
+                });
+            }
+            Event::Noted { path, evidence } => self.notes.push(Note {
+                path: path.clone(),
+                evidence: evidence.clone(),
+            }),
+            Event::CancelRequested { accepted, reason } => {
+                self.cancel = Some(if *accepted {
+                    Ok(())
+                } else {
+                    Err(reason.clone().unwrap_or_default())
+                });
+            }
             Event::RunEnded {
                 outcome,
                 failure,
@@ -277,6 +214,7 @@ impl View {
                     debts: debts.clone(),
                 });
             }
+            _ => {}
         }
     }
 
@@ -376,14 +314,6 @@ impl View {
         }
         let place = self.places[path];
         &mut self.entries[place]
-    }
-}
-
-impl Entry {
-    /// How long it took, or has taken by now; none when it has not started.
-    pub(crate) fn took_ms(&self, now_ms: f64) -> Option<f64> {
-        self.started_ms
-            .map(|started| self.ended_ms.unwrap_or(now_ms) - started)
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn demo(context: &Context, args: &DemoArgs) -> Result<Code, Com
         paint: context.paint,
         keep: args.keep,
     };
-    stage.say(&format!(
+    play::say(&format!(
         "Making a cluster on this machine: a primary and {}",
         super::text::count(args.standbys as usize, "standby", "standbys")
     ));

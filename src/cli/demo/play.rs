@@ -75,6 +75,11 @@ pub(super) struct Kept {
     pub(super) journal: PathBuf,
 }
 
+/// What is being done; not data.
+pub(super) fn say(what: &str) {
+    screen::note(&format!("{what}\n"));
+}
+
 impl Played {
     /// The run's own code; a lost row is a failure whatever the run says.
     pub(super) fn code(&self) -> Code {
@@ -144,7 +149,7 @@ impl Stage<'_> {
         let status = lab.status().await.map_err(|e| lab::trouble(&e))?;
         let pid = status.nodes.iter().find(|n| n.name == *node);
         let pid = pid.and_then(|n| n.pid).unwrap_or_default();
-        self.say(&format!(
+        say(&format!(
             "A writer has {rows} rows acknowledged. Now: kill -9 {pid}, the postmaster of {node}"
         ));
         self.until(lab.fault(node, Fault::Kill))
@@ -153,7 +158,7 @@ impl Stage<'_> {
     }
 
     async fn fail_over(&self, world: &World) -> Result<(Finished, View), CommandError> {
-        self.say("Running the playbook failover");
+        say("Running the playbook failover");
         let order = Order {
             playbook: "failover".to_owned(),
             trigger: "demo".to_owned(),
@@ -201,11 +206,6 @@ impl Stage<'_> {
         let table = topology_table::render(topology, self.paint, columns);
         let title = self.paint.strong(title).into_owned();
         screen::data(&format!("\n{title}\n{table}\n"));
-    }
-
-    /// What is being done; not data.
-    pub(super) fn say(&self, what: &str) {
-        screen::note(&format!("{what}\n"));
     }
 
     /// Waits, but not longer than for the first signal.

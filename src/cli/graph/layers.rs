@@ -145,12 +145,12 @@ fn crossings(rows: &[Vec<usize>], links: &Links, count: usize) -> usize {
     let spots = spots(rows, count);
     let mut found = 0;
     for row in rows {
-        let lines: Vec<(f64, f64)> = row
+        let pairs: Vec<(f64, f64)> = row
             .iter()
             .flat_map(|from| links[*from].1.iter().map(|to| (spots[*from], spots[*to])))
             .collect();
-        for (index, a) in lines.iter().enumerate() {
-            found += lines[index + 1..]
+        for (index, a) in pairs.iter().enumerate() {
+            found += pairs[index + 1..]
                 .iter()
                 .filter(|b| (a.0 - b.0) * (a.1 - b.1) < 0.0)
                 .count();
@@ -259,7 +259,7 @@ mod tests {
         let layout = lay_out(&[100.0; 4], &[(0, 1), (0, 2), (1, 3), (2, 3)]);
         let x: Vec<f64> = layout.places.iter().map(|p| p.x).collect();
         assert!((x[0] - x[3]).abs() < 0.01);
-        assert!(((x[1] + x[2]) / 2.0 - x[0]).abs() < 0.01);
+        assert!((f64::midpoint(x[1], x[2]) - x[0]).abs() < 0.01);
         assert_eq!(layout.layers, 3);
     }
 

@@ -31,8 +31,8 @@ impl Checker<'_> {
         self.infer(&mut here, expression.tree(), &place.facts, !place.tolerant)
     }
 
-    /// Checks that an expression can be true or false.
-    pub(super) fn condition(&mut self, key: &str, expression: &Expression, place: &Place<'_>) {
+    /// Checks that an expression can be true or false; `what` names it in a message.
+    pub(super) fn condition(&mut self, what: &str, expression: &Expression, place: &Place<'_>) {
         let kind = self.expression(expression, place);
         if !Kind::Boolean.may_be(&kind) || kind == Kind::Null {
             let text = expression.text.clone();
@@ -40,7 +40,7 @@ impl Checker<'_> {
                 "wrong-type",
                 Text::Expression(expression),
                 0,
-                format!("`{key}` must be true or false, this is {kind}"),
+                format!("{what} must be true or false, this is {kind}"),
             );
             error.span = expression.span;
             error.help = match kind {

@@ -229,7 +229,7 @@ fn promotion(checker: &mut Checker<'_>, cast: &Cast<'_>, top: &Graph<'_>, point:
     let step = &top.block.steps[point];
     let id = &step.id;
     let fenced = coverage(cast, top, top.ancestors_of(point), Role::Fence);
-    let proven = matches!(fenced, Coverage::Sure);
+    let certain = matches!(fenced, Coverage::Sure);
     let message = format!(
         "step `{}` promotes, and no step that it needs proves that the old primary is out",
         id.value
@@ -261,7 +261,7 @@ fn promotion(checker: &mut Checker<'_>, cast: &Cast<'_>, top: &Graph<'_>, point:
         let before = &top.block.steps[index];
         // A fence that only tries what it can may fail where another one must hold.
         let proves = |role: &Role| match role {
-            Role::Fence => !proven,
+            Role::Fence => !certain,
             other => *other == Role::Verification,
         };
         if before.on_failure.value != OnFailure::Fail && cast.any(before).iter().any(proves) {

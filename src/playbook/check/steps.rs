@@ -84,7 +84,7 @@ impl Checker<'_> {
                 error: true,
                 ..Place::default()
             };
-            self.condition("if", condition, &place);
+            self.condition("`if`", condition, &place);
         }
         let top = self.block(&playbook.steps, &Place::default());
         let seen = |from| Place {
@@ -145,7 +145,7 @@ impl Checker<'_> {
 
     fn step(&mut self, step: &Step, index: usize, mut place: Place<'_>) {
         if let Some(when) = &step.when {
-            self.condition("when", when, &place);
+            self.condition("`when`", when, &place);
             let mut facts = std::mem::take(&mut place.facts);
             learn(&mut facts, &place, when, when.tree(), true);
             place.facts = facts;
@@ -159,14 +159,14 @@ impl Checker<'_> {
                 result: Some(self.outputs_of(step)),
                 ..place.clone()
             };
-            self.condition("until", until, &place);
+            self.condition("`until`", until, &place);
         }
         if let Some(condition) = step.retry.as_ref().and_then(|r| r.condition.as_ref()) {
             let place = Place {
                 error: true,
                 ..place.clone()
             };
-            self.condition("if", condition, &place);
+            self.condition("`if`", condition, &place);
         }
         if let Some(rescue) = &step.rescue {
             if let Some(own) = place.blocks.first_mut() {

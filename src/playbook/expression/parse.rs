@@ -198,19 +198,21 @@ fn explain(text: &str, errors: &cel::ParseErrors) -> SyntaxError {
         .chars()
         .take_while(|c| c.is_alphanumeric() || *c == '_')
         .collect();
-    let found = match rest.chars().next() {
-        None => "the expression ends too early".to_owned(),
-        Some(_) if !word.is_empty() => format!("unexpected `{word}`"),
-        Some(c) => format!("unexpected `{c}`"),
+    let operator = ["&&", "||", "=="].into_iter().find(|o| rest.starts_with(o));
+    let found = match (rest.chars().next(), operator) {
+        (None, _) => "the expression ends too early".to_owned(),
+        (_, Some(operator)) => format!("unexpected `{operator}`"),
+        _ if !word.is_empty() => format!("unexpected `{word}`"),
+        (Some(c), None) => format!("unexpected `{c}`"),
     };
     let help = match (word.as_str(), rest.chars().next()) {
         ("and", _) => Some("write `&&`"),
         ("or", _) => Some("write `||`"),
         ("not", _) => Some("write `!`"),
         (_, Some('?')) => Some("there is no `??`: write `x != null ? x : y`"),
-        (_, Some('=')) => Some("equality is `==`"),
-        (_, Some('&')) => Some("write `&&`"),
-        (_, Some('|')) => Some("write `||`"),
+        (_, Some('=')) if !rest.starts_with("==") => Some("equality is `==`"),
+        (_, Some('&')) if !rest.starts_with("&&") => Some("write `&&`"),
+        (_, Some('|')) if !rest.starts_with("||") => Some("write `||`"),
         (_, Some('\'' | '"')) => Some("the string is not closed"),
         _ => None,
     };

@@ -208,6 +208,17 @@ outputs:
     )));
 }
 
+#[test]
+fn an_assertion_is_judged_like_a_condition() {
+    insta::assert_snapshot!(said(&with_steps(
+        "  check: { action: check_lsn, node: \"{{ params.node }}\", with: { upstream: \"{{ params.upstream }}\" } }
+  good: { needs: check, action: assert, with: { that: steps.check.behind < params.loss && params.node != params.upstream } }
+  a: { needs: check, action: assert, with: { that: steps.check.behind } }
+  b: { needs: check, action: assert, with: { that: steps.check.behnd > 1 && params.reason == 'x' } }
+"
+    )));
+}
+
 const CHILD: &str = "playbook: child
 params:
   node: { type: node, required: true }

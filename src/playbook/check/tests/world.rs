@@ -171,6 +171,16 @@ pub(super) fn catalog() -> Catalog {
             vec![],
             vec![],
         ),
+        action(
+            "assert",
+            vec![F::required(
+                "that",
+                Type::Boolean,
+                "the condition, an expression",
+            )],
+            vec![],
+            vec![],
+        ),
         Signature {
             node: NodeRule::Refused,
             ..action(
