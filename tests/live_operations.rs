@@ -83,6 +83,7 @@ async fn a_frozen_standby_receives_no_more_and_gets_back_exactly_what_it_had() {
     let save = Operation::SaveSettings {
         node: n2.clone(),
         tag: "run-1".into(),
+        owner: "a".into(),
     };
     let saved = done(&live, save.clone()).await;
     let path = saved["path"].as_str().unwrap().to_owned();
@@ -122,11 +123,42 @@ async fn a_frozen_standby_receives_no_more_and_gets_back_exactly_what_it_had() {
     assert!(!std::path::Path::new(&path).exists());
     let again = failed(&live, archive_back.clone()).await;
     assert_eq!(again.kind, TroubleKind::Conflict, "{again}");
+    // The archive settings alone: nothing kept is nothing missing.
+    let settled = done(&live, restore(&n2, true, UpstreamRoute::Sql)).await;
+    assert_eq!(settled, json!({"restored": false}));
 
     for operation in [save, freeze, archive_back] {
         assert!(!format!("{:?}", shown(&pair, &operation)).contains("hun"));
     }
     assert!(!format!("{saved}{live:?}{again:?}").contains("hun"));
+}
+
+#[tokio::test]
+async fn what_another_run_kept_is_replaced_and_the_synchronous_setting_is_not_kept() {
+    let pair = Pair::new().await;
+    let live = pair.live();
+    let n2 = name("n2");
+    let save = |owner: &str| Operation::SaveSettings {
+        node: n2.clone(),
+        tag: "run-1".into(),
+        owner: owner.into(),
+    };
+    pair.sql("n2", "ALTER SYSTEM SET synchronous_standby_names = 'a'");
+    pair.sql("n2", "ALTER SYSTEM SET primary_slot_name = 'old'");
+    let first = done(&live, save("a")).await;
+    pair.sql("n2", "ALTER SYSTEM SET primary_slot_name = 'new'");
+    assert_eq!(done(&live, save("a")).await, first);
+    assert!(pair.file("n2", "pgbaton.saved.run-1").contains("'old'"));
+    assert_ne!(done(&live, save("b")).await, first);
+    let kept = pair.file("n2", "pgbaton.saved.run-1");
+    assert!(kept.contains("'new'") && !kept.contains("'old'"), "{kept}");
+    pair.sql("n2", "ALTER SYSTEM SET synchronous_standby_names = 'b'");
+    pair.sql("n2", "ALTER SYSTEM SET primary_slot_name = 'newer'");
+    let restored = done(&live, restore(&n2, false, UpstreamRoute::Sql)).await;
+    assert_eq!(restored, json!({"restored": true}));
+    let conf = pair.file("n2", "postgresql.auto.conf");
+    assert!(conf.contains("synchronous_standby_names = 'b'"), "{conf}");
+    assert!(conf.contains("primary_slot_name = 'new'"), "{conf}");
 }
 
 #[tokio::test]
@@ -140,6 +172,7 @@ async fn a_server_that_is_down_gets_its_settings_by_its_file() {
         Operation::SaveSettings {
             node: n2.clone(),
             tag: "run-1".into(),
+            owner: "a".into(),
         },
     )
     .await;
@@ -473,6 +506,7 @@ async fn a_write_that_would_wait_for_standbys_does_not_hold_us_up() {
         Operation::SetSynchronous {
             node: n1.clone(),
             names: names.clone(),
+            before: String::new(),
         },
     )
     .await;
@@ -644,10 +678,12 @@ async fn an_effect_on_a_server_that_is_not_there_certainly_did_not_happen() {
         Operation::SaveSettings {
             node: name("n1"),
             tag: "x".into(),
+            owner: "a".into(),
         },
         Operation::SaveSettings {
             node: name("n1"),
             tag: "../x".into(),
+            owner: "a".into(),
         },
         Operation::Promote { node: name("n9") },
     ] {

@@ -43,7 +43,12 @@ pub(crate) enum Step {
     /// A change of the server's own configuration file while the server is down.
     Edit(EditStep),
     /// Keep the replication settings in a file on the host.
-    Save { node: NodeName, file: String },
+    Save {
+        node: NodeName,
+        file: String,
+        /// The run that they are kept for.
+        owner: String,
+    },
     /// Put them back, by SQL or by editing the file, and remove the file.
     Restore {
         node: NodeName,
@@ -180,7 +185,7 @@ impl Step {
                     .collect::<Vec<_>>()
                     .join("\n"),
             }],
-            Self::Save { node, file } => vec![Rendered::File {
+            Self::Save { node, file, .. } => vec![Rendered::File {
                 node: node.clone(),
                 path: in_data(inventory, node, file),
                 shown: "the present replication settings (mode 0600)".to_owned(),

@@ -109,7 +109,7 @@ impl LiveCluster {
             Step::Sql(step) => self.sql_step(step).await,
             Step::Host(step) => self.host_step(step).await,
             Step::Edit(step) => self.edit(step).await,
-            Step::Save { node, file } => self.save(node, file).await,
+            Step::Save { node, file, owner } => self.save(node, file, owner).await,
             Step::Restore {
                 node,
                 file,

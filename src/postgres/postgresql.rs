@@ -12,13 +12,9 @@ use crate::cluster::{
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The settings that `SaveSettings` keeps.
-pub(crate) const KEPT: [&str; 4] = [
-    "primary_conninfo",
-    "primary_slot_name",
-    "restore_command",
-    "synchronous_standby_names",
-];
+/// The settings that `SaveSettings` keeps: those that freezing and following change. `synchronous_standby_names` is
+/// not among them, its changes have an undo of their own.
+pub(crate) const KEPT: [&str; 3] = ["primary_conninfo", "primary_slot_name", "restore_command"];
 /// Those that do not decide about the upstream.
 const ARCHIVE: [&str; 1] = ["restore_command"];
 
@@ -79,9 +75,10 @@ pub(crate) fn steps(
         Operation::Promote { node } => vec![sql(node, "SELECT pg_promote(false)")],
         Operation::CreateSlot { node, slot } => vec![create_slot(node, slot)],
         Operation::DropSlot { node, slot } => vec![drop_slot(node, slot)],
-        Operation::SaveSettings { node, tag } => vec![Step::Save {
+        Operation::SaveSettings { node, tag, owner } => vec![Step::Save {
             node: node.clone(),
             file: saved(node, tag)?,
+            owner: name(node, owner)?.to_owned(),
         }],
         Operation::RestoreSettings {
             node,
@@ -269,12 +266,16 @@ fn exec(
 
 /// The name of the file that keeps settings; a tag that could leave the directory is refused.
 fn saved(node: &NodeName, tag: &str) -> Result<String, Trouble> {
+    Ok(format!("pgbaton.saved.{}", name(node, tag)?))
+}
+
+fn name<'a>(node: &NodeName, tag: &'a str) -> Result<&'a str, Trouble> {
     let good = (1..=120).contains(&tag.len())
         && tag
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if good {
-        Ok(format!("pgbaton.saved.{tag}"))
+        Ok(tag)
     } else {
         Err(Trouble::on(
             TroubleKind::Failed,

@@ -239,6 +239,30 @@ sync "$D" 2>/dev/null || sync
 "#
 );
 
+/// Keeps settings of the server's own configuration file, unless the same owner has kept them already; prints the
+/// checksum of what is kept. Their values never leave the host. Further arguments: the file to keep them in, its first
+/// line, the line that tells the owner, a line of random bits, the configuration file, and a pattern of its lines.
+pub(crate) const SAVE: &str = concat!(
+    prelude!(),
+    r#"
+f=$D/$1 t=$D/$1.pgbaton.tmp
+umask 077
+first= second=
+if [ -e "$f" ]; then { IFS= read -r first; IFS= read -r second; } <"$f"; fi
+if [ "$first" != "$2" ] || [ "$second" != "$3" ]; then
+  {
+    printf '%s\n%s\n%s\n' "$2" "$3" "$4"
+    if [ -e "$D/$5" ]; then LC_ALL=C grep -i -E -e "$6" "$D/$5" || [ "$?" -eq 1 ]; fi
+  } >"$t" || { rm -f -- "$t"; exit 1; }
+  chown --reference="$D" "$t" 2>/dev/null
+  sync "$t" 2>/dev/null || sync
+  mv -f -- "$t" "$f" || exit 1
+  sync "$D" 2>/dev/null || sync
+fi
+cksum <"$f"
+"#
+);
+
 /// Removes a file of the data directory. Further argument: its name.
 pub(crate) const REMOVE_FILE: &str = concat!(
     prelude!(),

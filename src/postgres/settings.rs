@@ -12,7 +12,6 @@ use super::scripts;
 use super::secret::{MASK, Masked, Secret};
 use crate::cluster::{NodeName, Outcome, Trouble, TroubleKind};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use std::time::Duration;
 const FILE: Duration = Duration::from_secs(10);
 
 /// The first line of a file of saved settings.
-const HEADER: &str = "# pgbaton: saved replication settings, version 1";
+const HEADER: &str = "# pgbaton: saved replication settings, version 2";
 
 /// A file as it was read.
 struct Read {
@@ -94,25 +93,29 @@ impl LiveCluster {
         }
     }
 
-    /// Keeps the settings. What is kept already under this name stays: it is older, and so what is to be restored.
-    pub(super) async fn save(&self, node: &NodeName, file: &str) -> Outcome {
-        let path = in_data(&self.inventory, node, file);
-        let done = |text: &str| Outcome::Done(json!({ "path": path, "hash": hash(text) }));
-        let kept = match self.read_file(node, file).await {
-            Ok(kept) => kept,
+    /// Keeps the settings. What this owner has kept already under this name stays: it is older, and so what is to be
+    /// restored.
+    pub(super) async fn save(&self, name: &NodeName, file: &str, owner: &str) -> Outcome {
+        let path = in_data(&self.inventory, name, file);
+        let (node, way) = match self.node(name).and_then(|n| Ok((n, self.way(name)?))) {
+            Ok(found) => found,
             Err(trouble) => return Outcome::Failed(trouble),
         };
-        if let Some(kept) = kept {
-            return done(kept.text.reveal());
-        }
-        let conf = match self.read_conf(node).await {
-            Ok(conf) => conf,
-            Err(trouble) => return Outcome::Failed(trouble),
-        };
-        let text = kept_text(conf.text.reveal());
-        match self.write_file(node, file, "-", text.reveal()).await {
-            Outcome::Done(_) => done(text.reveal()),
-            other => other,
+        let arguments = [
+            file,
+            HEADER,
+            &owner_line(owner),
+            &random_line(),
+            self.dialect.names().auto_conf,
+            &format!("^[[:space:]]*({})[[:space:]=]", KEPT.join("|")),
+        ];
+        let command = self.script(node, scripts::SAVE, &arguments, FILE);
+        let what = format!("failed to keep the settings in {path}");
+        match host_outcome(name, &what, "it did not end", way.run(command).await) {
+            Ok(finished) => {
+                Outcome::Done(json!({ "path": path, "hash": finished.out().trim_end() }))
+            }
+            Err(outcome) => outcome,
         }
     }
 
@@ -135,6 +138,10 @@ impl LiveCluster {
     ) -> Outcome {
         let kept = match self.read_file(node, file).await {
             Ok(Some(kept)) if kept.text.reveal().starts_with(HEADER) => kept,
+            // Without the archive settings nothing is missing: the node was never frozen, or has been settled before.
+            Ok(_) if settings.len() < KEPT.len() => {
+                return Outcome::Done(json!({ "restored": false }));
+            }
             Ok(_) => {
                 return Outcome::Failed(
                     Trouble::on(
@@ -160,7 +167,7 @@ impl LiveCluster {
             return restored;
         }
         match self.remove_file(node, file).await {
-            Outcome::Done(value) => Outcome::Done(value),
+            Outcome::Done(_) => Outcome::Done(json!({ "restored": true })),
             Outcome::Failed(trouble) | Outcome::Unknown(trouble) => Outcome::Unknown(Trouble {
                 message: format!("the settings are restored, but {}", trouble.message),
                 ..trouble
@@ -224,41 +231,13 @@ impl LiveCluster {
     }
 }
 
-/// What is kept of a configuration file. Random bits make the hash in the journal worthless for guessing a password.
-fn kept_text(conf: &str) -> Secret {
+/// The line that tells for whom the settings are kept.
+fn owner_line(owner: &str) -> String {
+    format!("# run: {owner}")
+}
+
+/// Random bits make the hash in the journal worthless for guessing a password.
+fn random_line() -> String {
     let random = || RandomState::new().build_hasher().finish();
-    let mut text = format!("{HEADER}\n# {:016x}{:016x}\n", random(), random());
-    for name in KEPT {
-        if let Some(value) = autoconf::value_of(conf, name) {
-            let _ = writeln!(text, "{name} = {}", autoconf::quoted(value.reveal()));
-        }
-    }
-    Secret::new(text)
-}
-
-/// FNV-1a: tells whether it is still the same file, no more.
-fn hash(text: &str) -> String {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_was_in_the_file_is_kept() {
-        let text =
-            kept_text("port = 1\nprimary_conninfo = 'password=''a b'''\nrestore_command = ''\n");
-        let text = text.reveal();
-        assert!(text.starts_with(HEADER));
-        let value = |name| autoconf::value_of(text, name).map(|v| v.reveal().to_owned());
-        assert_eq!(value("primary_conninfo").unwrap(), "password='a b'");
-        assert_eq!(value("restore_command").unwrap(), "");
-        assert_eq!(value("primary_slot_name"), None);
-        assert_eq!(value("port"), None);
-        assert_ne!(hash(text), hash(kept_text("").reveal()));
-    }
+    format!("# {:016x}{:016x}", random(), random())
 }
