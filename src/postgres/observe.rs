@@ -5,12 +5,13 @@ use super::dialect::program;
 use super::fault::Fault;
 use super::live::{LOOK, LiveCluster, host_trouble, renderer, script_trouble};
 use super::login::SessionKind;
+use super::native::Native;
 use super::pool::{Error, Warm};
 use super::questions;
 use super::{host, scripts, waldump};
 use crate::cluster::{
     History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach, Remembered, Render, Sender,
-    Server, Setting, Slot, Timeline, Trouble, TroubleKind,
+    Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind,
 };
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
@@ -158,6 +159,14 @@ impl Observe for LiveCluster {
     async fn host(&self, name: &NodeName) -> Result<Host, Trouble> {
         let node = self.node(name)?;
         let control = program(node, self.dialect.names().control_data);
+        // The processes first, then what the last of them wrote.
+        if let Some(Ok(facts)) = self.here(node, Native::look).await {
+            let data = node.data.display().to_string();
+            let command = Command::new([control.as_str(), "-D", &data], LOOK)
+                .with_env([("LC_ALL".to_owned(), "C".to_owned())].into());
+            let finished = self.look(name, command).await?;
+            return Ok(host::read(&(facts + &finished.out())));
+        }
         let command = self.script(node, scripts::LOOK, &[&control], LOOK);
         let finished = self.look(name, command).await?;
         let text = finished.out();
@@ -190,7 +199,15 @@ impl Observe for LiveCluster {
                 Err(Error::Trouble(trouble)) => Err(trouble),
             };
         };
-        let prober = program(self.node(from)?, self.dialect.names().is_ready);
+        let source = self.node(from)?;
+        if matches!(source.transport, Transport::Local { .. }) {
+            return Ok(match self.pool.answers(target, within).await {
+                Some(true) => Reach::Accepts,
+                Some(false) => Reach::Rejects,
+                None => Reach::Silent,
+            });
+        }
+        let prober = program(source, self.dialect.names().is_ready);
         let port = target.port.to_string();
         let seconds = within.as_secs_f64().ceil().max(1.0).to_string();
         let argv = [

@@ -249,10 +249,16 @@ impl LiveCluster {
             Ok(found) => found,
             Err(trouble) => return Outcome::Failed(trouble),
         };
-        let arguments: Vec<&str> = step.arguments.iter().map(String::as_str).collect();
-        let command = self.script(node, step.script, &arguments, step.deadline);
         let what = "failed on its host";
-        match host_outcome(&step.node, what, &step.pending, way.run(command).await) {
+        let result = match self.step_here(node, way, step).await {
+            Some(result) => result,
+            None => {
+                let arguments: Vec<&str> = step.arguments.iter().map(String::as_str).collect();
+                way.run(self.script(node, step.script, &arguments, step.deadline))
+                    .await
+            }
+        };
+        match host_outcome(&step.node, what, &step.pending, result) {
             Ok(finished) => match step.returns {
                 Some(name) => Outcome::Done(json!({ name: finished.out().trim() })),
                 None => Outcome::Done(Value::Null),

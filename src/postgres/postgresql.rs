@@ -1,6 +1,6 @@
 //! PostgreSQL: the one place where the text of operations is written.
 
-use super::dialect::{Dialect, ExecStep, Names, Shown, SoAlready, SqlStep, Step, in_data};
+use super::dialect::{Dialect, ExecStep, Names, Shown, SoAlready, SqlStep, Step, Task, in_data};
 use super::literal;
 use super::maker::Maker;
 use super::scripts;
@@ -96,6 +96,7 @@ pub(crate) fn steps(
             let path = in_data(inventory, node, &file);
             vec![maker.host(
                 node,
+                Task::RemoveFile,
                 scripts::REMOVE_FILE,
                 vec![file],
                 Shown::File(path, "removed"),
@@ -104,6 +105,7 @@ pub(crate) fn steps(
         Operation::Freeze { node } => freeze(node),
         Operation::EndReceiver { node, pid } => vec![maker.host(
             node,
+            Task::Script,
             scripts::END_RECEIVER,
             vec![pid.to_string()],
             Shown::Line(format!(
@@ -129,7 +131,13 @@ pub(crate) fn steps(
                 "kill -KILL {} # those that are of this server and outlived its postmaster",
                 pids.join(" ")
             );
-            vec![maker.host(node, scripts::END_ORPHANS, pids, Shown::Line(line))?]
+            vec![maker.host(
+                node,
+                Task::Script,
+                scripts::END_ORPHANS,
+                pids,
+                Shown::Line(line),
+            )?]
         }
         Operation::ForbidReturn { node } => maker.return_steps(node, true)?,
         Operation::AllowReturn { node } => maker.return_steps(node, false)?,

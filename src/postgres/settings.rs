@@ -5,14 +5,19 @@
 
 use super::autoconf;
 use super::dialect::{EditStep, in_data};
+use super::here::finished;
 use super::live::{LiveCluster, host_trouble, script_trouble};
+use super::native::Native;
 use super::perform::host_outcome;
 use super::postgresql::{KEPT, alter_system};
 use super::scripts;
 use super::secret::{MASK, Masked, Secret};
-use crate::cluster::{NodeName, Outcome, Trouble, TroubleKind};
+use crate::cluster::{Node, NodeName, Outcome, Trouble, TroubleKind};
+use crate::transport::Finished;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
 use std::time::Duration;
 
 /// What reading or writing a small file may take.
@@ -31,6 +36,15 @@ struct Read {
 impl LiveCluster {
     async fn read_file(&self, name: &NodeName, file: &str) -> Result<Option<Read>, Trouble> {
         let node = self.node(name)?;
+        let file_name = file.to_owned();
+        if let Some(Ok(bytes)) = self.here(node, move |n| n.read(&file_name)).await {
+            let Some(bytes) = bytes else { return Ok(None) };
+            let text = String::from_utf8(bytes).map_err(|_| not_utf8(name, node, file))?;
+            return Ok(Some(Read {
+                checksum: hash(&text),
+                text: Secret::new(text),
+            }));
+        }
         let command = self.script(node, scripts::READ_FILE, &[file], FILE);
         let result = self.way(name)?.run(command).await;
         let finished = result.map_err(|error| host_trouble(name, &error))?;
@@ -41,13 +55,7 @@ impl LiveCluster {
         if !finished.success() || finished.truncated {
             return Err(script_trouble(name, &what, &finished));
         }
-        let text = String::from_utf8(finished.stdout).map_err(|_| {
-            Trouble::on(
-                TroubleKind::Failed,
-                name,
-                format!("{what}: it is not UTF-8"),
-            )
-        })?;
+        let text = String::from_utf8(finished.stdout).map_err(|_| not_utf8(name, node, file))?;
         let (checksum, text) = text.split_once('\n').unwrap_or((&text, ""));
         Ok(Some(Read {
             checksum: checksum.to_owned(),
@@ -57,6 +65,19 @@ impl LiveCluster {
 
     async fn write_file(&self, name: &NodeName, file: &str, checksum: &str, text: &str) -> Outcome {
         let path = in_data(&self.inventory, name, file);
+        let (named, expected, wanted) = (file.to_owned(), checksum.to_owned(), Secret::new(text));
+        let write = move |n: &Native| write_here(n, &named, &expected, wanted.reveal());
+        // A file that was read by the script is written by the script.
+        if !checksum.contains(' ')
+            && let Ok(node) = self.node(name)
+            && let Some(result) = self.here(node, write).await
+        {
+            let what = format!("failed to write {path}");
+            return match host_outcome(name, &what, "it did not end", Ok(result)) {
+                Ok(_) => Outcome::Done(Value::Null),
+                Err(outcome) => outcome,
+            };
+        }
         self.file_script(
             name,
             scripts::WRITE_FILE,
@@ -70,6 +91,15 @@ impl LiveCluster {
     async fn remove_file(&self, name: &NodeName, file: &str) -> Outcome {
         let path = in_data(&self.inventory, name, file);
         let what = format!("failed to remove {path}");
+        let named = file.to_owned();
+        if let Ok(node) = self.node(name)
+            && let Some(result) = self.files_here(node, move |n| n.remove(&named)).await
+        {
+            return match host_outcome(name, &what, "it did not end", result) {
+                Ok(_) => Outcome::Done(Value::Null),
+                Err(outcome) => outcome,
+            };
+        }
         self.file_script(name, scripts::REMOVE_FILE, &[file], "", &what)
             .await
     }
@@ -101,6 +131,22 @@ impl LiveCluster {
             Ok(found) => found,
             Err(trouble) => return Outcome::Failed(trouble),
         };
+        let (conf, named, run) = (
+            self.dialect.names().auto_conf,
+            file.to_owned(),
+            owner.to_owned(),
+        );
+        let save = move |n: &Native| save_here(n, &named, conf, &run);
+        if let Some(saved) = self.here(node, save).await {
+            return match saved {
+                Ok(hash) => Outcome::Done(json!({ "path": path, "hash": hash })),
+                Err(error) => Outcome::Failed(Trouble::on(
+                    TroubleKind::Failed,
+                    name,
+                    format!("failed to keep the settings in {path}: {error}"),
+                )),
+            };
+        }
         let arguments = [
             file,
             HEADER,
@@ -231,6 +277,57 @@ impl LiveCluster {
     }
 }
 
+/// What the script [`scripts::SAVE`] does, on this machine.
+fn save_here(native: &Native, file: &str, conf: &str, owner: &str) -> io::Result<String> {
+    let text = |bytes: Option<Vec<u8>>| {
+        String::from_utf8(bytes.unwrap_or_default())
+            .map_err(|_| io::Error::other("a file is not UTF-8"))
+    };
+    let kept = text(native.read(file)?)?;
+    let first = format!("{HEADER}\n{}\n", owner_line(owner));
+    if kept.starts_with(&first) {
+        return Ok(hash(&kept));
+    }
+    let conf = text(native.read(conf)?)?;
+    let mut kept = first + &random_line() + "\n";
+    for name in KEPT {
+        if let Some(value) = autoconf::value_of(&conf, name) {
+            let _ = writeln!(kept, "{name} = {}", autoconf::quoted(value.reveal()));
+        }
+    }
+    native.write(file, kept.as_bytes())?;
+    Ok(hash(&kept))
+}
+
+/// What the script [`scripts::WRITE_FILE`] does, on this machine.
+fn write_here(native: &Native, file: &str, checksum: &str, text: &str) -> Finished {
+    let conflict = |why: String| finished(scripts::CONFLICT, "", &why);
+    let written = native.read(file).and_then(|present| {
+        Ok(match present {
+            Some(_) if checksum == "-" => conflict(format!("{} exists already", native.path(file))),
+            Some(bytes) if hash(&String::from_utf8_lossy(&bytes)) == checksum => {
+                native.write(file, text.as_bytes())?;
+                finished(0, "", "")
+            }
+            None if checksum == "-" => {
+                native.write(file, text.as_bytes())?;
+                finished(0, "", "")
+            }
+            _ => conflict(format!(
+                "{} was changed by somebody else at the same time",
+                native.path(file)
+            )),
+        })
+    });
+    written.unwrap_or_else(|error| finished(1, "", &error.to_string()))
+}
+
+fn not_utf8(name: &NodeName, node: &Node, file: &str) -> Trouble {
+    let path = node.data.join(file);
+    let message = format!("failed to read {}: it is not UTF-8", path.display());
+    Trouble::on(TroubleKind::Failed, name, message)
+}
+
 /// The line that tells for whom the settings are kept.
 fn owner_line(owner: &str) -> String {
     format!("# run: {owner}")
@@ -240,4 +337,12 @@ fn owner_line(owner: &str) -> String {
 fn random_line() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("# {:016x}{:016x}", random(), random())
+}
+
+/// FNV-1a: tells whether it is still the same file, no more.
+fn hash(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
 }
