@@ -161,6 +161,67 @@ async fn what_another_run_kept_is_replaced_and_the_synchronous_setting_is_not_ke
     assert!(conf.contains("primary_slot_name = 'new'"), "{conf}");
 }
 
+/// The same work where the host is reached by commands alone.
+#[tokio::test]
+async fn another_host_is_looked_at_and_acted_on_by_scripts() {
+    let mut pair = Pair::new().await;
+    let mut argv = vec!["sh".to_owned(), "-c".to_owned()];
+    if rustix::process::geteuid().is_root() {
+        let user = ["runuser", "-u", "postgres", "--"].map(str::to_owned);
+        argv = user.into_iter().chain(argv).collect();
+    }
+    for node in pair.inventory.nodes.values_mut() {
+        node.transport = pgbaton::cluster::Transport::Template { argv: argv.clone() };
+    }
+    let live = pair.live();
+    let (n1, n2) = (name("n1"), name("n2"));
+    let host = live.host(&n1).await.unwrap();
+    assert_eq!(host.postmaster, u32::try_from(pair.postmaster("n1")).ok());
+    let save = |owner: &str| Operation::SaveSettings {
+        node: n2.clone(),
+        tag: "run-1".into(),
+        owner: owner.into(),
+    };
+    let before = pair.file("n2", "postgresql.auto.conf");
+    let first = done(&live, save("a")).await;
+    done(&live, Operation::Freeze { node: n2.clone() }).await;
+    assert_eq!(done(&live, save("a")).await, first);
+    let words = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    done(&live, restore(&n2, false, UpstreamRoute::Sql)).await;
+    assert_eq!(
+        words(&before),
+        words(&pair.file("n2", "postgresql.auto.conf"))
+    );
+    let settled = done(&live, restore(&n2, true, UpstreamRoute::Sql)).await;
+    assert_eq!(settled, json!({"restored": false}));
+
+    for mode in [StopMode::Fast, StopMode::Immediate, StopMode::Kill] {
+        let was = |was: &str| json!({"was": was});
+        assert_eq!(done(&live, stop(&n1, mode)).await, was("running"));
+        assert_eq!(live.host(&n1).await.unwrap().postmaster, None);
+        let control = live.host(&n1).await.unwrap().control.unwrap();
+        let end = live
+            .wal_end(&n1, Timeline(1), control.checkpoint)
+            .await
+            .unwrap();
+        assert!(end > control.checkpoint);
+        assert_eq!(done(&live, stop(&n1, mode)).await, was("stopped"));
+        done(&live, Operation::ForbidReturn { node: n1.clone() }).await;
+        assert!(live.host(&n1).await.unwrap().standby_signal);
+        done(&live, Operation::AllowReturn { node: n1.clone() }).await;
+        assert_eq!(done(&live, start(&n1)).await, was("stopped"));
+        assert_eq!(done(&live, start(&n1)).await, was("running"));
+    }
+    done(&live, stop(&n1, StopMode::Fast)).await;
+    pair.append("n1", "postgresql.conf", "no_such_setting = 1\n");
+    let trouble = failed(&live, start(&n1)).await;
+    assert!(trouble.to_string().contains("no_such_setting"), "{trouble}");
+}
+
 #[tokio::test]
 async fn a_server_that_is_down_gets_its_settings_by_its_file() {
     let pair = Pair::new().await;

@@ -254,13 +254,33 @@ impl Observe for LiveCluster {
             from.to_string(),
             from.0.to_string(),
         ];
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let command = self.script(node, scripts::WAL_END, &arguments, READ_WAL);
-        let finished = self.look(name, command).await?;
-        if !finished.success() {
-            return Err(script_trouble(name, &what, &finished));
-        }
-        match waldump::read(&finished.out(), from) {
+        let here = self.here(node, move |n| n.segments(timeline, from)).await;
+        let text = if let Some(Some(segments)) = here {
+            let mut text = segments.text;
+            if let Some(end) = segments.end {
+                let wal = node.data.join(names.wal_dir).display().to_string();
+                let (timeline, from, end) =
+                    (timeline.to_string(), from.to_string(), end.to_string());
+                let words = ["-p", &wal, "-t", &timeline, "-s", &from, "-e", &end];
+                let argv = std::iter::once(arguments[1].as_str()).chain(words);
+                let command = Command::new(argv, READ_WAL)
+                    .with_env([("LC_ALL".to_owned(), "C".to_owned())].into());
+                // It ends with an error at the first place that holds no record: that is the end we look for.
+                let told = self.look(name, command).await?.out();
+                let last = told.lines().next_back().unwrap_or_default();
+                text.extend(["record ", last, "\n"]);
+            }
+            text
+        } else {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let command = self.script(node, scripts::WAL_END, &arguments, READ_WAL);
+            let finished = self.look(name, command).await?;
+            if !finished.success() {
+                return Err(script_trouble(name, &what, &finished));
+            }
+            finished.out()
+        };
+        match waldump::read(&text, from) {
             waldump::End::At(end) => Ok(end),
             waldump::End::Nothing => Ok(from),
             waldump::End::NoSegment => Err(Trouble::on(

@@ -250,13 +250,12 @@ impl LiveCluster {
             Err(trouble) => return Outcome::Failed(trouble),
         };
         let what = "failed on its host";
-        let result = match self.step_here(node, way, step).await {
-            Some(result) => result,
-            None => {
-                let arguments: Vec<&str> = step.arguments.iter().map(String::as_str).collect();
-                way.run(self.script(node, step.script, &arguments, step.deadline))
-                    .await
-            }
+        let result = if let Some(result) = self.step_here(node, way, step).await {
+            result
+        } else {
+            let arguments: Vec<&str> = step.arguments.iter().map(String::as_str).collect();
+            way.run(self.script(node, step.script, &arguments, step.deadline))
+                .await
         };
         match host_outcome(&step.node, what, &step.pending, result) {
             Ok(finished) => match step.returns {

@@ -91,17 +91,7 @@ pub(crate) fn steps(
             settings: if *archive_only { &ARCHIVE } else { &KEPT },
             by_file: *route == UpstreamRoute::File,
         }],
-        Operation::ForgetSettings { node, tag } => {
-            let file = saved(node, tag)?;
-            let path = in_data(inventory, node, &file);
-            vec![maker.host(
-                node,
-                Task::RemoveFile,
-                scripts::REMOVE_FILE,
-                vec![file],
-                Shown::File(path, "removed"),
-            )?]
-        }
+        Operation::ForgetSettings { node, tag } => vec![forget(&maker, node, tag)?],
         Operation::Freeze { node } => freeze(node),
         Operation::EndReceiver { node, pid } => vec![maker.host(
             node,
@@ -174,6 +164,18 @@ pub(crate) fn steps(
         }],
         Operation::Http { request, .. } => vec![Step::Http(request.clone())],
     })
+}
+
+fn forget(maker: &Maker<'_>, node: &NodeName, tag: &str) -> Result<Step, Trouble> {
+    let file = saved(node, tag)?;
+    let path = in_data(maker.inventory, node, &file);
+    maker.host(
+        node,
+        Task::RemoveFile,
+        scripts::REMOVE_FILE,
+        vec![file],
+        Shown::File(path, "removed"),
+    )
 }
 
 fn sql(node: &NodeName, text: &str) -> Step {

@@ -147,7 +147,7 @@ while [ -n "$pid" ] && [ "$m" -lt 50 ]; do
 done
 # The command looks ten times a second, and tells when the server does not start; we look more often, and need not wait
 # for it once the server is there.
-"$@" >>"$log" 2>&1 &
+"$@" >/dev/null 2>>"$log" &
 command=$!
 while :; do
   if alive; then status; case $l in ready|standby) echo stopped; exit 0 ;; esac; fi
@@ -159,7 +159,7 @@ wait "$command"
 rc=$?
 [ "$rc" -ne 0 ] || { echo stopped; exit 0; }
 if alive; then exit 75; fi
-tail -n 9 "$log" 2>/dev/null | grep -v -i -e conninfo -e passw -e '^waiting for server' -e 'examine the log' >&2
+tail -n 9 "$log" 2>/dev/null | grep -v -i -e conninfo -e passw -e ': could not start server' -e '^examine the log' >&2
 exit 1
 "#
 );
@@ -303,10 +303,16 @@ $(LC_ALL=C "$1" -D "$D" 2>/dev/null)
 END
 echo "page $page"
 echo "segment $segment"
-LC_ALL=C "$2" -p "$D/$3" -t "$4" -s "$5" 2>/dev/null | tail -n 1 | { IFS= read -r l && echo "record $l"; }
 per=$((4294967296 / segment)) n=$(($6 / segment))
 exists() { [ -e "$D/$3/$(printf '%08X%08X%08X' "$4" $(($7 / per)) $(($7 % per)))" ]; }
-exists "$@" "$n" && echo this
+# Not beyond the last segment that is there: pg_waldump waits 5 s for one that is not.
+last=$n
+while exists "$@" "$last"; do last=$((last + 1)); done
+if [ "$last" -gt "$n" ]; then
+  echo this
+  end=$(printf '%X/%X' $((last / per)) $((last % per * segment)))
+  LC_ALL=C "$2" -p "$D/$3" -t "$4" -s "$5" -e "$end" 2>/dev/null | tail -n 1 | { IFS= read -r l && echo "record $l"; }
+fi
 [ "$n" -gt 0 ] && exists "$@" $((n - 1)) && echo before
 :
 "#

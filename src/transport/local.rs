@@ -29,7 +29,7 @@ impl Local {
     }
 
     /// What has to stand before the program so that it runs as the user, and the environment that goes with it.
-    fn become_user(&self) -> Result<(Vec<String>, Vec<(&'static str, String)>), TransportError> {
+    fn become_user(&self) -> Result<(Vec<String>, Environment), TransportError> {
         let Some(user) = &self.user else {
             return Ok((Vec::new(), Vec::new()));
         };
@@ -67,6 +67,9 @@ impl Local {
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&w| w.to_owned()).collect()
 }
+
+/// Names and values.
+type Environment = Vec<(&'static str, String)>;
 
 /// A line of `/etc/passwd`.
 struct Account {
