@@ -83,6 +83,7 @@ async fn a_frozen_standby_receives_no_more_and_gets_back_exactly_what_it_had() {
     let save = Operation::SaveSettings {
         node: n2.clone(),
         tag: "run-1".into(),
+        owner: "a".into(),
     };
     let saved = done(&live, save.clone()).await;
     let path = saved["path"].as_str().unwrap().to_owned();
@@ -122,11 +123,103 @@ async fn a_frozen_standby_receives_no_more_and_gets_back_exactly_what_it_had() {
     assert!(!std::path::Path::new(&path).exists());
     let again = failed(&live, archive_back.clone()).await;
     assert_eq!(again.kind, TroubleKind::Conflict, "{again}");
+    // The archive settings alone: nothing kept is nothing missing.
+    let settled = done(&live, restore(&n2, true, UpstreamRoute::Sql)).await;
+    assert_eq!(settled, json!({"restored": false}));
 
     for operation in [save, freeze, archive_back] {
         assert!(!format!("{:?}", shown(&pair, &operation)).contains("hun"));
     }
     assert!(!format!("{saved}{live:?}{again:?}").contains("hun"));
+}
+
+#[tokio::test]
+async fn what_another_run_kept_is_replaced_and_the_synchronous_setting_is_not_kept() {
+    let pair = Pair::new().await;
+    let live = pair.live();
+    let n2 = name("n2");
+    let save = |owner: &str| Operation::SaveSettings {
+        node: n2.clone(),
+        tag: "run-1".into(),
+        owner: owner.into(),
+    };
+    pair.sql("n2", "ALTER SYSTEM SET synchronous_standby_names = 'a'");
+    pair.sql("n2", "ALTER SYSTEM SET primary_slot_name = 'old'");
+    let first = done(&live, save("a")).await;
+    pair.sql("n2", "ALTER SYSTEM SET primary_slot_name = 'new'");
+    assert_eq!(done(&live, save("a")).await, first);
+    assert!(pair.file("n2", "pgbaton.saved.run-1").contains("'old'"));
+    assert_ne!(done(&live, save("b")).await, first);
+    let kept = pair.file("n2", "pgbaton.saved.run-1");
+    assert!(kept.contains("'new'") && !kept.contains("'old'"), "{kept}");
+    pair.sql("n2", "ALTER SYSTEM SET synchronous_standby_names = 'b'");
+    pair.sql("n2", "ALTER SYSTEM SET primary_slot_name = 'newer'");
+    let restored = done(&live, restore(&n2, false, UpstreamRoute::Sql)).await;
+    assert_eq!(restored, json!({"restored": true}));
+    let conf = pair.file("n2", "postgresql.auto.conf");
+    assert!(conf.contains("synchronous_standby_names = 'b'"), "{conf}");
+    assert!(conf.contains("primary_slot_name = 'new'"), "{conf}");
+}
+
+/// The same work where the host is reached by commands alone.
+#[tokio::test]
+async fn another_host_is_looked_at_and_acted_on_by_scripts() {
+    let mut pair = Pair::new().await;
+    let mut argv = vec!["sh".to_owned(), "-c".to_owned()];
+    if rustix::process::geteuid().is_root() {
+        let user = ["runuser", "-u", "postgres", "--"].map(str::to_owned);
+        argv = user.into_iter().chain(argv).collect();
+    }
+    for node in pair.inventory.nodes.values_mut() {
+        node.transport = pgbaton::cluster::Transport::Template { argv: argv.clone() };
+    }
+    let live = pair.live();
+    let (n1, n2) = (name("n1"), name("n2"));
+    let host = live.host(&n1).await.unwrap();
+    assert_eq!(host.postmaster, u32::try_from(pair.postmaster("n1")).ok());
+    let save = |owner: &str| Operation::SaveSettings {
+        node: n2.clone(),
+        tag: "run-1".into(),
+        owner: owner.into(),
+    };
+    let before = pair.file("n2", "postgresql.auto.conf");
+    let first = done(&live, save("a")).await;
+    done(&live, Operation::Freeze { node: n2.clone() }).await;
+    assert_eq!(done(&live, save("a")).await, first);
+    let words = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    done(&live, restore(&n2, false, UpstreamRoute::Sql)).await;
+    assert_eq!(
+        words(&before),
+        words(&pair.file("n2", "postgresql.auto.conf"))
+    );
+    let settled = done(&live, restore(&n2, true, UpstreamRoute::Sql)).await;
+    assert_eq!(settled, json!({"restored": false}));
+
+    for mode in [StopMode::Fast, StopMode::Immediate, StopMode::Kill] {
+        let was = |was: &str| json!({"was": was});
+        assert_eq!(done(&live, stop(&n1, mode)).await, was("running"));
+        assert_eq!(live.host(&n1).await.unwrap().postmaster, None);
+        let control = live.host(&n1).await.unwrap().control.unwrap();
+        let end = live
+            .wal_end(&n1, Timeline(1), control.checkpoint)
+            .await
+            .unwrap();
+        assert!(end > control.checkpoint);
+        assert_eq!(done(&live, stop(&n1, mode)).await, was("stopped"));
+        done(&live, Operation::ForbidReturn { node: n1.clone() }).await;
+        assert!(live.host(&n1).await.unwrap().standby_signal);
+        done(&live, Operation::AllowReturn { node: n1.clone() }).await;
+        assert_eq!(done(&live, start(&n1)).await, was("stopped"));
+        assert_eq!(done(&live, start(&n1)).await, was("running"));
+    }
+    done(&live, stop(&n1, StopMode::Fast)).await;
+    pair.append("n1", "postgresql.conf", "no_such_setting = 1\n");
+    let trouble = failed(&live, start(&n1)).await;
+    assert!(trouble.to_string().contains("no_such_setting"), "{trouble}");
 }
 
 #[tokio::test]
@@ -140,6 +233,7 @@ async fn a_server_that_is_down_gets_its_settings_by_its_file() {
         Operation::SaveSettings {
             node: n2.clone(),
             tag: "run-1".into(),
+            owner: "a".into(),
         },
     )
     .await;
@@ -473,6 +567,7 @@ async fn a_write_that_would_wait_for_standbys_does_not_hold_us_up() {
         Operation::SetSynchronous {
             node: n1.clone(),
             names: names.clone(),
+            before: String::new(),
         },
     )
     .await;
@@ -644,10 +739,12 @@ async fn an_effect_on_a_server_that_is_not_there_certainly_did_not_happen() {
         Operation::SaveSettings {
             node: name("n1"),
             tag: "x".into(),
+            owner: "a".into(),
         },
         Operation::SaveSettings {
             node: name("n1"),
             tag: "../x".into(),
+            owner: "a".into(),
         },
         Operation::Promote { node: name("n9") },
     ] {

@@ -73,7 +73,7 @@ fn each_operation_tells_exactly_what_it_will_do() {
         ),
         (
             Operation::Stop { node: n1.clone(), mode: StopMode::Fast, deadline: Duration::from_mins(1) },
-            vec!["n1 $ /bin/pg_ctl -D /pg/n1 -m fast -w -t 60 stop".into()],
+            vec!["n1 $ /bin/pg_ctl -D /pg/n1 -m fast -W stop".into()],
         ),
         (
             Operation::Start { node: n1.clone(), deadline: Duration::from_mins(1) },
@@ -103,7 +103,7 @@ fn each_operation_tells_exactly_what_it_will_do() {
     };
     assert_eq!(
         lines(&pair, &stop),
-        ["n1 $ /bin/sys_ctl -D /pg/n1 -m immediate -w -t 9 stop"]
+        ["n1 $ /bin/sys_ctl -D /pg/n1 -m immediate -W stop"]
     );
 }
 

@@ -85,6 +85,7 @@ impl Deed for Freeze {
             Operation::SaveSettings {
                 node: node.clone(),
                 tag: TAG.to_owned(),
+                owner: scene.step.run.to_string(),
             },
             Operation::Freeze { node },
         ])
@@ -98,6 +99,7 @@ impl Deed for Freeze {
                 .perform(Operation::SaveSettings {
                     node: node.clone(),
                     tag: TAG.to_owned(),
+                    owner: scene.step.run.to_string(),
                 })
                 .await?;
         }

@@ -97,6 +97,7 @@ impl Deed for SetUpstream {
             Operation::SaveSettings {
                 node: node.clone(),
                 tag: TAG.to_owned(),
+                owner: scene.step.run.to_string(),
             },
             change(scene, route)?,
         ];
@@ -114,6 +115,7 @@ impl Deed for SetUpstream {
             .perform(Operation::SaveSettings {
                 node: node.clone(),
                 tag: TAG.to_owned(),
+                owner: scene.step.run.to_string(),
             })
             .await?;
         scene.perform(change(scene, route)?).await?;

@@ -34,8 +34,12 @@ pub enum Operation {
         node: NodeName,
         /// The name of the saved state, unique in the run.
         tag: String,
+        /// The run. What it kept already under this name stays: it is older, and so what is to be restored. What
+        /// another run left behind is replaced.
+        owner: String,
     },
     /// Put back what `SaveSettings` kept (all, or only what does not decide about the upstream), reload, remove the file.
+    /// Returns `{restored}`. Nothing kept: a conflict for all, `false` for the archive settings alone.
     RestoreSettings {
         /// The node.
         node: NodeName,

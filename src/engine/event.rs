@@ -43,7 +43,9 @@ pub enum Event {
         /// The seed of everything random in the run.
         seed: u64,
     },
-    /// A set of steps begins: the top level, an item, a nested playbook, a rescue, the finally.
+    /// A set of steps begins: the top level, an item, a nested playbook, a rescue, the finally. All but the top level and
+    /// a playbook's rescue and finally stand within the step that they belong to: after its `StepStarted`, before its
+    /// `StepEnded`. A nested playbook that is tried again opens again.
     ScopeOpened {
         /// Where.
         path: StepPath,
@@ -59,7 +61,8 @@ pub enum Event {
         /// Whether everything in it ended well enough.
         ok: bool,
     },
-    /// A step's turn has come: its needs are met and its condition holds.
+    /// A step's turn has come: its needs are met and its condition holds, or cannot be evaluated, which fails it. Each
+    /// item of a `for_each` starts and ends in the same way, within its step.
     StepStarted {
         /// Where.
         path: StepPath,

@@ -43,7 +43,12 @@ pub(crate) enum Step {
     /// A change of the server's own configuration file while the server is down.
     Edit(EditStep),
     /// Keep the replication settings in a file on the host.
-    Save { node: NodeName, file: String },
+    Save {
+        node: NodeName,
+        file: String,
+        /// The run that they are kept for.
+        owner: String,
+    },
     /// Put them back, by SQL or by editing the file, and remove the file.
     Restore {
         node: NodeName,
@@ -105,6 +110,7 @@ impl SqlStep {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HostStep {
     pub(crate) node: NodeName,
+    pub(crate) task: Task,
     pub(crate) script: &'static str,
     /// What follows the three arguments that every script takes.
     pub(crate) arguments: Vec<String>,
@@ -115,6 +121,22 @@ pub(crate) struct HostStep {
     pub(crate) returns: Option<&'static str>,
     /// What went wrong when it is still pending: what was asked for and did not come.
     pub(crate) pending: String,
+}
+
+/// What a script does, where it can be done without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Only by the script.
+    Script,
+    PlaceSignal,
+    RemoveSignal,
+    /// The first argument is the file's name.
+    RemoveFile,
+    /// The command is [`HostStep::command`], as for `Start`; the server is waited for this long.
+    Stop(Duration),
+    Kill(Duration),
+    /// The first argument is the log.
+    Start(Duration),
 }
 
 /// How a script is shown.
@@ -180,7 +202,7 @@ impl Step {
                     .collect::<Vec<_>>()
                     .join("\n"),
             }],
-            Self::Save { node, file } => vec![Rendered::File {
+            Self::Save { node, file, .. } => vec![Rendered::File {
                 node: node.clone(),
                 path: in_data(inventory, node, file),
                 shown: "the present replication settings (mode 0600)".to_owned(),
@@ -221,12 +243,20 @@ impl Step {
 }
 
 impl HostStep {
+    /// The command that a script runs, where it does.
+    pub(crate) fn command(&self) -> &[String] {
+        match self.shown {
+            Shown::Arguments(from) => &self.arguments[from..],
+            Shown::Line(_) | Shown::File(..) => &[],
+        }
+    }
+
     fn rendered(&self) -> Rendered {
         let node = Some(self.node.clone());
         match &self.shown {
-            Shown::Arguments(from) => Rendered::Command {
+            Shown::Arguments(_) => Rendered::Command {
                 node,
-                shown: quote_all(&self.arguments[*from..]),
+                shown: quote_all(self.command()),
             },
             Shown::Line(line) => Rendered::Command {
                 node,

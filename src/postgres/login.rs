@@ -95,6 +95,27 @@ impl Login {
             })
     }
 
+    /// Whether a server answers at all: `None` is silence, `false` that it accepts no sessions now. Like `pg_isready`,
+    /// it logs in as nobody in particular and needs no password.
+    pub(crate) async fn answers(&self, within: Duration) -> Option<bool> {
+        let ask = async {
+            let plain = Self {
+                tls: None,
+                ..self.clone()
+            };
+            let mut connection = Connection::new(plain.secured().await.ok()?, plain.clone());
+            let mut out = BytesMut::new();
+            frontend::startup_message(plain.parameters(), &mut out).ok()?;
+            connection.write(&out).await.ok()?;
+            match connection.read().await.ok()? {
+                // cannot_connect_now
+                Message::ErrorResponse(body) => Some(server_error(&body).code != "57P03"),
+                _ => Some(true),
+            }
+        };
+        tokio::time::timeout(within, ask).await.ok().flatten()
+    }
+
     async fn steps(&self) -> Result<Connection, Fault> {
         let stream = self.secured().await?;
         let mut connection = Connection::new(stream, self.clone());

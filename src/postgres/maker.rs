@@ -1,7 +1,9 @@
 //! The steps that need to know a node: its paths, its programs, its upstream.
 
 use super::conninfo::Conninfo;
-use super::dialect::{EditStep, ExecStep, HostStep, Names, Shown, SqlStep, Step, in_data, program};
+use super::dialect::{
+    EditStep, ExecStep, HostStep, Names, Shown, SqlStep, Step, Task, in_data, program,
+};
 use super::postgresql::alter_system;
 use super::scripts;
 use super::secret::Masked;
@@ -38,6 +40,7 @@ impl Maker<'_> {
     pub(super) fn host(
         &self,
         node: &NodeName,
+        task: Task,
         script: &'static str,
         arguments: Vec<String>,
         shown: Shown,
@@ -45,6 +48,7 @@ impl Maker<'_> {
         self.node(node)?;
         Ok(Step::Host(HostStep {
             node: node.clone(),
+            task,
             script,
             arguments,
             shown,
@@ -137,6 +141,7 @@ impl Maker<'_> {
                 let data = node.data.display();
                 return Ok(Step::Host(HostStep {
                     node: name.clone(),
+                    task: Task::Kill(deadline),
                     script: scripts::KILL,
                     arguments: vec![(seconds * 10).to_string()],
                     shown: Shown::Line(format!(
@@ -149,24 +154,25 @@ impl Maker<'_> {
             }
         };
         let data = node.data.display().to_string();
-        let seconds = seconds.to_string();
+        let tenths = (seconds * 10).to_string();
         let control = program(node, self.names.control);
+        // Without waiting: pg_ctl looks ten times a second, we look more often.
         let words = [
-            control.as_str(),
+            tenths.as_str(),
+            &control,
             "-D",
             &data,
             "-m",
             mode,
-            "-w",
-            "-t",
-            &seconds,
+            "-W",
             "stop",
         ];
         Ok(Step::Host(HostStep {
             node: name.clone(),
+            task: Task::Stop(deadline),
             script: scripts::STOP,
             arguments: words.map(str::to_owned).to_vec(),
-            shown: Shown::Arguments(0),
+            shown: Shown::Arguments(1),
             deadline: deadline + GRACE,
             returns: Some("was"),
             pending,
@@ -201,6 +207,7 @@ impl Maker<'_> {
         ];
         Ok(Step::Host(HostStep {
             node: name.clone(),
+            task: Task::Start(deadline),
             script: scripts::START,
             arguments: words.map(str::to_owned).to_vec(),
             shown: Shown::Arguments(2),
@@ -216,6 +223,7 @@ impl Maker<'_> {
         let path = in_data(self.inventory, node, "standby.signal");
         self.host(
             node,
+            Task::PlaceSignal,
             scripts::PLACE_SIGNAL,
             Vec::new(),
             Shown::File(path, "created"),
@@ -229,7 +237,13 @@ impl Maker<'_> {
         } else {
             let path = in_data(self.inventory, name, "standby.signal");
             let shown = Shown::File(path, "removed");
-            let step = self.host(name, scripts::REMOVE_SIGNAL, Vec::new(), shown)?;
+            let step = self.host(
+                name,
+                Task::RemoveSignal,
+                scripts::REMOVE_SIGNAL,
+                Vec::new(),
+                shown,
+            )?;
             (step, &node.allow_return)
         };
         let mut steps = vec![signal];

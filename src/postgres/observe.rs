@@ -5,12 +5,13 @@ use super::dialect::program;
 use super::fault::Fault;
 use super::live::{LOOK, LiveCluster, host_trouble, renderer, script_trouble};
 use super::login::SessionKind;
+use super::native::Native;
 use super::pool::{Error, Warm};
 use super::questions;
 use super::{host, scripts, waldump};
 use crate::cluster::{
     History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach, Remembered, Render, Sender,
-    Server, Setting, Slot, Timeline, Trouble, TroubleKind,
+    Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind,
 };
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
@@ -158,6 +159,14 @@ impl Observe for LiveCluster {
     async fn host(&self, name: &NodeName) -> Result<Host, Trouble> {
         let node = self.node(name)?;
         let control = program(node, self.dialect.names().control_data);
+        // The processes first, then what the last of them wrote.
+        if let Some(Ok(facts)) = self.here(node, Native::look).await {
+            let data = node.data.display().to_string();
+            let command = Command::new([control.as_str(), "-D", &data], LOOK)
+                .with_env([("LC_ALL".to_owned(), "C".to_owned())].into());
+            let finished = self.look(name, command).await?;
+            return Ok(host::read(&(facts + &finished.out())));
+        }
         let command = self.script(node, scripts::LOOK, &[&control], LOOK);
         let finished = self.look(name, command).await?;
         let text = finished.out();
@@ -203,7 +212,15 @@ impl Observe for LiveCluster {
                 Err(Error::Trouble(trouble)) => Err(trouble),
             };
         };
-        let prober = program(self.node(from)?, self.dialect.names().is_ready);
+        let source = self.node(from)?;
+        if matches!(source.transport, Transport::Local { .. }) {
+            return Ok(match self.pool.answers(target, within).await {
+                Some(true) => Reach::Accepts,
+                Some(false) => Reach::Rejects,
+                None => Reach::Silent,
+            });
+        }
+        let prober = program(source, self.dialect.names().is_ready);
         let port = target.port.to_string();
         let seconds = within.as_secs_f64().ceil().max(1.0).to_string();
         let argv = [
@@ -250,13 +267,33 @@ impl Observe for LiveCluster {
             from.to_string(),
             from.0.to_string(),
         ];
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let command = self.script(node, scripts::WAL_END, &arguments, READ_WAL);
-        let finished = self.look(name, command).await?;
-        if !finished.success() {
-            return Err(script_trouble(name, &what, &finished));
-        }
-        match waldump::read(&finished.out(), from) {
+        let here = self.here(node, move |n| n.segments(timeline, from)).await;
+        let text = if let Some(Some(segments)) = here {
+            let mut text = segments.text;
+            if let Some(end) = segments.end {
+                let wal = node.data.join(names.wal_dir).display().to_string();
+                let (timeline, from, end) =
+                    (timeline.to_string(), from.to_string(), end.to_string());
+                let words = ["-p", &wal, "-t", &timeline, "-s", &from, "-e", &end];
+                let argv = std::iter::once(arguments[1].as_str()).chain(words);
+                let command = Command::new(argv, READ_WAL)
+                    .with_env([("LC_ALL".to_owned(), "C".to_owned())].into());
+                // It ends with an error at the first place that holds no record: that is the end we look for.
+                let told = self.look(name, command).await?.out();
+                let last = told.lines().next_back().unwrap_or_default();
+                text.extend(["record ", last, "\n"]);
+            }
+            text
+        } else {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let command = self.script(node, scripts::WAL_END, &arguments, READ_WAL);
+            let finished = self.look(name, command).await?;
+            if !finished.success() {
+                return Err(script_trouble(name, &what, &finished));
+            }
+            finished.out()
+        };
+        match waldump::read(&text, from) {
             waldump::End::At(end) => Ok(end),
             waldump::End::Nothing => Ok(from),
             waldump::End::NoSegment => Err(Trouble::on(

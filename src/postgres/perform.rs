@@ -109,7 +109,7 @@ impl LiveCluster {
             Step::Sql(step) => self.sql_step(step).await,
             Step::Host(step) => self.host_step(step).await,
             Step::Edit(step) => self.edit(step).await,
-            Step::Save { node, file } => self.save(node, file).await,
+            Step::Save { node, file, owner } => self.save(node, file, owner).await,
             Step::Restore {
                 node,
                 file,
@@ -249,10 +249,15 @@ impl LiveCluster {
             Ok(found) => found,
             Err(trouble) => return Outcome::Failed(trouble),
         };
-        let arguments: Vec<&str> = step.arguments.iter().map(String::as_str).collect();
-        let command = self.script(node, step.script, &arguments, step.deadline);
         let what = "failed on its host";
-        match host_outcome(&step.node, what, &step.pending, way.run(command).await) {
+        let result = if let Some(result) = self.step_here(node, way, step).await {
+            result
+        } else {
+            let arguments: Vec<&str> = step.arguments.iter().map(String::as_str).collect();
+            way.run(self.script(node, step.script, &arguments, step.deadline))
+                .await
+        };
+        match host_outcome(&step.node, what, &step.pending, result) {
             Ok(finished) => match step.returns {
                 Some(name) => Outcome::Done(json!({ name: finished.out().trim() })),
                 None => Outcome::Done(Value::Null),

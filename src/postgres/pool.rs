@@ -6,7 +6,7 @@ use super::passfile;
 use super::session::Session;
 use super::tls::{self, Tls};
 use super::wire::{Answer, Connection};
-use crate::cluster::{Inventory, NodeName, Trouble, TroubleKind};
+use crate::cluster::{Inventory, Node, NodeName, Trouble, TroubleKind};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -99,6 +99,20 @@ impl Pool {
         let kind = SessionKind::Site(dbname.to_owned());
         let login = self.login(node, kind).await?;
         login.open(within).await.map_err(Error::Fault)
+    }
+
+    /// Whether a server answers, to anybody on this machine; see [`Login::answers`].
+    pub(crate) async fn answers(&self, node: &Node, within: Duration) -> Option<bool> {
+        let access = &self.inventory.sql;
+        let login = Login {
+            host: node.host.clone(),
+            port: node.port,
+            user: access.user.clone(),
+            password: None,
+            tls: None,
+            kind: SessionKind::Site(access.dbname.clone()),
+        };
+        login.answers(within).await
     }
 
     async fn open_warm(&self, node: &NodeName, warm: Warm) -> Result<Open, Error> {

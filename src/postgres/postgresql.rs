@@ -1,6 +1,6 @@
 //! PostgreSQL: the one place where the text of operations is written.
 
-use super::dialect::{Dialect, ExecStep, Names, Shown, SoAlready, SqlStep, Step, in_data};
+use super::dialect::{Dialect, ExecStep, Names, Shown, SoAlready, SqlStep, Step, Task, in_data};
 use super::literal;
 use super::maker::Maker;
 use super::scripts;
@@ -12,13 +12,9 @@ use crate::cluster::{
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The settings that `SaveSettings` keeps.
-pub(crate) const KEPT: [&str; 4] = [
-    "primary_conninfo",
-    "primary_slot_name",
-    "restore_command",
-    "synchronous_standby_names",
-];
+/// The settings that `SaveSettings` keeps: those that freezing and following change. `synchronous_standby_names` is
+/// not among them, its changes have an undo of their own.
+pub(crate) const KEPT: [&str; 3] = ["primary_conninfo", "primary_slot_name", "restore_command"];
 /// Those that do not decide about the upstream.
 const ARCHIVE: [&str; 1] = ["restore_command"];
 
@@ -79,9 +75,10 @@ pub(crate) fn steps(
         Operation::Promote { node } => vec![sql(node, "SELECT pg_promote(false)")],
         Operation::CreateSlot { node, slot } => vec![create_slot(node, slot)],
         Operation::DropSlot { node, slot } => vec![drop_slot(node, slot)],
-        Operation::SaveSettings { node, tag } => vec![Step::Save {
+        Operation::SaveSettings { node, tag, owner } => vec![Step::Save {
             node: node.clone(),
             file: saved(node, tag)?,
+            owner: name(node, owner)?.to_owned(),
         }],
         Operation::RestoreSettings {
             node,
@@ -94,19 +91,11 @@ pub(crate) fn steps(
             settings: if *archive_only { &ARCHIVE } else { &KEPT },
             by_file: *route == UpstreamRoute::File,
         }],
-        Operation::ForgetSettings { node, tag } => {
-            let file = saved(node, tag)?;
-            let path = in_data(inventory, node, &file);
-            vec![maker.host(
-                node,
-                scripts::REMOVE_FILE,
-                vec![file],
-                Shown::File(path, "removed"),
-            )?]
-        }
+        Operation::ForgetSettings { node, tag } => vec![forget(&maker, node, tag)?],
         Operation::Freeze { node } => freeze(node),
         Operation::EndReceiver { node, pid } => vec![maker.host(
             node,
+            Task::Script,
             scripts::END_RECEIVER,
             vec![pid.to_string()],
             Shown::Line(format!(
@@ -132,7 +121,13 @@ pub(crate) fn steps(
                 "kill -KILL {} # those that are of this server and outlived its postmaster",
                 pids.join(" ")
             );
-            vec![maker.host(node, scripts::END_ORPHANS, pids, Shown::Line(line))?]
+            vec![maker.host(
+                node,
+                Task::Script,
+                scripts::END_ORPHANS,
+                pids,
+                Shown::Line(line),
+            )?]
         }
         Operation::ForbidReturn { node } => maker.return_steps(node, true)?,
         Operation::AllowReturn { node } => maker.return_steps(node, false)?,
@@ -169,6 +164,18 @@ pub(crate) fn steps(
         }],
         Operation::Http { request, .. } => vec![Step::Http(request.clone())],
     })
+}
+
+fn forget(maker: &Maker<'_>, node: &NodeName, tag: &str) -> Result<Step, Trouble> {
+    let file = saved(node, tag)?;
+    let path = in_data(maker.inventory, node, &file);
+    maker.host(
+        node,
+        Task::RemoveFile,
+        scripts::REMOVE_FILE,
+        vec![file],
+        Shown::File(path, "removed"),
+    )
 }
 
 fn sql(node: &NodeName, text: &str) -> Step {
@@ -269,12 +276,16 @@ fn exec(
 
 /// The name of the file that keeps settings; a tag that could leave the directory is refused.
 fn saved(node: &NodeName, tag: &str) -> Result<String, Trouble> {
+    Ok(format!("pgbaton.saved.{}", name(node, tag)?))
+}
+
+fn name<'a>(node: &NodeName, tag: &'a str) -> Result<&'a str, Trouble> {
     let good = (1..=120).contains(&tag.len())
         && tag
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if good {
-        Ok(format!("pgbaton.saved.{tag}"))
+        Ok(tag)
     } else {
         Err(Trouble::on(
             TroubleKind::Failed,

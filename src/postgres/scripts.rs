@@ -44,6 +44,15 @@ alive() {
   case $pid in ''|*[!0-9]*) return 1 ;; esac
   of_us "$pid"
 }
+# Sleeps, briefly at first; false when the `n` tenths of a second are over.
+naps=0
+nap() {
+  if [ "$naps" -lt 100 ]; then
+    naps=$((naps + 1)); sleep 0.01
+    [ $((naps % 10)) -ne 0 ] || n=$((n - 1))
+  else n=$((n - 1)); sleep 0.1; fi
+  [ "$n" -gt 0 ]
+}
 parent_of() {
   line=; IFS= read -r line 2>/dev/null <"/proc/$1/stat" || return 1
   set -- ${line##*) }
@@ -89,14 +98,16 @@ LC_ALL=C exec "$1" -D "$D" 2>&1
 "#
 );
 
-/// Runs the rest of the arguments, which stop the server, and tells whether it is gone.
+/// Runs the rest of the arguments, which tell the server to stop, and waits until it has gone. First argument: for how
+/// many tenths of a second.
 pub(crate) const STOP: &str = concat!(
     prelude!(),
     r#"
+n=$1; shift
 alive || { echo stopped; exit 0; }
 was=$pid
-"$@" >&2
-if alive && [ "$pid" = "$was" ]; then exit 75; fi
+"$@" >&2 || { if of_us "$was"; then exit 1; fi; }
+while of_us "$was"; do nap || exit 75; done
 echo running
 "#
 );
@@ -105,9 +116,8 @@ echo running
 pub(crate) const KILL: &str = concat!(
     prelude!(),
     r#"
-was=stopped
+was=stopped n=$1
 if alive; then was=running; kill -9 "$pid"; fi
-n=0
 while :; do
   found=
   for p in /proc/[0-9]*; do
@@ -115,8 +125,7 @@ while :; do
     if of_us "$p"; then found=$p; kill -9 "$p" 2>/dev/null; fi
   done
   [ -n "$found" ] || break
-  [ "$n" -lt "$1" ] || { echo "process $found does not end" >&2; exit 75; }
-  n=$((n + 1)); sleep 0.1
+  nap || { echo "process $found does not end" >&2; exit 75; }
 done
 echo "$was"
 "#
@@ -133,8 +142,7 @@ if alive; then
   while :; do
     status
     case $l in ready|standby) echo running; exit 0 ;; stopping) echo "the server is shutting down" >&2; exit 65 ;; esac
-    [ "$n" -gt 0 ] || exit 75
-    n=$((n - 1)); sleep 0.1
+    nap || exit 75
     alive || { echo "the server that was starting has gone" >&2; exit 1; }
   done
 fi
@@ -144,14 +152,27 @@ while [ -n "$pid" ] && [ "$m" -lt 50 ]; do
   line=; IFS= read -r line 2>/dev/null <"/proc/$pid/stat" || break
   case ${line##*) } in [ZX]*) m=$((m + 1)); sleep 0.1 ;; *) break ;; esac
 done
-"$@" >&2
+# The command looks ten times a second, and tells when the server does not start; we look more often, and need not wait
+# for it once the server is there.
+"$@" >/dev/null 2>>"$log" &
+command=$!
+while :; do
+  if alive; then status; case $l in ready|standby) echo stopped; exit 0 ;; esac; fi
+  line=; IFS= read -r line 2>/dev/null <"/proc/$command/stat" || break
+  case ${line##*) } in [ZX]*) break ;; esac
+  nap || :
+done
+wait "$command"
 rc=$?
 [ "$rc" -ne 0 ] || { echo stopped; exit 0; }
 if alive; then exit 75; fi
-tail -n 6 "$log" 2>/dev/null | grep -v -i -e conninfo -e passw >&2
+tail -n 9 "$log" 2>/dev/null | grep -v -i -e conninfo -e passw -e ': could not start server' -e '^examine the log' >&2
 exit 1
 "#
 );
+
+/// The end of the log of a server that did not start. Argument: the log.
+pub(crate) const LOG_TAIL: &str = r#"tail -n 6 "$1" 2>/dev/null | grep -v -i -e conninfo -e passw"#;
 
 /// Ends a walreceiver. Further argument: its process id.
 pub(crate) const END_RECEIVER: &str = concat!(
@@ -162,11 +183,8 @@ of_us "$1" || { echo "process $1 is not one of this server" >&2; exit 65; }
 title=$(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline")
 case $title in *walreceiver*) ;; *) echo "process $1 is not a walreceiver: $title" >&2; exit 65 ;; esac
 kill -TERM "$1" 2>/dev/null
-n=0
-while of_us "$1"; do
-  [ "$n" -lt 30 ] || exit 75
-  n=$((n + 1)); sleep 0.1
-done
+n=30
+while of_us "$1"; do nap || exit 75; done
 echo gone
 "#
 );
@@ -183,12 +201,9 @@ for p in "$@"; do
   fi
   kill -9 "$p" 2>/dev/null
 done
-n=0
+n=50
 for p in "$@"; do
-  while of_us "$p"; do
-    [ "$n" -lt 50 ] || { echo "process $p does not end" >&2; exit 75; }
-    n=$((n + 1)); sleep 0.1
-  done
+  while of_us "$p"; do nap || { echo "process $p does not end" >&2; exit 75; }; done
 done
 "#
 );
@@ -246,6 +261,30 @@ sync "$D" 2>/dev/null || sync
 "#
 );
 
+/// Keeps settings of the server's own configuration file, unless the same owner has kept them already; prints the
+/// checksum of what is kept. Their values never leave the host. Further arguments: the file to keep them in, its first
+/// line, the line that tells the owner, a line of random bits, the configuration file, and a pattern of its lines.
+pub(crate) const SAVE: &str = concat!(
+    prelude!(),
+    r#"
+f=$D/$1 t=$D/$1.pgbaton.tmp
+umask 077
+first= second=
+if [ -e "$f" ]; then { IFS= read -r first; IFS= read -r second; } <"$f"; fi
+if [ "$first" != "$2" ] || [ "$second" != "$3" ]; then
+  {
+    printf '%s\n%s\n%s\n' "$2" "$3" "$4"
+    if [ -e "$D/$5" ]; then LC_ALL=C grep -i -E -e "$6" "$D/$5" || [ "$?" -eq 1 ]; fi
+  } >"$t" || { rm -f -- "$t"; exit 1; }
+  chown --reference="$D" "$t" 2>/dev/null
+  sync "$t" 2>/dev/null || sync
+  mv -f -- "$t" "$f" || exit 1
+  sync "$D" 2>/dev/null || sync
+fi
+cksum <"$f"
+"#
+);
+
 /// Removes a file of the data directory. Further argument: its name.
 pub(crate) const REMOVE_FILE: &str = concat!(
     prelude!(),
@@ -271,10 +310,16 @@ $(LC_ALL=C "$1" -D "$D" 2>/dev/null)
 END
 echo "page $page"
 echo "segment $segment"
-LC_ALL=C "$2" -p "$D/$3" -t "$4" -s "$5" 2>/dev/null | tail -n 1 | { IFS= read -r l && echo "record $l"; }
 per=$((4294967296 / segment)) n=$(($6 / segment))
 exists() { [ -e "$D/$3/$(printf '%08X%08X%08X' "$4" $(($7 / per)) $(($7 % per)))" ]; }
-exists "$@" "$n" && echo this
+# Not beyond the last segment that is there: pg_waldump waits 5 s for one that is not.
+last=$n
+while exists "$@" "$last"; do last=$((last + 1)); done
+if [ "$last" -gt "$n" ]; then
+  echo this
+  end=$(printf '%X/%X' $((last / per)) $((last % per * segment)))
+  LC_ALL=C "$2" -p "$D/$3" -t "$4" -s "$5" -e "$end" 2>/dev/null | tail -n 1 | { IFS= read -r l && echo "record $l"; }
+fi
 [ "$n" -gt 0 ] && exists "$@" $((n - 1)) && echo before
 :
 "#

@@ -5,22 +5,26 @@
 
 use super::autoconf;
 use super::dialect::{EditStep, in_data};
+use super::here::finished;
 use super::live::{LiveCluster, host_trouble, script_trouble};
+use super::native::Native;
 use super::perform::host_outcome;
 use super::postgresql::{KEPT, alter_system};
 use super::scripts;
 use super::secret::{MASK, Masked, Secret};
-use crate::cluster::{NodeName, Outcome, Trouble, TroubleKind};
+use crate::cluster::{Node, NodeName, Outcome, Trouble, TroubleKind};
+use crate::transport::Finished;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
 use std::time::Duration;
 
 /// What reading or writing a small file may take.
 const FILE: Duration = Duration::from_secs(10);
 
 /// The first line of a file of saved settings.
-const HEADER: &str = "# pgbaton: saved replication settings, version 1";
+const HEADER: &str = "# pgbaton: saved replication settings, version 2";
 
 /// A file as it was read.
 struct Read {
@@ -32,6 +36,15 @@ struct Read {
 impl LiveCluster {
     async fn read_file(&self, name: &NodeName, file: &str) -> Result<Option<Read>, Trouble> {
         let node = self.node(name)?;
+        let file_name = file.to_owned();
+        if let Some(Ok(bytes)) = self.here(node, move |n| n.read(&file_name)).await {
+            let Some(bytes) = bytes else { return Ok(None) };
+            let text = String::from_utf8(bytes).map_err(|_| not_utf8(name, node, file))?;
+            return Ok(Some(Read {
+                checksum: hash(&text),
+                text: Secret::new(text),
+            }));
+        }
         let command = self.script(node, scripts::READ_FILE, &[file], FILE);
         let result = self.way(name)?.run(command).await;
         let finished = result.map_err(|error| host_trouble(name, &error))?;
@@ -42,13 +55,7 @@ impl LiveCluster {
         if !finished.success() || finished.truncated {
             return Err(script_trouble(name, &what, &finished));
         }
-        let text = String::from_utf8(finished.stdout).map_err(|_| {
-            Trouble::on(
-                TroubleKind::Failed,
-                name,
-                format!("{what}: it is not UTF-8"),
-            )
-        })?;
+        let text = String::from_utf8(finished.stdout).map_err(|_| not_utf8(name, node, file))?;
         let (checksum, text) = text.split_once('\n').unwrap_or((&text, ""));
         Ok(Some(Read {
             checksum: checksum.to_owned(),
@@ -58,6 +65,19 @@ impl LiveCluster {
 
     async fn write_file(&self, name: &NodeName, file: &str, checksum: &str, text: &str) -> Outcome {
         let path = in_data(&self.inventory, name, file);
+        let (named, expected, wanted) = (file.to_owned(), checksum.to_owned(), Secret::new(text));
+        let write = move |n: &Native| write_here(n, &named, &expected, wanted.reveal());
+        // A file that was read by the script is written by the script.
+        if !checksum.contains(' ')
+            && let Ok(node) = self.node(name)
+            && let Some(result) = self.here(node, write).await
+        {
+            let what = format!("failed to write {path}");
+            return match host_outcome(name, &what, "it did not end", Ok(result)) {
+                Ok(_) => Outcome::Done(Value::Null),
+                Err(outcome) => outcome,
+            };
+        }
         self.file_script(
             name,
             scripts::WRITE_FILE,
@@ -71,6 +91,15 @@ impl LiveCluster {
     async fn remove_file(&self, name: &NodeName, file: &str) -> Outcome {
         let path = in_data(&self.inventory, name, file);
         let what = format!("failed to remove {path}");
+        let named = file.to_owned();
+        if let Ok(node) = self.node(name)
+            && let Some(result) = self.files_here(node, move |n| n.remove(&named)).await
+        {
+            return match host_outcome(name, &what, "it did not end", result) {
+                Ok(_) => Outcome::Done(Value::Null),
+                Err(outcome) => outcome,
+            };
+        }
         self.file_script(name, scripts::REMOVE_FILE, &[file], "", &what)
             .await
     }
@@ -94,25 +123,45 @@ impl LiveCluster {
         }
     }
 
-    /// Keeps the settings. What is kept already under this name stays: it is older, and so what is to be restored.
-    pub(super) async fn save(&self, node: &NodeName, file: &str) -> Outcome {
-        let path = in_data(&self.inventory, node, file);
-        let done = |text: &str| Outcome::Done(json!({ "path": path, "hash": hash(text) }));
-        let kept = match self.read_file(node, file).await {
-            Ok(kept) => kept,
+    /// Keeps the settings. What this owner has kept already under this name stays: it is older, and so what is to be
+    /// restored.
+    pub(super) async fn save(&self, name: &NodeName, file: &str, owner: &str) -> Outcome {
+        let path = in_data(&self.inventory, name, file);
+        let (node, way) = match self.node(name).and_then(|n| Ok((n, self.way(name)?))) {
+            Ok(found) => found,
             Err(trouble) => return Outcome::Failed(trouble),
         };
-        if let Some(kept) = kept {
-            return done(kept.text.reveal());
+        let (conf, named, run) = (
+            self.dialect.names().auto_conf,
+            file.to_owned(),
+            owner.to_owned(),
+        );
+        let save = move |n: &Native| save_here(n, &named, conf, &run);
+        if let Some(saved) = self.here(node, save).await {
+            return match saved {
+                Ok(hash) => Outcome::Done(json!({ "path": path, "hash": hash })),
+                Err(error) => Outcome::Failed(Trouble::on(
+                    TroubleKind::Failed,
+                    name,
+                    format!("failed to keep the settings in {path}: {error}"),
+                )),
+            };
         }
-        let conf = match self.read_conf(node).await {
-            Ok(conf) => conf,
-            Err(trouble) => return Outcome::Failed(trouble),
-        };
-        let text = kept_text(conf.text.reveal());
-        match self.write_file(node, file, "-", text.reveal()).await {
-            Outcome::Done(_) => done(text.reveal()),
-            other => other,
+        let arguments = [
+            file,
+            HEADER,
+            &owner_line(owner),
+            &random_line(),
+            self.dialect.names().auto_conf,
+            &format!("^[[:space:]]*({})[[:space:]=]", KEPT.join("|")),
+        ];
+        let command = self.script(node, scripts::SAVE, &arguments, FILE);
+        let what = format!("failed to keep the settings in {path}");
+        match host_outcome(name, &what, "it did not end", way.run(command).await) {
+            Ok(finished) => {
+                Outcome::Done(json!({ "path": path, "hash": finished.out().trim_end() }))
+            }
+            Err(outcome) => outcome,
         }
     }
 
@@ -135,6 +184,10 @@ impl LiveCluster {
     ) -> Outcome {
         let kept = match self.read_file(node, file).await {
             Ok(Some(kept)) if kept.text.reveal().starts_with(HEADER) => kept,
+            // Without the archive settings nothing is missing: the node was never frozen, or has been settled before.
+            Ok(_) if settings.len() < KEPT.len() => {
+                return Outcome::Done(json!({ "restored": false }));
+            }
             Ok(_) => {
                 return Outcome::Failed(
                     Trouble::on(
@@ -160,7 +213,7 @@ impl LiveCluster {
             return restored;
         }
         match self.remove_file(node, file).await {
-            Outcome::Done(value) => Outcome::Done(value),
+            Outcome::Done(_) => Outcome::Done(json!({ "restored": true })),
             Outcome::Failed(trouble) | Outcome::Unknown(trouble) => Outcome::Unknown(Trouble {
                 message: format!("the settings are restored, but {}", trouble.message),
                 ..trouble
@@ -224,16 +277,66 @@ impl LiveCluster {
     }
 }
 
-/// What is kept of a configuration file. Random bits make the hash in the journal worthless for guessing a password.
-fn kept_text(conf: &str) -> Secret {
-    let random = || RandomState::new().build_hasher().finish();
-    let mut text = format!("{HEADER}\n# {:016x}{:016x}\n", random(), random());
+/// What the script [`scripts::SAVE`] does, on this machine.
+fn save_here(native: &Native, file: &str, conf: &str, owner: &str) -> io::Result<String> {
+    let text = |bytes: Option<Vec<u8>>| {
+        String::from_utf8(bytes.unwrap_or_default())
+            .map_err(|_| io::Error::other("a file is not UTF-8"))
+    };
+    let kept = text(native.read(file)?)?;
+    let first = format!("{HEADER}\n{}\n", owner_line(owner));
+    if kept.starts_with(&first) {
+        return Ok(hash(&kept));
+    }
+    let conf = text(native.read(conf)?)?;
+    let mut kept = first + &random_line() + "\n";
     for name in KEPT {
-        if let Some(value) = autoconf::value_of(conf, name) {
-            let _ = writeln!(text, "{name} = {}", autoconf::quoted(value.reveal()));
+        if let Some(value) = autoconf::value_of(&conf, name) {
+            let _ = writeln!(kept, "{name} = {}", autoconf::quoted(value.reveal()));
         }
     }
-    Secret::new(text)
+    native.write(file, kept.as_bytes())?;
+    Ok(hash(&kept))
+}
+
+/// What the script [`scripts::WRITE_FILE`] does, on this machine.
+fn write_here(native: &Native, file: &str, checksum: &str, text: &str) -> Finished {
+    let conflict = |why: String| finished(scripts::CONFLICT, "", &why);
+    let written = native.read(file).and_then(|present| {
+        Ok(match present {
+            Some(_) if checksum == "-" => conflict(format!("{} exists already", native.path(file))),
+            Some(bytes) if hash(&String::from_utf8_lossy(&bytes)) == checksum => {
+                native.write(file, text.as_bytes())?;
+                finished(0, "", "")
+            }
+            None if checksum == "-" => {
+                native.write(file, text.as_bytes())?;
+                finished(0, "", "")
+            }
+            _ => conflict(format!(
+                "{} was changed by somebody else at the same time",
+                native.path(file)
+            )),
+        })
+    });
+    written.unwrap_or_else(|error| finished(1, "", &error.to_string()))
+}
+
+fn not_utf8(name: &NodeName, node: &Node, file: &str) -> Trouble {
+    let path = node.data.join(file);
+    let message = format!("failed to read {}: it is not UTF-8", path.display());
+    Trouble::on(TroubleKind::Failed, name, message)
+}
+
+/// The line that tells for whom the settings are kept.
+fn owner_line(owner: &str) -> String {
+    format!("# run: {owner}")
+}
+
+/// Random bits make the hash in the journal worthless for guessing a password.
+fn random_line() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("# {:016x}{:016x}", random(), random())
 }
 
 /// FNV-1a: tells whether it is still the same file, no more.
@@ -242,23 +345,4 @@ fn hash(text: &str) -> String {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     format!("{hash:016x}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_was_in_the_file_is_kept() {
-        let text =
-            kept_text("port = 1\nprimary_conninfo = 'password=''a b'''\nrestore_command = ''\n");
-        let text = text.reveal();
-        assert!(text.starts_with(HEADER));
-        let value = |name| autoconf::value_of(text, name).map(|v| v.reveal().to_owned());
-        assert_eq!(value("primary_conninfo").unwrap(), "password='a b'");
-        assert_eq!(value("restore_command").unwrap(), "");
-        assert_eq!(value("primary_slot_name"), None);
-        assert_eq!(value("port"), None);
-        assert_ne!(hash(text), hash(kept_text("").reveal()));
-    }
 }

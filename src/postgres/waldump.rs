@@ -1,6 +1,24 @@
 //! Where the WAL of a node ends, by its own files.
 
-use crate::cluster::Lsn;
+use crate::cluster::{Lsn, Timeline};
+
+/// The name of a segment.
+pub(crate) fn segment_name(timeline: Timeline, number: u64, segment: u64) -> String {
+    let per = (1_u64 << 32) / segment;
+    format!("{:08X}{:08X}{:08X}", timeline.0, number / per, number % per)
+}
+
+/// The sizes of a page and of a segment, from the header of a segment's first page; none where it is none.
+pub(crate) fn sizes(header: &[u8]) -> Option<(u64, u64)> {
+    let word = |at: usize| Some(u32::from_ne_bytes(header.get(at..at + 4)?.try_into().ok()?));
+    let (segment, page) = (word(32)?, word(36)?);
+    let good = header.get(2)? & 2 != 0
+        && segment.is_power_of_two()
+        && (1 << 20..=1 << 30).contains(&segment)
+        && page.is_power_of_two()
+        && (1 << 10..=1 << 16).contains(&page);
+    good.then_some((page.into(), segment.into()))
+}
 
 /// What pg_controldata and pg_waldump told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +51,17 @@ pub(crate) fn read(text: &str, from: Lsn) -> End {
             .unwrap_or(otherwise)
     };
     let (page, segment) = (size("page", PAGE), size("segment", SEGMENT));
-    if let Some((start, length)) = line("record").and_then(last_record) {
-        return End::At(record_end(start, length, page, segment));
+    if let Some(record) = line("record")
+        && let Some((start, length)) = last_record(record)
+    {
+        let end = record_end(start, length, page, segment);
+        // The rest of its segment is skipped.
+        let switch = record.starts_with("rmgr: XLOG") && record.contains("desc: SWITCH");
+        return End::At(if switch {
+            Lsn(end.0.next_multiple_of(segment))
+        } else {
+            end
+        });
     }
     let there = |word: &str| text.lines().any(|line| line == word);
     if there("this") || (from.0.is_multiple_of(segment) && there("before")) {
@@ -114,6 +141,8 @@ mod tests {
 
     #[test]
     fn the_last_record_tells_the_end() {
+        let switch = "record rmgr: XLOG        len (rec/tot):     24/    24, tx:          0, lsn: 0/03000148, prev 0/03000110, desc: SWITCH";
+        assert_eq!(read(switch, Lsn(0x300_0000)), End::At(Lsn(0x400_0000)));
         let text = "page 8192\nsegment 16777216\n\
             record rmgr: Standby     len (rec/tot):     50/    50, tx:          0, lsn: 0/03000148, prev 0/03000110, desc: RUNNING_XACTS\n\
             this\n";

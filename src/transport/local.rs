@@ -29,13 +29,11 @@ impl Local {
     }
 
     /// What has to stand before the program so that it runs as the user, and the environment that goes with it.
-    async fn become_user(
-        &self,
-    ) -> Result<(Vec<String>, Vec<(&'static str, String)>), TransportError> {
+    fn become_user(&self) -> Result<(Vec<String>, Environment), TransportError> {
         let Some(user) = &self.user else {
             return Ok((Vec::new(), Vec::new()));
         };
-        let account = Account::find(user).await;
+        let account = Account::find(user);
         let me = rustix::process::geteuid().as_raw();
         if account.as_ref().is_some_and(|a| a.uid == me) {
             return Ok((Vec::new(), Vec::new()));
@@ -70,6 +68,9 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&w| w.to_owned()).collect()
 }
 
+/// Names and values.
+type Environment = Vec<(&'static str, String)>;
+
 /// A line of `/etc/passwd`.
 struct Account {
     uid: u32,
@@ -77,9 +78,15 @@ struct Account {
     home: String,
 }
 
+/// The id of a user of `/etc/passwd`. Reads that file.
+pub fn user_id(user: &str) -> Option<u32> {
+    Account::find(user).map(|account| account.uid)
+}
+
 impl Account {
-    async fn find(user: &str) -> Option<Self> {
-        let text = tokio::fs::read_to_string("/etc/passwd").await.ok()?;
+    /// Reads a small local file, too quickly for a thread of its own.
+    fn find(user: &str) -> Option<Self> {
+        let text = std::fs::read_to_string("/etc/passwd").ok()?;
         text.lines().find_map(|line| {
             let fields: Vec<&str> = line.split(':').collect();
             match fields.as_slice() {
@@ -98,7 +105,7 @@ impl Account {
 impl Transport for Local {
     async fn run(&self, command: Command) -> Result<Finished, TransportError> {
         command.check()?;
-        let (prefix, env) = self.become_user().await?;
+        let (prefix, env) = self.become_user()?;
         let mut argv = prefix;
         // Our own deadline comes first; `timeout` is for the case that this process is gone by then.
         if command.deadline > BRIEF {

@@ -16,7 +16,7 @@ mod template;
 
 pub use command::{Command, Finished, Transport, TransportError};
 pub use http::{HttpAnswer, HttpClient, HttpError, HttpSend};
-pub use local::Local;
+pub use local::{Local, user_id};
 pub use quote::{quote, quote_all};
 pub use ssh::{Ssh, SshOptions};
 pub use template::Template;

@@ -416,6 +416,23 @@ async fn the_timeout_of_the_step_bounds_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_the_run_around_it_is_out_of_time_it_tidies_up_and_rescues_nothing() {
+    let mut own = child();
+    own.rescue = Some(block(vec![step("save")]));
+    own.finally = Some(block(vec![step("tidy")]));
+    let mut outer = playbook(vec![nest("nest")]);
+    outer.timeout = Some(here(secs(10)));
+    let ran = case(outer)
+        .nest(own)
+        .script("nest/x", does(vec![Does::Hang]))
+        .run()
+        .await;
+    assert_eq!(ran.outcome(), Outcome::Failed);
+    assert!(ran.state.scope("nest/(rescue)").is_none());
+    assert_eq!(ran.status("nest/(finally)/tidy"), StepStatus::Ok);
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_is_tried_again_as_a_whole_where_its_step_says_so() {
     let script = does(vec![Does::Fail(failure("no")), Does::Done(Map::new())]);
     let ran = case(playbook(vec![nest("nest").retry(attempts(2))]))

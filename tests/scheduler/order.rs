@@ -109,6 +109,56 @@ async fn a_step_that_may_not_start_any_more_leaves_its_place_to_the_items() {
     assert_eq!(ran.status("many[2]"), StepStatus::Ok);
 }
 
+/// A child of which one step fails at once while another runs on for ten seconds.
+fn doomed_child() -> pgbaton::playbook::Playbook {
+    named("child", vec![step("x"), step("y")])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_comes_too_late_for_a_step_goes_to_the_next_in_line() {
+    let mut playbook = playbook(vec![
+        nesting("nest", "child"),
+        step("many").each(&["1", "2"]),
+        step("quick"),
+        step("late").needs(&["quick"]),
+    ]);
+    playbook.defaults.max_parallel = Some(2);
+    let bad = Script {
+        takes: secs(1),
+        ..fails("no")
+    };
+    let ran = case(playbook)
+        .nest(doomed_child())
+        .script("nest/x", bad)
+        .script("nest/y", takes(10))
+        .script("many[1]", takes(2))
+        .script("many[2]", takes(2))
+        .run()
+        .await;
+    assert_eq!(ran.status("late"), StepStatus::NotRun);
+    assert_eq!(ran.status("many[2]"), StepStatus::Ok);
+    assert_eq!(ran.took, secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_nothing_can_make_up_for_stops_the_scopes_around_it_at_once() {
+    for (on_failure, runs) in [(OnFailure::Fail, false), (OnFailure::Degrade, true)] {
+        let ran = case(playbook(vec![
+            nesting("nest", "child").on_failure(on_failure),
+            step("quick"),
+            step("after").needs(&["quick"]),
+        ]))
+        .nest(doomed_child())
+        .script("nest/x", fails("no"))
+        .script("nest/y", takes(10))
+        .script("quick", takes(2))
+        .run()
+        .await;
+        assert_eq!(ran.status("nest/y"), StepStatus::Ok, "what runs finishes");
+        assert_eq!(ran.started("after"), runs, "{on_failure:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_a_failure_what_runs_finishes_and_nothing_new_starts() {
     let ran = case(playbook(vec![
