@@ -1,5 +1,4 @@
 //! `schemas/playbook.schema.json`, which editors read by the head line of every stock playbook, is that of the catalog.
-#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 use std::path::Path;
 
