@@ -2,6 +2,14 @@
 //!
 //! `cargo bench --bench failover -- --standbys 2 --rounds 5`
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a measurement prints, and one that cannot run must stop"
+)]
+
 #[path = "support/bare.rs"]
 mod bare;
 #[path = "support/mod.rs"]

@@ -2,6 +2,14 @@
 //!
 //! `cargo bench --bench switchover -- --rounds 5`
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a measurement prints, and one that cannot run must stop"
+)]
+
 #[path = "support/mod.rs"]
 mod support;
 

@@ -1,4 +1,10 @@
 //! Failover of a real cluster, by the stock playbook and the real binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
 
 mod support;
 

@@ -1,4 +1,10 @@
 //! Follow on a real cluster: idempotent, refused where it cannot work, by reload and by restart.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
 
 mod support;
 

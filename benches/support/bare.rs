@@ -7,12 +7,12 @@ use tokio::time::sleep;
 const STEP: Duration = Duration::from_millis(1);
 
 /// Promotion and follow alone: no look, no freeze, no proof, no mark.
-pub async fn first_floor(rig: &Rig) {
+pub(crate) async fn first_floor(rig: &Rig) {
     promote_and_follow(rig, "n2").await;
 }
 
 /// The same with the statements of the freeze, the proof and the attach mark.
-pub async fn second_floor(rig: &Rig) {
+pub(crate) async fn second_floor(rig: &Rig) {
     let standbys = rig.standbys();
     // The proof: nothing of the old primary is left, its control data is read, it cannot come back.
     let data = rig.lab.data(&super::support::name("n1"));

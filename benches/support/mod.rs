@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
 /// One lab with a connection to every node, opened beforehand.
-pub struct Rig {
+pub(crate) struct Rig {
     pub lab: Disposable,
     pub nodes: Vec<(String, Endpoint, Client)>,
 }
 
-pub fn name(node: &str) -> NodeName {
+pub(crate) fn name(node: &str) -> NodeName {
     NodeName::parse(node).expect("node name")
 }
 
-pub async fn connect(endpoint: &Endpoint) -> Client {
+pub(crate) async fn connect(endpoint: &Endpoint) -> Client {
     let (client, connection) = tokio_postgres::Config::new()
         .host(&endpoint.host)
         .port(endpoint.port)
@@ -30,7 +30,7 @@ pub async fn connect(endpoint: &Endpoint) -> Client {
 }
 
 impl Rig {
-    pub async fn up(tag: &str, standbys: u32) -> Self {
+    pub(crate) async fn up(tag: &str, standbys: u32) -> Self {
         let options = LabOptions {
             name: format!("bench-{tag}-{}", std::process::id()),
             standbys,
@@ -47,7 +47,7 @@ impl Rig {
     }
 
     /// `kill -9` of n1, and a moment for its senders to notice: the clock of every variant starts after it.
-    pub async fn kill_primary(&self) {
+    pub(crate) async fn kill_primary(&self) {
         self.lab
             .fault(&name("n1"), Fault::Kill)
             .await
@@ -55,7 +55,7 @@ impl Rig {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 
-    pub fn client(&self, node: &str) -> &Client {
+    pub(crate) fn client(&self, node: &str) -> &Client {
         &self
             .nodes
             .iter()
@@ -64,7 +64,7 @@ impl Rig {
             .2
     }
 
-    pub fn endpoint(&self, node: &str) -> &Endpoint {
+    pub(crate) fn endpoint(&self, node: &str) -> &Endpoint {
         &self
             .nodes
             .iter()
@@ -73,7 +73,7 @@ impl Rig {
             .1
     }
 
-    pub fn standbys(&self) -> Vec<&str> {
+    pub(crate) fn standbys(&self) -> Vec<&str> {
         self.nodes
             .iter()
             .map(|(n, _, _)| n.as_str())
@@ -83,7 +83,7 @@ impl Rig {
 
     /// Watches, over connections of its own, until one of `candidates` is out of recovery with `followers` streaming
     /// from it. The same watcher times every variant.
-    pub async fn watch(&self, candidates: &[&str], followers: usize) -> Watched {
+    pub(crate) async fn watch(&self, candidates: &[&str], followers: usize) -> Watched {
         let mut watchers = Vec::new();
         for node in candidates {
             watchers.push(connect(self.endpoint(node)).await);
@@ -96,14 +96,14 @@ impl Rig {
 }
 
 /// A watcher that is ready.
-pub struct Watched {
+pub(crate) struct Watched {
     watchers: Vec<Client>,
     followers: usize,
 }
 
 impl Watched {
     /// Waits until everybody is attached; gives the moments of the first node out of recovery and of the last attachment.
-    pub async fn attached(self, began: Instant) -> (Duration, Duration) {
+    pub(crate) async fn attached(self, began: Instant) -> (Duration, Duration) {
         let question = "SELECT NOT pg_is_in_recovery(), \
              (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming')";
         let mut promoted = None;
@@ -121,7 +121,7 @@ impl Watched {
                 }
             }
             assert!(
-                began.elapsed() < Duration::from_secs(60),
+                began.elapsed() < Duration::from_mins(1),
                 "nobody attached within a minute"
             );
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -130,7 +130,7 @@ impl Watched {
 }
 
 /// The median of some figures, in milliseconds.
-pub fn median(figures: &[Duration]) -> f64 {
+pub(crate) fn median(figures: &[Duration]) -> f64 {
     let mut sorted: Vec<f64> = figures.iter().map(|d| d.as_secs_f64() * 1e3).collect();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -142,7 +142,7 @@ pub fn median(figures: &[Duration]) -> f64 {
 }
 
 /// A line of the result: median, smallest, largest.
-pub fn line(what: &str, figures: &[Duration]) -> String {
+pub(crate) fn line(what: &str, figures: &[Duration]) -> String {
     let min = figures.iter().min().map_or(0.0, |d| d.as_secs_f64() * 1e3);
     let max = figures.iter().max().map_or(0.0, |d| d.as_secs_f64() * 1e3);
     format!(
@@ -153,7 +153,7 @@ pub fn line(what: &str, figures: &[Duration]) -> String {
 }
 
 /// The value after `--name`, for the few options that benches have.
-pub fn option(wanted: &str, default: u32) -> u32 {
+pub(crate) fn option(wanted: &str, default: u32) -> u32 {
     let arguments: Vec<String> = std::env::args().collect();
     arguments
         .windows(2)

@@ -20,7 +20,7 @@ impl Deed for Checkpoint {
             outputs: vec![],
             effect: Some(EffectClass::Idempotent),
             roles: vec![],
-            timeout: Duration::from_secs(300),
+            timeout: Duration::from_mins(5),
         }
     }
 

@@ -36,7 +36,7 @@ impl Deed for Exec {
             ],
             effect: None,
             roles: vec![],
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
         }
     }
 

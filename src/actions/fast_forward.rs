@@ -27,7 +27,7 @@ impl Deed for FastForward {
             ],
             effect: Some(EffectClass::Idempotent),
             roles: vec![],
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
         }
     }
 

@@ -46,7 +46,7 @@ impl Deed for Fence {
             ],
             effect: Some(EffectClass::Idempotent),
             roles: vec![Role::Fence],
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
         }
     }
 
@@ -139,7 +139,7 @@ impl Deed for Fence {
             scene
                 .perform(Operation::Start {
                     node: node.clone(),
-                    deadline: Duration::from_secs(60),
+                    deadline: Duration::from_mins(1),
                 })
                 .await?;
             what.push(format!("{node} is started again"));

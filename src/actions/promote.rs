@@ -1,7 +1,7 @@
 //! End recovery on the candidate. The durable intent is the point of no return (rule 6).
 
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::{NodeName, Operation, Server, Trouble};
+use crate::cluster::{NodeName, Operation, Server};
 use crate::engine::{Consequence, Failure, Probe};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type};
 use async_trait::async_trait;
@@ -127,7 +127,7 @@ async fn nobody_receives(
         .keys()
         .filter(|n| *n != old && *n != candidate)
         .collect();
-    let ask = |node| async move { Ok::<Server, Trouble>(scene.cluster.server(node).await?) };
+    let ask = |node| async move { scene.cluster.server(node).await };
     let limit = Duration::from_secs(2);
     let views = join_all(
         others

@@ -42,7 +42,7 @@ impl Deed for VerifyAttach {
             ],
             effect: Some(EffectClass::Idempotent),
             roles: vec![Role::Verification],
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
         }
     }
 

@@ -19,7 +19,7 @@ impl Deed for Wait {
             outputs: vec![],
             effect: Some(EffectClass::Read),
             roles: vec![],
-            timeout: Duration::from_secs(300),
+            timeout: Duration::from_mins(5),
         }
     }
 

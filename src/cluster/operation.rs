@@ -265,8 +265,8 @@ impl Operation {
             | Self::RestoreSynchronous { node, .. }
             | Self::Checkpoint { node }
             | Self::Mark { node }
-            | Self::Sql { node, .. } => Some(node),
-            Self::Exec {
+            | Self::Sql { node, .. }
+            | Self::Exec {
                 place: ExecPlace::Node(node),
                 ..
             } => Some(node),
@@ -290,10 +290,6 @@ mod millis {
     use serde::{Deserialize, Deserializer, Serializer};
     use std::time::Duration;
 
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the signature is serde's"
-    )]
     pub(super) fn serialize<S: Serializer>(
         duration: &Duration,
         serializer: S,

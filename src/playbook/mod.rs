@@ -20,8 +20,8 @@ pub use duration::{format_bytes, format_duration, parse_bytes, parse_duration};
 pub use expression::{EvaluationError, Expression, Reference, SyntaxError};
 pub use load::load;
 pub use model::{
-    Block, Body, Custom, Defaults, ForEach, Items, Jitter, MaxFailures, OnFailure, Param, Playbook,
-    Retry, Step, StepId,
+    Block, Body, Custom, Defaults, Fields, ForEach, Items, Jitter, MaxFailures, OnFailure, Param,
+    Playbook, Retry, Step, StepId,
 };
 pub use names::Names;
 pub use params::{ParamError, Unreadable, bind, read_text};

@@ -165,8 +165,15 @@ pub struct Step {
     pub sealed: bool,
 }
 
+/// Inputs by name, in the order of the file.
+pub type Fields = Vec<(Spanned<String>, TemplateTree)>;
+
 /// What a step does.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every step is an action, and there are few steps"
+)]
 pub enum Body {
     /// An action of the catalog.
     Action {
@@ -175,7 +182,7 @@ pub enum Body {
         /// The node it is for.
         node: Option<TemplateTree>,
         /// Its inputs, by name.
-        with: Vec<(Spanned<String>, TemplateTree)>,
+        with: Fields,
         /// What `exec`, `sql` and `http` say about themselves.
         custom: Custom,
     },
@@ -184,7 +191,7 @@ pub enum Body {
         /// Its name.
         name: Spanned<String>,
         /// Its parameters.
-        with: Vec<(Spanned<String>, TemplateTree)>,
+        with: Fields,
     },
 }
 
@@ -194,11 +201,11 @@ pub struct Custom {
     /// What doing it twice would mean.
     pub effect: Option<Spanned<CustomEffect>>,
     /// Inputs of the same action that tell whether it is done already (exit 0, a first column that is true, status 2xx).
-    pub probe: Option<Spanned<Vec<(Spanned<String>, TemplateTree)>>>,
+    pub probe: Option<Spanned<Fields>>,
     /// Inputs of the same action that take it back.
-    pub undo: Option<Spanned<Vec<(Spanned<String>, TemplateTree)>>>,
+    pub undo: Option<Spanned<Fields>>,
     /// What a preview is to expect as outputs.
-    pub assume: Option<Spanned<Vec<(Spanned<String>, TemplateTree)>>>,
+    pub assume: Option<Spanned<Fields>>,
 }
 
 /// Once for each item.

@@ -47,23 +47,22 @@ async fn view(cluster: &dyn Cluster, node: &NodeName) -> View {
         )
     })
     .await;
-    match asked {
-        Ok((server, identity, upstream)) => View {
+    if let Ok((server, identity, upstream)) = asked {
+        View {
             server,
             identity: identity.ok(),
             upstream: upstream.ok().flatten(),
-        },
-        Err(_) => {
-            let trouble = Trouble::on(
-                TroubleKind::Timeout,
-                node,
-                format!("no answer within {PATIENCE:?}"),
-            );
-            View {
-                server: Err(trouble),
-                identity: None,
-                upstream: None,
-            }
+        }
+    } else {
+        let trouble = Trouble::on(
+            TroubleKind::Timeout,
+            node,
+            format!("no answer within {PATIENCE:?}"),
+        );
+        View {
+            server: Err(trouble),
+            identity: None,
+            upstream: None,
         }
     }
 }
@@ -138,7 +137,7 @@ fn row(inventory: &Inventory, node: &Node, view: &View, primary_at: Option<Lsn>)
             row.upstream = view
                 .upstream
                 .as_ref()
-                .map(|(host, port)| name_of(host, *port))
+                .map(|(host, port)| name_of(host, *port));
         }
     }
     row

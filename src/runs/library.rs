@@ -48,7 +48,10 @@ impl Shelves {
 
     /// A file when it is written as one (`./x`, `x.yaml`), otherwise by name.
     pub fn open(&self, wanted: &str) -> Result<Source, (String, Option<String>)> {
-        let is_path = wanted.contains('/') || wanted.ends_with(".yaml") || wanted.ends_with(".yml");
+        let is_yaml = Path::new(wanted)
+            .extension()
+            .is_some_and(|ending| ending == "yaml" || ending == "yml");
+        let is_path = wanted.contains('/') || is_yaml;
         if is_path {
             return std::fs::read_to_string(wanted)
                 .map(|text| Source::new(wanted, text))

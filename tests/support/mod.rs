@@ -8,16 +8,16 @@ use std::process::Stdio;
 use std::time::Duration;
 
 /// A bound on anything that the binary does in a test; far beyond what it takes, so that a hang is a failure.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A cluster that goes away with the test, however the test ends.
-pub struct Cluster {
+pub(crate) struct Cluster {
     pub lab: Disposable,
 }
 
 /// What the binary said.
 #[derive(Debug)]
-pub struct Said {
+pub(crate) struct Said {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
@@ -25,12 +25,12 @@ pub struct Said {
 
 impl Said {
     /// Everything it printed.
-    pub fn all(&self) -> String {
+    pub(crate) fn all(&self) -> String {
         format!("{}\n{}", self.stdout, self.stderr)
     }
 
     /// The events of a run with `--json`.
-    pub fn events(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn events(&self) -> Vec<serde_json::Value> {
         self.stdout
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok())
@@ -38,7 +38,7 @@ impl Said {
     }
 
     /// The operations that were intended, in order, as `(path, operation)`.
-    pub fn intended(&self) -> Vec<(String, serde_json::Value)> {
+    pub(crate) fn intended(&self) -> Vec<(String, serde_json::Value)> {
         self.events()
             .iter()
             .filter(|e| e["event"]["event"] == "effect_intended")
@@ -53,7 +53,7 @@ impl Said {
 
     /// Asserts the exit code; shows everything that was printed when it is another.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(
             self.code, code,
             "exit code\n--- stdout\n{}\n--- stderr\n{}",
@@ -63,12 +63,12 @@ impl Said {
     }
 }
 
-pub fn name(node: &str) -> NodeName {
+pub(crate) fn name(node: &str) -> NodeName {
     NodeName::parse(node).unwrap()
 }
 
 impl Cluster {
-    pub async fn up(test: &str, standbys: u32) -> Self {
+    pub(crate) async fn up(test: &str, standbys: u32) -> Self {
         Self::with(
             test,
             LabOptions {
@@ -79,7 +79,7 @@ impl Cluster {
         .await
     }
 
-    pub async fn asynchronous(test: &str, standbys: u32) -> Self {
+    pub(crate) async fn asynchronous(test: &str, standbys: u32) -> Self {
         let synchronous = Synchronous {
             mode: SyncMode::Off,
             acks: 1,
@@ -95,7 +95,7 @@ impl Cluster {
         .await
     }
 
-    pub async fn with(test: &str, options: LabOptions) -> Self {
+    pub(crate) async fn with(test: &str, options: LabOptions) -> Self {
         let options = LabOptions {
             name: format!("{test}-{}", std::process::id()),
             ..options
@@ -105,20 +105,20 @@ impl Cluster {
         }
     }
 
-    pub async fn fault(&self, node: &str, fault: Fault) {
+    pub(crate) async fn fault(&self, node: &str, fault: Fault) {
         self.lab.fault(&name(node), fault).await.unwrap();
     }
 
-    pub fn endpoint(&self, node: &str) -> Endpoint {
+    pub(crate) fn endpoint(&self, node: &str) -> Endpoint {
         self.lab.endpoint(node).unwrap()
     }
 
-    pub fn data(&self, node: &str) -> PathBuf {
+    pub(crate) fn data(&self, node: &str) -> PathBuf {
         self.lab.data(&name(node))
     }
 
     /// Runs the binary on this cluster.
-    pub async fn pgbaton(&self, arguments: &[&str]) -> Said {
+    pub(crate) async fn pgbaton(&self, arguments: &[&str]) -> Said {
         let site = self.lab.site_file().to_owned();
         let mut all = vec!["--site", site.to_str().unwrap()];
         all.extend_from_slice(arguments);
@@ -126,7 +126,7 @@ impl Cluster {
     }
 
     /// A connection of the test's own.
-    pub async fn client(&self, node: &str) -> tokio_postgres::Client {
+    pub(crate) async fn client(&self, node: &str) -> tokio_postgres::Client {
         let endpoint = self.endpoint(node);
         let (client, connection) = tokio_postgres::Config::new()
             .host(&endpoint.host)
@@ -142,7 +142,7 @@ impl Cluster {
     }
 
     /// The first column of the first row, as text.
-    pub async fn ask(&self, node: &str, statement: &str) -> String {
+    pub(crate) async fn ask(&self, node: &str, statement: &str) -> String {
         let messages = self
             .client(node)
             .await
@@ -158,7 +158,7 @@ impl Cluster {
     }
 
     /// Executes statements.
-    pub async fn tell(&self, node: &str, statements: &str) {
+    pub(crate) async fn tell(&self, node: &str, statements: &str) {
         self.client(node)
             .await
             .batch_execute(statements)
@@ -167,7 +167,7 @@ impl Cluster {
     }
 
     /// Asks until the answer is as wanted; panics when it is not within the tests' patience.
-    pub async fn until(&self, node: &str, statement: &str, wanted: &str) {
+    pub(crate) async fn until(&self, node: &str, statement: &str, wanted: &str) {
         let mut last = String::new();
         for _ in 0..1200 {
             last = self.ask(node, statement).await;
@@ -179,7 +179,7 @@ impl Cluster {
         panic!("`{statement}` on {node} stays `{last}`, not `{wanted}`");
     }
 
-    pub async fn writer(&self) -> Writer {
+    pub(crate) async fn writer(&self) -> Writer {
         let writer = Writer::start(self.lab.endpoints()).await.unwrap();
         assert!(
             writer.wait_for(50, Duration::from_secs(30)).await,
@@ -189,12 +189,12 @@ impl Cluster {
     }
 
     /// Who is primary, by the binary's own `status --json`.
-    pub async fn status(&self) -> serde_json::Value {
+    pub(crate) async fn status(&self) -> serde_json::Value {
         let said = self.pgbaton(&["--json", "status"]).await;
         serde_json::from_str(&said.stdout).unwrap_or_else(|e| panic!("{e}: {}", said.all()))
     }
 
-    pub async fn primary(&self) -> String {
+    pub(crate) async fn primary(&self) -> String {
         let status = self.status().await;
         let rows = status["rows"].as_array().unwrap();
         let primaries: Vec<&str> = rows
@@ -207,7 +207,7 @@ impl Cluster {
     }
 
     /// Asserts that `node` streams from `upstream`.
-    pub async fn assert_streams(&self, node: &str, upstream: &str) {
+    pub(crate) async fn assert_streams(&self, node: &str, upstream: &str) {
         let statement = format!(
             "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{node}' AND state = 'streaming'"
         );
@@ -216,7 +216,7 @@ impl Cluster {
 }
 
 /// Asserts that no acknowledged row is missing on `primary`.
-pub async fn assert_nothing_lost(cluster: &Cluster, report: &WriterReport, primary: &str) {
+pub(crate) async fn assert_nothing_lost(cluster: &Cluster, report: &WriterReport, primary: &str) {
     let verdict = report.verify(&cluster.endpoint(primary)).await.unwrap();
     assert_eq!(
         verdict.lost.len(),
@@ -227,7 +227,7 @@ pub async fn assert_nothing_lost(cluster: &Cluster, report: &WriterReport, prima
 }
 
 /// Runs the binary.
-pub async fn pgbaton(arguments: &[&str]) -> Said {
+pub(crate) async fn pgbaton(arguments: &[&str]) -> Said {
     let command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgbaton"))
         .args(arguments)
         .env("NO_COLOR", "1")
