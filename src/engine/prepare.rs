@@ -9,7 +9,8 @@ use super::nested::PlaybookWork;
 use super::panic::caught_now;
 use super::scope::{Run, Scope};
 use crate::playbook::{
-    Body, EffectClass, Expression, Map, Playbook, Step, TemplateTree, TroubleKind, Value, bind,
+    Body, EffectClass, Expression, Fields, Map, Playbook, Signature, Step, TemplateTree,
+    TroubleKind, Unreadable, Value, bind, fit,
 };
 use std::sync::Arc;
 
@@ -44,25 +45,26 @@ pub(super) fn prepare<'s>(
                 let message = format!("there is no action `{}`", name.value);
                 Failure::new(TroubleKind::Failed, message)
             })?;
+            let signature = action.signature();
+            let fields = |fields| inputs(fields, names, signature);
             let inputs = Inputs {
                 node: node
                     .as_ref()
                     .map(|node| node_name(node, names))
                     .transpose()?,
-                with: render_fields(by_name!(with), names)?,
+                with: fields(with)?,
                 effect: custom.effect.as_ref().map(|effect| effect.value.into()),
                 probe: custom
                     .probe
                     .as_ref()
-                    .map(|probe| render_fields(by_name!(probe.value), names))
+                    .map(|probe| fields(&probe.value))
                     .transpose()?,
                 undo: custom
                     .undo
                     .as_ref()
-                    .map(|undo| render_fields(by_name!(undo.value), names))
+                    .map(|undo| fields(&undo.value))
                     .transpose()?,
             };
-            let signature = action.signature();
             let class = inputs.effect.or(signature.effect);
             let timeout = step.timeout.as_ref().map(|timeout| timeout.value);
             let limit = timeout
@@ -153,6 +155,24 @@ pub(super) fn render(tree: &TemplateTree, names: &ScopeNames<'_>) -> Result<Valu
     }
     caught_now("a template", || tree.render(names))?
         .map_err(|error| Failure::new(TroubleKind::Failed, error.to_string()))
+}
+
+/// The inputs of an action, in the types that it declares: what is text until the run (`site.vars`, an output) becomes
+/// a duration, a size, an LSN here. Null stays null.
+fn inputs(fields: &Fields, names: &ScopeNames<'_>, signature: &Signature) -> Result<Map, Failure> {
+    let mut inputs = render_fields(by_name!(fields), names)?;
+    for (name, value) in &mut inputs {
+        if let Some(field) = signature.input(name).filter(|_| *value != Value::Null) {
+            *value = fit(field.ty, value).map_err(|unreadable| misfit(name, &unreadable))?;
+        }
+    }
+    Ok(inputs)
+}
+
+fn misfit(name: &str, unreadable: &Unreadable) -> Failure {
+    let help = unreadable.help.as_deref().map(|help| format!("; {help}"));
+    let message = format!("`{name}`: {}{}", unreadable.why, help.unwrap_or_default());
+    Failure::new(TroubleKind::Failed, message)
 }
 
 fn render_fields<'f>(

@@ -119,3 +119,55 @@ async fn the_node_of_a_step_must_be_a_name() {
         "step `a`: `node` must be the name of a node, this is an integer"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn text_that_is_known_only_at_run_time_becomes_what_the_action_declares() {
+    let ran = case(playbook(vec![
+        step("a")
+            .with("pause", template("{{ params.pause }}"))
+            .with("size", template("{{ params.size }}"))
+            .with("free", template("{{ params.pause }}")),
+        step("b").with("pause", template("{{ params.nothing }}")),
+    ]))
+    .params([
+        ("pause", "1m30s".into()),
+        ("size", "16MiB".into()),
+        ("nothing", Value::Null),
+    ])
+    .run()
+    .await;
+    assert_eq!(ran.outcome(), Outcome::Ok);
+    assert_eq!(
+        ran.doubles.stage().inputs["a"],
+        map([
+            ("pause", secs(90).into()),
+            ("size", (16 << 20).into()),
+            ("free", "1m30s".into())
+        ])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_input_that_is_not_what_the_action_declares_fails_the_step_before_it_acts() {
+    for (given, said) in [
+        (Value::from("soon"), "`pause`: "),
+        (
+            Value::from(30),
+            "`pause`: `30` has no unit; write its unit: `30s`",
+        ),
+        (
+            Value::from(true),
+            "`pause`: it must be a duration, this is a boolean",
+        ),
+    ] {
+        let ran = case(playbook(vec![
+            step("a").with("pause", template("{{ params.pause }}")),
+        ]))
+        .params([("pause", given)])
+        .run()
+        .await;
+        assert_eq!(ran.outcome(), Outcome::Failed);
+        assert!(ran.log().is_empty(), "{:?}", ran.log());
+        assert!(ran.message().contains(said), "{}", ran.message());
+    }
+}

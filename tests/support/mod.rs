@@ -226,6 +226,102 @@ pub(crate) async fn assert_nothing_lost(cluster: &Cluster, report: &WriterReport
     );
 }
 
+/// The stock playbook of this name.
+pub(crate) fn stock(playbook: &str) -> String {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(root.join(format!("playbooks/{playbook}.yaml"))).unwrap()
+}
+
+/// Replaces text that must be there.
+#[track_caller]
+pub(crate) fn swap(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "`{from}` is not in the text");
+    text.replace(from, to)
+}
+
+/// A run under way, with `--json`.
+pub(crate) struct UnderWay {
+    child: tokio::process::Child,
+    lines: tokio::io::Lines<tokio::io::BufReader<tokio::process::ChildStdout>>,
+    stdout: String,
+}
+
+impl UnderWay {
+    /// Starts `pgbaton --site SITE --json run …`.
+    pub(crate) fn start(site: &std::path::Path, arguments: &[&str]) -> Self {
+        let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgbaton"))
+            .args(["--site", site.to_str().unwrap(), "--json", "run"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let stdout = tokio::io::BufReader::new(child.stdout.take().unwrap());
+        Self {
+            child,
+            lines: tokio::io::AsyncBufReadExt::lines(stdout),
+            stdout: String::new(),
+        }
+    }
+
+    /// Reads events up to the first that is as wanted; panics when the run ends before.
+    pub(crate) async fn until(
+        &mut self,
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        loop {
+            let line = tokio::time::timeout(PATIENCE, self.lines.next_line())
+                .await
+                .expect("the run says nothing any more")
+                .unwrap();
+            let Some(line) = line else {
+                panic!("the run ended without the event:\n{}", self.stdout);
+            };
+            self.stdout.push_str(&line);
+            self.stdout.push('\n');
+            if let Ok(envelope) = serde_json::from_str::<serde_json::Value>(&line)
+                && wanted(&envelope["event"])
+            {
+                return envelope["event"].clone();
+            }
+        }
+    }
+
+    /// Reads events up to the start of this step.
+    pub(crate) async fn until_started(&mut self, path: &str) {
+        self.until(|e| e["event"] == "step_started" && e["path"] == path)
+            .await;
+    }
+
+    /// Sends a signal to it.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.child.id().expect("it runs")).unwrap();
+        let pid = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(mut self) -> Said {
+        let rest = async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                self.stdout.push_str(&line);
+                self.stdout.push('\n');
+            }
+            self.child.wait_with_output().await.unwrap()
+        };
+        let output = tokio::time::timeout(PATIENCE, rest)
+            .await
+            .expect("pgbaton did not end");
+        Said {
+            code: output.status.code().unwrap_or(-1),
+            stdout: self.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
 /// Runs the binary.
 pub(crate) async fn pgbaton(arguments: &[&str]) -> Said {
     let command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgbaton"))

@@ -161,7 +161,10 @@ impl Actions for Doubles {
                 name,
                 summary: "Does as told.",
                 node: NodeRule::Optional,
-                inputs: Vec::new(),
+                inputs: vec![
+                    Field::optional("pause", Type::Duration, "a span of time"),
+                    Field::optional("size", Type::Bytes, "a size"),
+                ],
                 outputs: vec![Field::optional("value", Type::Integer, "a number")],
                 effect: Some(effect),
                 roles,

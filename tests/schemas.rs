@@ -1,0 +1,92 @@
+//! The committed schemas are what the code says, and the stock playbooks keep to them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The stock playbooks, by file.
+fn stock() -> Vec<(PathBuf, String)> {
+    let mut found: Vec<_> = std::fs::read_dir(root().join("playbooks"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            (path, text)
+        })
+        .collect();
+    found.sort();
+    assert!(!found.is_empty(), "there are stock playbooks");
+    found
+}
+
+#[test]
+fn the_committed_schema_of_playbooks_is_not_stale() {
+    let path = root().join("schemas/playbook.schema.json");
+    let schema = pgbaton::playbook::schema(&pgbaton::actions::catalog());
+    let now = format!("{schema:#}\n");
+    if std::env::var_os("PGBATON_BLESS").is_some() {
+        std::fs::write(&path, &now).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == now,
+        "schemas/playbook.schema.json is stale; PGBATON_BLESS=1 cargo test --test schemas writes it"
+    );
+}
+
+#[test]
+fn stock_playbooks_keep_to_the_committed_schema() {
+    let text = std::fs::read_to_string(root().join("schemas/playbook.schema.json")).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for (path, text) in stock() {
+        let playbook: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+        let problems: Vec<String> = validator
+            .iter_errors(&playbook)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(problems.is_empty(), "{}: {problems:#?}", path.display());
+    }
+}
+
+#[test]
+fn a_slip_in_a_stock_playbook_is_refused_by_the_committed_schema() {
+    let text = std::fs::read_to_string(root().join("schemas/playbook.schema.json")).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let failover = std::fs::read_to_string(root().join("playbooks/failover.yaml")).unwrap();
+    for (from, to) in [
+        ("action: promote", "action: promot"),
+        ("proofs: [stopped]", "proof: [stopped]"),
+        ("timeout: 15s", "timeout: 15"),
+    ] {
+        let slip = failover.replacen(from, to, 1);
+        assert_ne!(slip, failover, "{from} is in the playbook");
+        let playbook: serde_json::Value = serde_yaml::from_str(&slip).unwrap();
+        assert!(!validator.is_valid(&playbook), "{to}");
+    }
+}
+
+#[test]
+fn editors_find_the_schema_by_the_first_line_of_each_stock_playbook() {
+    for (path, text) in stock() {
+        let first = text.lines().next().unwrap_or_default();
+        let Some(schema) = first.strip_prefix("# yaml-language-server: $schema=") else {
+            panic!("{}: {first}", path.display());
+        };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        assert!(
+            folder.join(schema).is_file(),
+            "{}: {schema}",
+            path.display()
+        );
+    }
+}
