@@ -57,6 +57,7 @@ fn no_evidence(text: &str) -> String {
 
 const PROMOTE: &str = "action: promote\n";
 
+#[expect(clippy::too_many_lines, reason = "one table of mutations")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_without_one_of_its_guards_is_refused() {
     type Mutation = (&'static str, fn(&str) -> String, &'static str);
