@@ -153,6 +153,7 @@ async fn measure(playbook: &Arc<Playbook>) -> Duration {
         trigger: "bench".to_owned(),
         trigger_payload: Map::new(),
         seed: 1,
+        forecast: false,
         lease: None,
         cancel: tokio_util::sync::CancellationToken::new(),
         observers: Vec::new(),

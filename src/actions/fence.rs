@@ -54,8 +54,7 @@ impl Deed for Fence {
         let node = scene.node()?;
         if scene.texts("proofs").iter().any(|p| p == "stopped")
             && let Ok(host) = scene.cluster.host(&node).await
-            && processes_left(&host).is_none()
-            && host.standby_signal
+            && is_proof(&host)
         {
             let why = record_stopped(scene, &node, &host).await;
             return Ok(Probe::Satisfied(
@@ -172,6 +171,11 @@ fn processes_left(host: &Host) -> Option<String> {
     None
 }
 
+/// Nothing is left, and it cannot come back as a primary.
+fn is_proof(host: &Host) -> bool {
+    processes_left(host).is_none() && host.standby_signal
+}
+
 async fn record_stopped(scene: &Scene<'_>, node: &NodeName, host: &Host) -> String {
     let state = host.control.as_ref().map_or("unknown", |c| match c.state {
         crate::cluster::ControlState::ShutDown => "shut down",
@@ -192,6 +196,10 @@ async fn record_stopped(scene: &Scene<'_>, node: &NodeName, host: &Host) -> Stri
 
 /// Ends whatever is left of the server, and sees to it that it does not come back by itself.
 async fn stopped(scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure> {
+    // First of all, so that one look afterwards tells everything: harmless to a server that runs, and undone with it.
+    scene
+        .perform(Operation::ForbidReturn { node: node.clone() })
+        .await?;
     let mut host = scene.cluster.host(node).await?;
     if host.postmaster.is_some() {
         for mode in [StopMode::Fast, StopMode::Immediate, StopMode::Kill] {
@@ -228,19 +236,19 @@ async fn stopped(scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure> {
             })
             .await?;
     }
-    scene
-        .perform(Operation::ForbidReturn { node: node.clone() })
-        .await?;
-    let host = scene
-        .until(|| async {
-            let host = scene.cluster.host(node).await?;
-            Ok(match processes_left(&host) {
-                Some(why) => Err(why),
-                None if !host.standby_signal => Err("standby.signal is not there".to_owned()),
-                None => Ok(host),
+    if !is_proof(&host) {
+        host = scene
+            .until(|| async {
+                let host = scene.cluster.host(node).await?;
+                Ok(if is_proof(&host) {
+                    Ok(host)
+                } else {
+                    Err(processes_left(&host)
+                        .unwrap_or_else(|| "standby.signal is not there".to_owned()))
+                })
             })
-        })
-        .await?;
+            .await?;
+    }
     record_stopped(scene, node, &host).await;
     Ok(())
 }

@@ -217,6 +217,6 @@ async fn until_receiver_gone(scene: &Scene<'_>, node: &NodeName) -> Result<(), F
             ));
         }
         scene.pause(wait).await?;
-        wait = (wait * 5 / 4).min(Duration::from_millis(50));
+        wait = (wait * 5 / 4).min(Duration::from_millis(10));
     }
 }

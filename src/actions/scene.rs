@@ -268,7 +268,7 @@ impl Scene<'_> {
         }
     }
 
-    /// Asks again and again, with waits from 2 ms to 50 ms, until the answer is something. The attempt's deadline ends
+    /// Asks again and again, with waits from 2 ms to 10 ms, until the answer is something. The attempt's deadline ends
     /// it with the last `why`.
     pub(super) async fn until<T, F, Fut>(&self, mut ask: F) -> Result<T, Failure>
     where
@@ -289,7 +289,7 @@ impl Scene<'_> {
                 ));
             }
             self.pause(wait).await?;
-            wait = (wait * 5 / 4).min(Duration::from_millis(50));
+            wait = (wait * 5 / 4).min(Duration::from_millis(10));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::scene::{Deed, Scene, outputs};
 use super::stop;
-use crate::cluster::{NodeName, Operation, UpstreamRoute};
+use crate::cluster::{NodeName, Operation, Trouble, UpstreamRoute};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type, Value};
 use async_trait::async_trait;
@@ -52,29 +52,32 @@ impl Deed for SetUpstream {
             .node(&upstream)
             .ok_or_else(|| Failure::new(TroubleKind::Failed, format!("no node {upstream}")))?;
         let (wanted_host, wanted_port) = (about.host.clone(), about.port);
-        if route(scene, &node).await? == UpstreamRoute::File {
-            return Ok(Probe::Needed("its server does not run".to_owned()));
-        }
-        let (server, set, settings) = tokio::join!(
-            scene.cluster.server(&node),
-            scene.cluster.upstream(&node),
-            scene
-                .cluster
-                .settings(&node, &["primary_conninfo", "primary_slot_name"])
-        );
-        let (server, set, settings) = (server?, set?, settings?);
+        let (server, set) =
+            tokio::join!(scene.cluster.server(&node), scene.cluster.upstream(&node));
+        let server = match server {
+            Ok(server) => server,
+            Err(trouble) => {
+                stopped(scene, &node, trouble).await?;
+                return Ok(Probe::Needed("its server does not run".to_owned()));
+            }
+        };
         if !server.in_recovery {
             return Err(Failure::refused(format!(
                 "{node} is a primary: it cannot be pointed at {upstream} while it runs"
             )));
         }
+        let set = set?;
+        if set.as_ref() != Some(&(wanted_host, wanted_port)) {
+            return Ok(Probe::Needed(format!("it is not set to follow {upstream}")));
+        }
+        let names = ["primary_conninfo", "primary_slot_name"];
+        let settings = scene.cluster.settings(&node, &names).await?;
         let pending = settings.values().any(|s| s.pending_restart);
         let slot_set = settings
             .get("primary_slot_name")
             .map(|s| s.value.as_str())
             .unwrap_or_default();
-        let right = set == Some((wanted_host, wanted_port))
-            && slot_set == scene.text("slot").unwrap_or_default();
+        let right = slot_set == scene.text("slot").unwrap_or_default();
         let streams = server.receiver.is_some_and(|r| {
             scene
                 .inventory()
@@ -110,14 +113,19 @@ impl Deed for SetUpstream {
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let node = scene.node()?;
         let route = route(scene, &node).await?;
-        let restart = route == UpstreamRoute::Sql && needs_restart(scene, &node).await?;
-        scene
-            .perform(Operation::SaveSettings {
-                node: node.clone(),
-                tag: TAG.to_owned(),
-                owner: scene.step.run.to_string(),
-            })
-            .await?;
+        let save = Operation::SaveSettings {
+            node: node.clone(),
+            tag: TAG.to_owned(),
+            owner: scene.step.run.to_string(),
+        };
+        let (saved, restart) = tokio::join!(scene.perform(save), async {
+            match route {
+                UpstreamRoute::Sql => needs_restart(scene, &node).await,
+                UpstreamRoute::File => Ok(false),
+            }
+        });
+        saved?;
+        let restart = restart?;
         scene.perform(change(scene, route)?).await?;
         if route == UpstreamRoute::Sql && !restart {
             scene
@@ -220,10 +228,17 @@ fn change(scene: &Scene<'_>, route: UpstreamRoute) -> Result<Operation, Failure>
 async fn route(scene: &Scene<'_>, node: &NodeName) -> Result<UpstreamRoute, Failure> {
     match scene.cluster.server(node).await {
         Ok(_) => Ok(UpstreamRoute::Sql),
-        Err(trouble) => match scene.cluster.host(node).await {
-            Ok(host) if host.postmaster.is_none() => Ok(UpstreamRoute::File),
-            _ => Err(trouble.into()),
-        },
+        Err(trouble) => stopped(scene, node, trouble)
+            .await
+            .map(|()| UpstreamRoute::File),
+    }
+}
+
+/// A server that does not answer is down only when its host says so; otherwise the trouble stands.
+async fn stopped(scene: &Scene<'_>, node: &NodeName, trouble: Trouble) -> Result<(), Failure> {
+    match scene.cluster.host(node).await {
+        Ok(host) if host.postmaster.is_none() => Ok(()),
+        _ => Err(trouble.into()),
     }
 }
 

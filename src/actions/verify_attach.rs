@@ -96,7 +96,7 @@ impl Deed for VerifyAttach {
                 nudged = Instant::now();
             }
             scene.pause(wait).await?;
-            wait = (wait * 5 / 4).min(Duration::from_millis(50));
+            wait = (wait * 5 / 4).min(Duration::from_millis(10));
         }
     }
 }

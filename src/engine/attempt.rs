@@ -162,8 +162,14 @@ impl ActionWork {
                         return Err(perhaps_done(&why));
                     }
                 }
-                let plan = caught("`plan`", self.action.plan(context)).await;
-                probed(run, context, Verdict::Needed, why, plan.unwrap_or_default());
+                let plan = if run.forecast {
+                    caught("`plan`", self.action.plan(context))
+                        .await
+                        .unwrap_or_default()
+                } else {
+                    Vec::new()
+                };
+                probed(run, context, Verdict::Needed, why, plan);
                 let outputs = self.apply(run, context).await?;
                 memory.applied = Some(outputs.clone());
                 self.verify(context, outputs).await.map(|o| (o, false))

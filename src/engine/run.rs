@@ -48,6 +48,9 @@ pub struct Request {
     pub trigger_payload: Map,
     /// The seed of everything random.
     pub seed: u64,
+    /// Whether actions are asked for a plan before they apply: a preview lives of it. A live run does without, for a plan
+    /// costs questions while servers wait, and every intent tells exactly what is done.
+    pub forecast: bool,
     /// The right to have effects; none for a playbook that only reads.
     pub lease: Option<Arc<dyn Held>>,
     /// Asks to cancel. The engine decides whether it does.
@@ -111,6 +114,7 @@ async fn conduct(actions: &dyn Actions, request: &Request, shared: &Arc<Shared>)
         base: base(request),
         shared: Arc::clone(shared),
         seed: request.seed,
+        forecast: request.forecast,
     };
     let slots = playbook.defaults.max_parallel;
     let control = Control::top(false, slots);

@@ -32,6 +32,7 @@ pub(super) struct Run<'s> {
     pub(super) base: Base,
     pub(super) shared: Arc<Shared>,
     pub(super) seed: u64,
+    pub(super) forecast: bool,
 }
 
 /// A block under way.

@@ -132,6 +132,7 @@ impl World {
             trigger: order.trigger,
             trigger_payload: payload.into_iter().collect(),
             seed,
+            forecast: false,
             lease,
             cancel,
             observers,

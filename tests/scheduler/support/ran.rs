@@ -182,6 +182,7 @@ impl Case {
             trigger: "test".to_owned(),
             trigger_payload: Map::new(),
             seed: self.seed,
+            forecast: true,
             lease: self.lease.map(|lease| lease as Arc<dyn Held>),
             cancel: cancel.clone(),
             observers: vec![watch],
