@@ -80,3 +80,21 @@ impl Actions for LiveActions {
         self.0.get(name).map(Arc::clone)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::catalog;
+
+    #[test]
+    fn no_output_hides_behind_what_every_step_has() {
+        for signature in catalog().actions.values() {
+            for taken in ["status", "items"] {
+                assert!(
+                    signature.output(taken).is_none(),
+                    "{}.{taken}",
+                    signature.name
+                );
+            }
+        }
+    }
+}

@@ -27,7 +27,7 @@ impl Deed for Exec {
                 Field::optional("stdin", Type::String, "what it is fed"),
             ],
             outputs: vec![
-                Field::required("status", Type::Integer, "its exit status"),
+                Field::required("exit_status", Type::Integer, "its exit status"),
                 Field::required(
                     "stdout",
                     Type::String,
@@ -175,7 +175,7 @@ fn given(returned: &serde_json::Value) -> Map {
         .and_then(serde_json::Value::as_str)
         .unwrap_or_default();
     outputs([
-        ("status", status.into()),
+        ("exit_status", status.into()),
         ("stdout", stdout.trim_end_matches('\n').into()),
     ])
 }

@@ -26,7 +26,7 @@ impl Deed for Http {
                 Field::optional("body", Type::String, "the body"),
             ],
             outputs: vec![
-                Field::required("status", Type::Integer, "the status"),
+                Field::required("status_code", Type::Integer, "the status of the answer"),
                 Field::required(
                     "body",
                     Type::String,
@@ -146,5 +146,5 @@ fn given(returned: &serde_json::Value) -> Map {
         .get("body")
         .and_then(serde_json::Value::as_str)
         .unwrap_or_default();
-    outputs([("status", status.into()), ("body", body.into())])
+    outputs([("status_code", status.into()), ("body", body.into())])
 }

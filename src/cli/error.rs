@@ -5,6 +5,7 @@ use super::paint::Paint;
 use super::text;
 use crate::document::Diagnostics;
 use crate::engine::LeaseError;
+use crate::playbook::ParamError;
 use crate::runs::RunsError;
 use std::borrow::Cow;
 use std::error::Error;
@@ -148,8 +149,12 @@ impl From<RunsError> for CommandError {
             }
             RunsError::Params { playbook, errors } => {
                 let mut invalid = Self::invalid(message);
-                invalid.causes = errors.iter().map(ToString::to_string).collect();
-                invalid.hints = errors.into_iter().filter_map(|e| e.help).collect();
+                // Each with its own advice: several in a row could not be told apart.
+                let cause = |error: &ParamError| match &error.help {
+                    Some(help) => format!("{error}\n{help}"),
+                    None => error.to_string(),
+                };
+                invalid.causes = errors.iter().map(cause).collect();
                 invalid.hint(format!(
                     "`pgbaton playbook show {playbook}` shows its parameters"
                 ))

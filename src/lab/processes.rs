@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Programs that write into data directories without working in one.
 const TOOLS: [&str; 6] = [
@@ -175,6 +176,22 @@ pub(super) fn postmaster(data: &Path, processes: &[Process]) -> Option<Process> 
     let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
     let pid: i32 = text.lines().next()?.trim().parse().ok()?;
     processes.iter().copied().find(|p| p.pid == pid)
+}
+
+/// Waits until the process that a `postmaster.pid` of a killed server names is gone from the process table, as long as
+/// it is a zombie; at most `limit`. PostgreSQL refuses to start beside it.
+pub(super) async fn reaped(data: &Path, limit: Duration) {
+    let zombie = || {
+        let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
+        let pid: u32 = text.lines().next()?.trim().parse().ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, state) = stat.rsplit_once(") ")?;
+        state.starts_with('Z').then_some(())
+    };
+    let end = tokio::time::Instant::now() + limit;
+    while zombie().is_some() && tokio::time::Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// A System V shared memory segment, as `postmaster.pid` names it.

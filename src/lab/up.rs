@@ -5,7 +5,7 @@ use super::record::{Lab, Member, Record, SUPERUSER};
 use super::shell::{command, log_tail, run};
 use super::sql::{self, ConnectError, Session};
 use super::user::ServerUser;
-use super::{LabError, LabOptions, config, destroy, place, ports, programs};
+use super::{LabError, LabOptions, config, destroy, place, ports, processes, programs};
 use crate::cluster::NodeName;
 use futures_util::future::try_join_all;
 use std::fmt::Write;
@@ -18,6 +18,8 @@ use std::time::Duration;
 const PROGRAM: Duration = Duration::from_mins(1);
 /// The bound on one login or statement of ours.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How long the system may take to bury a killed postmaster.
+const REAPED: Duration = Duration::from_secs(10);
 /// The bound on a standby's way to streaming.
 const ATTACH: Duration = Duration::from_secs(30);
 
@@ -112,6 +114,7 @@ impl Lab {
 
     /// `pg_ctl start`, back when the server accepts sessions; the end of its log is in the error.
     pub(super) async fn start_server(&self, node: &NodeName) -> Result<(), LabError> {
+        processes::reaped(&self.data(node), REAPED).await;
         let log = self.log(node);
         let mut start = command(&self.record.bin.join("pg_ctl"), &self.record.user);
         start

@@ -17,7 +17,12 @@ pub(super) fn names(catalog: &Catalog) -> Value {
 pub(super) fn condition(signature: &Signature) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
-    properties.insert("with".to_owned(), inputs(signature, true));
+    let mut with = inputs(signature, true);
+    if signature.name == "assert" {
+        // The one input that is an expression; the loader reads it as one.
+        with["properties"]["that"] = json!({ "$ref": "#/$defs/condition" });
+    }
+    properties.insert("with".to_owned(), with);
     if signature.inputs.iter().any(|field| field.required) {
         required.push("with");
     }
