@@ -111,16 +111,22 @@ impl Deed for CreateSlot {
         if done.is_empty() {
             return Ok(Undone::Nothing);
         }
-        let (slots, _) = scene.cluster.slots(&node).await?;
-        match slots.iter().find(|slot| slot.name == name) {
-            None => Ok(Undone::Nothing),
-            Some(Slot {
-                active_pid: Some(_),
-                ..
-            }) => Ok(Undone::Failed(format!(
-                "slot {name} on {node} is in use and stays"
-            ))),
-            Some(_) => {
+        // The follower that was just put back lets go of it in its own time.
+        let there = scene
+            .until(|| async {
+                let (slots, _) = scene.cluster.slots(&node).await?;
+                Ok(match slots.iter().find(|slot| slot.name == name) {
+                    Some(Slot {
+                        active_pid: Some(pid),
+                        ..
+                    }) => Err(format!("process {pid} holds it")),
+                    found => Ok(found.is_some()),
+                })
+            })
+            .await;
+        match there {
+            Ok(false) => Ok(Undone::Nothing),
+            Ok(true) => {
                 scene
                     .perform(Operation::DropSlot {
                         node: node.clone(),
@@ -129,6 +135,10 @@ impl Deed for CreateSlot {
                     .await?;
                 Ok(Undone::Done(format!("slot {name} on {node} is dropped")))
             }
+            Err(failure) => Ok(Undone::Failed(format!(
+                "slot {name} on {node} stays: {}; drop it when it is not needed, it keeps WAL",
+                failure.message
+            ))),
         }
     }
 }
