@@ -57,136 +57,138 @@ fn no_evidence(text: &str) -> String {
 
 const PROMOTE: &str = "action: promote\n";
 
-#[expect(clippy::too_many_lines, reason = "one table of mutations")]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failover_without_one_of_its_guards_is_refused() {
-    type Mutation = (&'static str, fn(&str) -> String, &'static str);
-    let cases: [Mutation; 14] = [
-        ("nobody is frozen", no_freeze, "safety-freeze"),
-        (
-            "the freeze may be skipped",
-            |t| {
-                swap(
-                    t,
-                    "    action: freeze\n",
-                    "    when: params.max_loss > 0\n    action: freeze\n",
-                )
-            },
-            "safety-freeze",
-        ),
-        (
-            "no fence but the one that may be skipped",
-            no_fence,
-            "safety-fence",
-        ),
-        (
-            "no fence at all",
-            |t| {
-                swap(
-                    &without(&no_fence(t), "fence_host"),
-                    "    needs: [fence_host]\n",
-                    "    needs: [confirm]\n",
-                )
-            },
-            "safety-fence",
-        ),
-        (
-            "the fence may be skipped",
-            |t| {
-                swap(
-                    t,
-                    "  fence:\n    needs: [freeze]\n",
-                    "  fence:\n    needs: [freeze]\n    when: params.max_loss > 0\n",
-                )
-            },
-            "safety-fence",
-        ),
-        (
-            "the fence may fail",
-            |t| {
-                swap(
-                    t,
-                    "  fence:\n    needs: [freeze]\n",
-                    "  fence:\n    needs: [freeze]\n    on_failure: continue\n",
-                )
-            },
-            "safety-proof-may-fail",
-        ),
-        (
-            "no evidence of the new primary",
-            no_evidence,
-            "safety-evidence",
-        ),
-        (
-            "no budget for the run",
-            |t| t.replacen("\ntimeout: 10m\n", "\n", 1),
-            "safety-unbounded",
-        ),
-        (
-            "the run goes on after a failed promotion",
-            |t| swap(t, PROMOTE, "action: promote\n    on_failure: degrade\n"),
-            "safety-promotion-place",
-        ),
-        (
-            "everybody is promoted",
-            |t| {
-                swap(
-                    t,
-                    PROMOTE,
-                    "action: promote\n    for_each: { items: [n1, n2] }\n",
-                )
-            },
-            "safety-promotion-place",
-        ),
-        (
-            "a second promotion",
-            |t| {
-                with_steps(
-                    t,
-                    "  again:\n    needs: [promote]\n    action: promote\n    node: \"{{ params.old_primary }}\"\n    \
+/// What is wrong, how it is made from the stock failover, and the code that must be said.
+type Mutation = (&'static str, fn(&str) -> String, &'static str);
+
+const MUTATIONS: [Mutation; 14] = [
+    ("nobody is frozen", no_freeze, "safety-freeze"),
+    (
+        "the freeze may be skipped",
+        |t| {
+            swap(
+                t,
+                "    action: freeze\n",
+                "    when: params.max_loss > 0\n    action: freeze\n",
+            )
+        },
+        "safety-freeze",
+    ),
+    (
+        "no fence but the one that may be skipped",
+        no_fence,
+        "safety-fence",
+    ),
+    (
+        "no fence at all",
+        |t| {
+            swap(
+                &without(&no_fence(t), "fence_host"),
+                "    needs: [fence_host]\n",
+                "    needs: [confirm]\n",
+            )
+        },
+        "safety-fence",
+    ),
+    (
+        "the fence may be skipped",
+        |t| {
+            swap(
+                t,
+                "  fence:\n    needs: [freeze]\n",
+                "  fence:\n    needs: [freeze]\n    when: params.max_loss > 0\n",
+            )
+        },
+        "safety-fence",
+    ),
+    (
+        "the fence may fail",
+        |t| {
+            swap(
+                t,
+                "  fence:\n    needs: [freeze]\n",
+                "  fence:\n    needs: [freeze]\n    on_failure: continue\n",
+            )
+        },
+        "safety-proof-may-fail",
+    ),
+    (
+        "no evidence of the new primary",
+        no_evidence,
+        "safety-evidence",
+    ),
+    (
+        "no budget for the run",
+        |t| t.replacen("\ntimeout: 10m\n", "\n", 1),
+        "safety-unbounded",
+    ),
+    (
+        "the run goes on after a failed promotion",
+        |t| swap(t, PROMOTE, "action: promote\n    on_failure: degrade\n"),
+        "safety-promotion-place",
+    ),
+    (
+        "everybody is promoted",
+        |t| {
+            swap(
+                t,
+                PROMOTE,
+                "action: promote\n    for_each: { items: [n1, n2] }\n",
+            )
+        },
+        "safety-promotion-place",
+    ),
+    (
+        "a second promotion",
+        |t| {
+            with_steps(
+                t,
+                "  again:\n    needs: [promote]\n    action: promote\n    node: \"{{ params.old_primary }}\"\n    \
                      with: { old_primary: \"{{ params.old_primary }}\", proof: \"{{ steps.fence.proof }}\" }\n  \
                      look_again:\n    needs: [again]\n    action: verify_primary\n    \
                      node: \"{{ params.old_primary }}\"\n    with: { after: \"{{ steps.choose.timeline }}\" }\n",
-                )
-            },
-            "safety-two-promotions",
-        ),
-        (
-            "standbys receive again after the promotion",
-            |t| {
-                with_steps(
-                    t,
-                    "  thaw:\n    needs: [promote]\n    action: unfreeze\n    node: \"{{ steps.choose.node }}\"\n",
-                )
-            },
-            "safety-unfreeze",
-        ),
-        (
-            "an undo that would never be done",
-            |t| {
-                with_steps(
-                    t,
-                    "  vip:\n    needs: [promote]\n    action: exec\n    with: { argv: [vip, up] }\n    \
+            )
+        },
+        "safety-two-promotions",
+    ),
+    (
+        "standbys receive again after the promotion",
+        |t| {
+            with_steps(
+                t,
+                "  thaw:\n    needs: [promote]\n    action: unfreeze\n    node: \"{{ steps.choose.node }}\"\n",
+            )
+        },
+        "safety-unfreeze",
+    ),
+    (
+        "an undo that would never be done",
+        |t| {
+            with_steps(
+                t,
+                "  vip:\n    needs: [promote]\n    action: exec\n    with: { argv: [vip, up] }\n    \
                      undo: { argv: [vip, down] }\n    effect: idempotent\n",
-                )
-            },
-            "safety-undo",
-        ),
-        (
-            "a promotion in the rescue",
-            |t| {
-                format!(
-                    "{}\nrescue:\n  steps:\n    force:\n      action: promote\n      node: \"{{{{ params.candidate }}}}\"\n      \
+            )
+        },
+        "safety-undo",
+    ),
+    (
+        "a promotion in the rescue",
+        |t| {
+            format!(
+                "{}\nrescue:\n  steps:\n    force:\n      action: promote\n      node: \"{{{{ params.candidate }}}}\"\n      \
                      with: {{ old_primary: \"{{{{ params.old_primary }}}}\", proof: none }}\n",
-                    t.trim_end()
-                )
-            },
-            "safety-promotion-place",
-        ),
-    ];
+                t.trim_end()
+            )
+        },
+        "safety-promotion-place",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_without_one_of_its_guards_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let stock = stock("failover");
-    for (what, mutate, code) in cases {
+    for (what, mutate, code) in MUTATIONS {
         let mutant = mutate(&stock);
         assert_ne!(mutant, stock, "{what}");
         let file = folder.path().join("failover.yaml");
