@@ -23,7 +23,11 @@ impl Deed for Exec {
                     Type::List,
                     "program and arguments; never a shell line",
                 ),
-                Field::optional("env", Type::Map, "environment; values may be secrets"),
+                Field::optional(
+                    "env",
+                    Type::Map,
+                    "environment; plain values, which events and the journal show: no secrets yet",
+                ),
                 Field::optional("stdin", Type::String, "what it is fed"),
             ],
             outputs: vec![

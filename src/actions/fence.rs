@@ -70,7 +70,7 @@ impl Deed for Fence {
         let Ok(host) = scene.cluster.host(&node).await else {
             return Ok(Vec::new());
         };
-        let mut operations = Vec::new();
+        let mut operations = vec![Operation::ForbidReturn { node: node.clone() }];
         if host.postmaster.is_some() {
             operations.push(Operation::Stop {
                 node: node.clone(),
@@ -85,7 +85,6 @@ impl Deed for Fence {
                 pids,
             });
         }
-        operations.push(Operation::ForbidReturn { node });
         Ok(operations)
     }
 

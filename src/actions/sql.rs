@@ -15,7 +15,7 @@ impl Deed for Sql {
     fn signature() -> Signature {
         Signature {
             name: "sql",
-            summary: "Execute one statement on a node. A probe is satisfied when its first column of its first row is true.",
+            summary: "Execute one statement on a node. A probe is satisfied when the one column of its first row is true.",
             node: NodeRule::Required,
             inputs: vec![
                 Field::required(
@@ -142,11 +142,12 @@ fn rows(returned: &serde_json::Value) -> &[serde_json::Value] {
         .map_or(&[], Vec::as_slice)
 }
 
-/// The first column of the first row; as text `t` or `true`, as the server prints booleans.
+/// The one column of the first row; as text `t` or `true`, as the server prints booleans. A row of several columns is
+/// never true: which of them is meant cannot be told from a map.
 fn is_true(returned: &serde_json::Value) -> bool {
-    let first = rows(returned)
-        .first()
-        .and_then(|row| row.as_object())
+    let row = rows(returned).first().and_then(|row| row.as_object());
+    let first = row
+        .filter(|row| row.len() == 1)
         .and_then(|row| row.values().next());
     match first {
         Some(serde_json::Value::Bool(answer)) => *answer,

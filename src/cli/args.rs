@@ -91,7 +91,7 @@ pub(crate) struct RunArgs {
     /// A parameter of the playbook; may be repeated
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = name_value)]
     pub(crate) params: Vec<(String, String)>,
-    /// Idempotency key: a second request with the same key is the same run
+    /// Idempotency key, recorded with the run; a second request with the same key is not joined to it yet
     #[arg(long, value_name = "KEY")]
     pub(crate) key: Option<String>,
 }
