@@ -112,6 +112,11 @@ const MUTATIONS: [Mutation; 14] = [
         "safety-proof-may-fail",
     ),
     (
+        "a word in place of the proof",
+        |t| swap(t, "proof: \"{{ steps.fence.proof }}\"", "proof: stopped"),
+        "safety-proof-bound",
+    ),
+    (
         "no evidence of the new primary",
         no_evidence,
         "safety-evidence",

@@ -1,33 +1,21 @@
 //! Which standby becomes primary, and what that loses (rules 2 and 3).
 
+mod look;
+mod loss;
+
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::{Lsn, NodeName, PromotePolicy, SyncNames, Timeline, starves};
+use crate::cluster::NodeName;
 use crate::engine::{Consequence, Failure, Probe};
-use crate::playbook::{
-    EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type, format_bytes,
-};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, Type};
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use look::{Entry, look, one_history};
+use loss::{agree, loss};
 use serde_json::json;
 use std::cmp::Reverse;
 use std::time::Duration;
 
 pub(super) struct Choose;
-
-/// A standby that counts.
-#[derive(Debug, Clone)]
-struct Entry {
-    node: NodeName,
-    timeline: Timeline,
-    at: Lsn,
-    backlog: i64,
-    priority: i64,
-    near: bool,
-    allowed: bool,
-    /// It received from the old primary, or was frozen: it needs a new upstream.
-    direct: bool,
-    upstream: Option<NodeName>,
-}
 
 #[async_trait]
 impl Deed for Choose {
@@ -167,89 +155,6 @@ fn nobody(absent: &[(NodeName, String)]) -> Failure {
     ))
 }
 
-/// What one standby holds. An error says why it does not count.
-async fn look(scene: &Scene<'_>, node: &NodeName, old: &NodeName) -> Result<Entry, Failure> {
-    let inventory = scene.inventory();
-    let (identity, upstream) =
-        tokio::join!(scene.cluster.identify(node), scene.cluster.upstream(node));
-    let (identity, upstream) = (identity?, upstream?);
-    let upstream = upstream
-        .and_then(|(host, port)| inventory.node_at(&host, port))
-        .map(|n| n.name.clone());
-    let mut server = scene.server(node).await?;
-    if !server.in_recovery {
-        return Err(Failure::hold(format!(
-            "{node} is a primary already (timeline {})",
-            identity.timeline
-        ))
-        .with_help(
-            "look at `pgbaton status`; if that promotion was meant, let the others follow it",
-        ));
-    }
-    let receiving = server.receiver_pid.is_some() || server.receiver.is_some();
-    if upstream.as_ref() == Some(old) && receiving {
-        return Err(Failure::new(
-            TroubleKind::Unmet,
-            "it is not frozen: it still receives from the old primary",
-        ));
-    }
-    let patience =
-        tokio::time::Instant::now() + (scene.time_left() / 2).min(Duration::from_secs(5));
-    while !server.drained() && !server.replay_paused && tokio::time::Instant::now() < patience {
-        scene.pause(Duration::from_millis(5)).await?;
-        server = scene.server(node).await?;
-    }
-    let replayed = server.replayed.unwrap_or_default();
-    let at = if server.drained() {
-        server.position().unwrap_or(identity.at)
-    } else {
-        // Not drained (paused, delayed): what it holds is read from its files.
-        scene
-            .cluster
-            .wal_end(node, identity.timeline, replayed)
-            .await?
-            .max(replayed)
-    };
-    let about = inventory.node(node);
-    Ok(Entry {
-        node: node.clone(),
-        timeline: identity.timeline,
-        at,
-        backlog: at.bytes_since(replayed),
-        priority: about.map_or(0, |n| n.priority),
-        near: about.map(|n| &n.location) == inventory.node(old).map(|n| &n.location),
-        allowed: about.is_some_and(|n| n.promote == PromotePolicy::Allowed),
-        direct: upstream.is_none() || upstream.as_ref() == Some(old),
-        upstream,
-    })
-}
-
-/// All that count must lie on one history.
-async fn one_history(scene: &Scene<'_>, entries: &[Entry]) -> Result<Timeline, Failure> {
-    let newest = entries
-        .iter()
-        .max_by_key(|e| e.timeline)
-        .ok_or_else(|| nobody(&[]))?;
-    let older: Vec<&Entry> = entries
-        .iter()
-        .filter(|e| e.timeline != newest.timeline)
-        .collect();
-    if older.is_empty() {
-        return Ok(newest.timeline);
-    }
-    let history = scene.cluster.history(&newest.node, newest.timeline).await?;
-    for entry in older {
-        if history.relate(entry.timeline, entry.at) != crate::cluster::Ancestry::On {
-            return Err(Failure::hold(format!(
-                "{} (timeline {}) and {} (timeline {}) do not lie on one history: another promotion happened",
-                entry.node, entry.timeline, newest.node, newest.timeline
-            ))
-            .with_help("find out which of them has the data that counts, and rebuild the other"));
-        }
-    }
-    Ok(newest.timeline)
-}
-
 /// The highest position; ties by replay backlog (it is downtime), priority, location, name.
 fn pick<'a>(
     wish: Option<&NodeName>,
@@ -288,113 +193,6 @@ fn pick<'a>(
                 "no standby may be promoted: those that can be reached have `promote: never`",
             )
         })
-}
-
-struct Loss {
-    bytes: i64,
-    known: bool,
-    why: String,
-}
-
-/// How much of the old primary's WAL no counted standby holds.
-async fn loss(
-    scene: &Scene<'_>,
-    old: &NodeName,
-    timeline: Timeline,
-    best: Lsn,
-    entries: &[Entry],
-) -> Result<Loss, Failure> {
-    let remembered = scene.cluster.remembered(old);
-    if let Some((last, _)) = remembered.position.as_ref().map(|p| p.value)
-        && timeline > last
-    {
-        return Err(Failure::hold(format!(
-            "the standbys are on timeline {timeline}, {old} was last seen on {last}: another promotion happened"
-        )));
-    }
-    let names = remembered
-        .synchronous_standby_names
-        .as_ref()
-        .map(|n| n.value.as_str())
-        .unwrap_or_default();
-    let waits = remembered
-        .synchronous_commit
-        .as_ref()
-        .is_some_and(|c| matches!(c.value.as_str(), "on" | "remote_apply"));
-    let counted: Vec<&str> = entries.iter().map(|e| e.node.as_str()).collect();
-    if waits
-        && SyncNames::parse(names)
-            .ok()
-            .flatten()
-            .is_some_and(|names| starves(&names, &counted))
-    {
-        let why = format!(
-            "commits on {old} waited for {names}; enough of them are counted here to hold every one"
-        );
-        return Ok(Loss {
-            bytes: 0,
-            known: true,
-            why,
-        });
-    }
-    match scene.cluster.wal_end(old, timeline, best).await {
-        Ok(end) => {
-            let bytes = end.max(best).bytes_since(best);
-            Ok(Loss {
-                bytes,
-                known: true,
-                why: format!("the WAL of {old} ends at {}", end.max(best)),
-            })
-        }
-        Err(trouble) => match remembered.position {
-            Some(last) => Ok(Loss {
-                bytes: last.value.1.max(best).bytes_since(best),
-                known: false,
-                why: format!(
-                    "{old} was last seen at {}, {} ms ago; its files cannot be read: {trouble}",
-                    last.value.1, last.age_ms
-                ),
-            }),
-            None => Ok(Loss {
-                bytes: 0,
-                known: false,
-                why: format!("the end of {old}'s WAL cannot be read: {trouble}"),
-            }),
-        },
-    }
-}
-
-/// Loss is a number that someone agreed to; an unknown one counts as too much.
-async fn agree(scene: &Scene<'_>, loss: &Loss) -> Result<(), Failure> {
-    let limit = scene.integer("max_loss").unwrap_or(0);
-    let shown = if loss.known {
-        format_bytes(loss.bytes)
-    } else {
-        format!("unknown, at least {}", format_bytes(loss.bytes))
-    };
-    let data = json!({ "bytes": loss.bytes, "known": loss.known, "limit": limit });
-    scene
-        .note(
-            "loss",
-            format!("WAL that is lost: {shown}; {}", loss.why),
-            data,
-        )
-        .await;
-    if loss.known && loss.bytes <= limit {
-        return Ok(());
-    }
-    if let Some(who) = scene.text("accept_loss").filter(|t| !t.trim().is_empty()) {
-        scene
-            .note(
-                "waived",
-                format!("WAIVED: a loss of {shown} is accepted: {who}"),
-                json!({ "by": who }),
-            )
-            .await;
-        return Ok(());
-    }
-    Err(Failure::refused(format!("promotion would lose WAL: {shown}; the limit is {}; {}", format_bytes(limit), loss.why))
-        .with_help("to go on all the same, a person gives `-p accept_loss=\"who and why\"`; or raise `max_loss`"))
 }
 
 async fn explain(
@@ -441,6 +239,7 @@ async fn explain(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::{Lsn, Timeline};
 
     fn entry(name: &str, at: u64, backlog: i64, priority: i64, allowed: bool) -> Entry {
         Entry {

@@ -2,8 +2,10 @@
 
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{NodeName, Operation, Server};
-use crate::engine::{Consequence, Failure, Probe};
-use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type};
+use crate::engine::{Consequence, Evidence, Failure, Probe};
+use crate::playbook::{
+    EffectClass, Field, Map, NodeRule, PROOF, Role, Signature, TroubleKind, Type,
+};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -58,11 +60,7 @@ impl Deed for Promote {
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let node = scene.node()?;
-        if scene.text("proof").is_none_or(str::is_empty) {
-            return Err(Failure::refused(format!(
-                "{node} is not promoted: no fence recorded a proof"
-            )));
-        }
+        proven(scene, &node, &scene.required_node("old_primary")?)?;
         scene
             .guard()
             .perform(Operation::Promote { node: node.clone() }, true)
@@ -93,6 +91,27 @@ impl Deed for Promote {
         }
         Ok(given)
     }
+}
+
+/// Rule 1 at the last moment, whatever the playbook says: a fence of this run recorded this proof about this node.
+fn proven(scene: &Scene<'_>, node: &NodeName, old: &NodeName) -> Result<(), Failure> {
+    let given = scene.text(PROOF).unwrap_or_default();
+    let says = |evidence: &Evidence, key: &str, wanted: &str| {
+        evidence.data.get(key).and_then(|v| v.as_str()) == Some(wanted)
+    };
+    let recorded = scene.step.effects.noted("proof");
+    if recorded
+        .iter()
+        .any(|e| says(e, "node", old.as_str()) && says(e, "proof", given))
+    {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "{node} is not promoted: no fence of this run recorded the proof `{given}` about {old}"
+    ))
+    .with_help(format!(
+        "let `promote` need a `fence` on {old}, and give it that step's `proof`"
+    )))
 }
 
 /// A promotion that was asked for may complete at any time: nobody else may be promoted until it is known.

@@ -233,6 +233,9 @@ pub trait Effects: Send + Sync {
     /// Records a decision or finding. Topic `debt` ends up in the run's debts.
     async fn note(&self, path: &StepPath, evidence: Evidence);
 
+    /// What this run has recorded under this topic so far, whichever step did it.
+    fn noted(&self, topic: &str) -> Vec<Evidence>;
+
     /// Whether the point of no return has passed.
     fn point_of_no_return_passed(&self) -> bool;
 }

@@ -167,6 +167,10 @@ impl Effects for Guard {
         self.shared.emit_in(&mut inner, event, None);
     }
 
+    fn noted(&self, topic: &str) -> Vec<Evidence> {
+        self.shared.read(|s| s.noted(topic).cloned().collect())
+    }
+
     fn point_of_no_return_passed(&self) -> bool {
         self.shared.read(|s| s.point_of_no_return().is_some())
     }

@@ -1,8 +1,10 @@
 //! How events change the state of a run, and which sequences of events are legal.
 
-use super::state::{EffectState, RunState, ScopeState, Settled, StepState, UndoState};
+mod effects;
+
+use super::Failure;
+use super::state::{RunState, ScopeState, StepState};
 use super::{Envelope, Event, ScopeKind, SkipReason, StepPath, StepStatus, UndoStatus};
-use super::{Failure, Forecast};
 
 /// An event that cannot follow the events before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +84,7 @@ impl RunState {
                 if evidence.topic == "debt" {
                     self.owe(evidence.text.clone());
                 }
+                self.noted.push(evidence.clone());
                 Ok(())
             }
             Event::AttemptFailed { path, attempt, .. } => {
@@ -271,65 +274,6 @@ impl RunState {
         Ok(())
     }
 
-    fn effect_intended(
-        &mut self,
-        path: &StepPath,
-        effect: u64,
-        forecast: &Forecast,
-        point_of_no_return: bool,
-    ) -> Result<(), IllegalEvent> {
-        let index = self.effects.len();
-        if u64::try_from(index) != Ok(effect) {
-            return illegal(path, "effects are counted without gaps");
-        }
-        if point_of_no_return && self.point_of_no_return.as_ref().is_some_and(|p| p != path) {
-            return illegal(path, "the point of no return is passed only once");
-        }
-        let step = self.known(path)?;
-        let undoing = step.undo == UndoState::Running;
-        let attempting = step.status == StepStatus::Running && step.attempting;
-        if !undoing && !attempting {
-            return illegal(path, "an effect outside an attempt");
-        }
-        if undoing && point_of_no_return {
-            return illegal(path, "an undo cannot pass the point of no return");
-        }
-        step.effects.push(index);
-        self.effects.push(EffectState {
-            path: path.clone(),
-            forecast: forecast.clone(),
-            undoing,
-            settled: None,
-        });
-        if point_of_no_return {
-            self.point_of_no_return = Some(path.clone());
-        }
-        Ok(())
-    }
-
-    fn effect_settled(
-        &mut self,
-        path: &StepPath,
-        effect: u64,
-        outcome: &str,
-        returned: &serde_json::Value,
-    ) -> Result<(), IllegalEvent> {
-        let found = usize::try_from(effect)
-            .ok()
-            .and_then(|index| self.effects.get_mut(index))
-            .filter(|state| state.path == *path && state.settled.is_none());
-        let Some(state) = found else {
-            return illegal(path, "no such effect is open");
-        };
-        state.settled = Some(match outcome {
-            "done" => Settled::Done(returned.clone()),
-            "failed" => Settled::Failed,
-            "unknown" => Settled::Unknown(returned.clone()),
-            _ => return illegal(path, "an effect ends done, failed or unknown"),
-        });
-        Ok(())
-    }
-
     fn step_ended(&mut self, event: &Event) -> Result<(), IllegalEvent> {
         let Event::StepEnded {
             path,
@@ -377,44 +321,6 @@ impl RunState {
         step.unchanged = *unchanged;
         if *status == StepStatus::Failed && path.is_item() {
             self.owe(left_by(path, failure.as_ref()));
-        }
-        Ok(())
-    }
-
-    fn undo_started(&mut self, path: &StepPath) -> Result<(), IllegalEvent> {
-        if self.point_of_no_return.is_some() {
-            return illegal(path, "nothing is undone after the point of no return");
-        }
-        let step = self.known(path)?;
-        if matches!(step.status, StepStatus::Pending | StepStatus::Running) {
-            return illegal(path, "the step has not ended");
-        }
-        if step.undo != UndoState::Not {
-            return illegal(path, "the step was undone already");
-        }
-        step.undo = UndoState::Running;
-        self.undoing += 1;
-        Ok(())
-    }
-
-    fn undo_ended(
-        &mut self,
-        path: &StepPath,
-        status: UndoStatus,
-        what: &str,
-    ) -> Result<(), IllegalEvent> {
-        let settled = self.open_effects(&path.0).is_empty();
-        let step = self.known(path)?;
-        if step.undo != UndoState::Running {
-            return illegal(path, "no undo is under way");
-        }
-        if !settled {
-            return illegal(path, "the undo ended while an effect was open");
-        }
-        step.undo = UndoState::Ended(status);
-        self.undoing -= 1;
-        if status == UndoStatus::Failed {
-            self.owe(format!("`{path}` was not undone: {what}"));
         }
         Ok(())
     }

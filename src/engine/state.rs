@@ -1,6 +1,6 @@
 //! The state of a run: a pure fold over its events, and the only place where it is kept.
 
-use super::action::{Done, Failure, Forecast};
+use super::action::{Done, Evidence, Failure, Forecast};
 use super::{Outcome, RunId, ScopeKind, StepPath, StepStatus, UndoStatus};
 use crate::playbook::Map;
 use std::collections::{HashMap, HashSet};
@@ -18,6 +18,7 @@ pub struct RunState {
     pub(super) undoing: usize,
     pub(super) debts: Vec<String>,
     pub(super) owed: HashSet<String>,
+    pub(super) noted: Vec<Evidence>,
     pub(super) outcome: Option<Outcome>,
 }
 
@@ -165,6 +166,11 @@ impl RunState {
     /// What is left to do, in sentences for a person, in the order in which it came up.
     pub fn debts(&self) -> &[String] {
         &self.debts
+    }
+
+    /// What steps recorded under this topic, in the order in which they did.
+    pub fn noted(&self, topic: &str) -> impl Iterator<Item = &Evidence> {
+        self.noted.iter().filter(move |e| e.topic == topic)
     }
 
     /// How the run ended; none while it is under way.

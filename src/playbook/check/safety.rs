@@ -6,6 +6,7 @@
 
 use super::graph::Graph;
 use super::parts::{Cast, Coverage, coverage};
+use super::proof;
 use super::steps::Checker;
 use crate::document::{Label, Span};
 use crate::playbook::{Block, Body, OnFailure, Role, Step};
@@ -50,6 +51,7 @@ pub(super) fn check(checker: &mut Checker<'_>, top: &Graph<'_>, others: [Option<
     for &point in &points {
         if is_action(&top.block.steps[point]) {
             promotion(checker, &cast, top, point);
+            proof::bound(checker, &cast, top, point);
         }
         only_forward(checker, &cast, top, others, point);
     }

@@ -93,6 +93,14 @@ fn every_rule_is_kept() {
             "finally:",
             "  vip: { needs: verify, action: exec, effect: once, with: { argv: [x] }, undo: { argv: [y] } }\nfinally:",
         ),
+        (
+            "  promote: { needs: slots,",
+            "  promote: { needs: slots, with: { proof: stopped },",
+        ),
+        (
+            "  promote: { needs: slots,",
+            "  promote: { needs: slots, with: { proof: \"{{ steps.choose.node }}\" },",
+        ),
     ] {
         all += &changed(from, to);
     }

@@ -1,0 +1,110 @@
+//! What each standby holds, and whether all of them lie on one history (rule 2).
+
+use super::super::scene::Scene;
+use super::nobody;
+use crate::cluster::{Ancestry, Lsn, NodeName, PromotePolicy, Timeline};
+use crate::engine::Failure;
+use crate::playbook::TroubleKind;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A standby that counts.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) node: NodeName,
+    pub(super) timeline: Timeline,
+    pub(super) at: Lsn,
+    pub(super) backlog: i64,
+    pub(super) priority: i64,
+    pub(super) near: bool,
+    pub(super) allowed: bool,
+    /// It received from the old primary, or was frozen: it needs a new upstream.
+    pub(super) direct: bool,
+    pub(super) upstream: Option<NodeName>,
+}
+
+/// What one standby holds. An error says why it does not count.
+pub(super) async fn look(
+    scene: &Scene<'_>,
+    node: &NodeName,
+    old: &NodeName,
+) -> Result<Entry, Failure> {
+    let inventory = scene.inventory();
+    let (identity, upstream) =
+        tokio::join!(scene.cluster.identify(node), scene.cluster.upstream(node));
+    let (identity, upstream) = (identity?, upstream?);
+    let upstream = upstream
+        .and_then(|(host, port)| inventory.node_at(&host, port))
+        .map(|n| n.name.clone());
+    let mut server = scene.server(node).await?;
+    if !server.in_recovery {
+        return Err(Failure::hold(format!(
+            "{node} is a primary already (timeline {})",
+            identity.timeline
+        ))
+        .with_help(
+            "look at `pgbaton status`; if that promotion was meant, let the others follow it",
+        ));
+    }
+    let receiving = server.receiver_pid.is_some() || server.receiver.is_some();
+    if upstream.as_ref() == Some(old) && receiving {
+        return Err(Failure::new(
+            TroubleKind::Unmet,
+            "it is not frozen: it still receives from the old primary",
+        ));
+    }
+    let patience = Instant::now() + (scene.time_left() / 2).min(Duration::from_secs(5));
+    while !server.drained() && !server.replay_paused && Instant::now() < patience {
+        scene.pause(Duration::from_millis(5)).await?;
+        server = scene.server(node).await?;
+    }
+    let replayed = server.replayed.unwrap_or_default();
+    let at = if server.drained() {
+        server.position().unwrap_or(identity.at)
+    } else {
+        // Not drained (paused, delayed): what it holds is read from its files.
+        scene
+            .cluster
+            .wal_end(node, identity.timeline, replayed)
+            .await?
+            .max(replayed)
+    };
+    let about = inventory.node(node);
+    Ok(Entry {
+        node: node.clone(),
+        timeline: identity.timeline,
+        at,
+        backlog: at.bytes_since(replayed),
+        priority: about.map_or(0, |n| n.priority),
+        near: about.map(|n| &n.location) == inventory.node(old).map(|n| &n.location),
+        allowed: about.is_some_and(|n| n.promote == PromotePolicy::Allowed),
+        direct: upstream.is_none() || upstream.as_ref() == Some(old),
+        upstream,
+    })
+}
+
+/// All that count must lie on one history.
+pub(super) async fn one_history(scene: &Scene<'_>, entries: &[Entry]) -> Result<Timeline, Failure> {
+    let newest = entries
+        .iter()
+        .max_by_key(|e| e.timeline)
+        .ok_or_else(|| nobody(&[]))?;
+    let older: Vec<&Entry> = entries
+        .iter()
+        .filter(|e| e.timeline != newest.timeline)
+        .collect();
+    if older.is_empty() {
+        return Ok(newest.timeline);
+    }
+    let history = scene.cluster.history(&newest.node, newest.timeline).await?;
+    for entry in older {
+        if history.relate(entry.timeline, entry.at) != Ancestry::On {
+            return Err(Failure::hold(format!(
+                "{} (timeline {}) and {} (timeline {}) do not lie on one history: another promotion happened",
+                entry.node, entry.timeline, newest.node, newest.timeline
+            ))
+            .with_help("find out which of them has the data that counts, and rebuild the other"));
+        }
+    }
+    Ok(newest.timeline)
+}
