@@ -14,22 +14,11 @@ pub(crate) async fn first_floor(rig: &Rig) {
 /// The same with the statements of the freeze, the proof and the attach mark.
 pub(crate) async fn second_floor(rig: &Rig) {
     let standbys = rig.standbys();
-    // The proof: nothing of the old primary is left, its control data is read, it cannot come back.
     let data = rig.lab.data(&super::support::name("n1"));
-    let bin =
-        std::env::var("PGBATON_PG_BIN").unwrap_or_else(|_| "/usr/lib/postgresql/15/bin".to_owned());
-    let script = format!(
-        "for p in /proc/[0-9]*; do [ \"$(readlink $p/cwd)\" = '{data}' ] && kill -9 ${{p#/proc/}}; done; \
-         '{bin}/pg_controldata' '{data}' >/dev/null; : > '{data}/standby.signal'",
-        data = data.display()
-    );
-    let proof = tokio::process::Command::new("sh")
-        .arg("-c")
-        .arg(script)
-        .status();
+    let proof = tokio::task::spawn_blocking(move || stopped(&data));
     let freeze = futures_util::future::join_all(standbys.iter().map(|node| freeze(rig, node)));
     let (proof, _) = tokio::join!(proof, freeze);
-    proof.expect("proof");
+    proof.expect("the proof ends").expect("proof");
     for node in &standbys {
         let client = rig.client(node);
         client
@@ -76,6 +65,30 @@ pub(crate) async fn second_floor(rig: &Rig) {
     {
         sleep(STEP).await;
     }
+}
+
+/// The proof: nothing of the old primary is left, its control data is read, it cannot come back. In the process itself:
+/// a shell loop over `/proc` forks for every process of the machine and would flatter whoever is held against it.
+fn stopped(data: &std::path::Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+            continue;
+        };
+        if std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == data)
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+    let bin =
+        std::env::var("PGBATON_PG_BIN").unwrap_or_else(|_| "/usr/lib/postgresql/15/bin".to_owned());
+    let control = std::process::Command::new(format!("{bin}/pg_controldata"))
+        .arg(data)
+        .stdout(std::process::Stdio::null())
+        .status()?;
+    assert!(control.success(), "pg_controldata: {control}");
+    std::fs::write(data.join("standby.signal"), "")
 }
 
 async fn freeze(rig: &Rig, node: &str) {
