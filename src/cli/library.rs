@@ -4,13 +4,18 @@ use super::args::Global;
 use super::error::CommandError;
 use crate::document::{Diagnostics, Source};
 use crate::playbook::{Checked, Library};
-use crate::runs::{RunsError, Shelves, site_file};
+use crate::runs::{RunsError, Shelves, site_file, site_vars};
+use crate::site::Site;
 
-/// The user's folders and the stock, as a run would search them. A site file that is not there is no error here: it only
-/// adds a folder.
+/// The user's folders and the stock, as a run would search them. A site file that is not there, or is wrong, is no error
+/// here: it adds a folder and says which variables there are.
 pub(crate) fn shelves(global: &Global) -> Shelves {
-    let site = site_file(global.site.as_deref()).ok();
-    Shelves::beside(site.as_deref())
+    let file = site_file(global.site.as_deref()).ok();
+    let shelves = Shelves::beside(file.as_deref());
+    match file.and_then(|file| Site::load(&file).ok()) {
+        Some(site) => shelves.for_site(site_vars(&site)),
+        None => shelves,
+    }
 }
 
 /// The playbook of this name or in this file.

@@ -250,3 +250,69 @@ fn map<const N: usize>(pairs: [(&str, Value); N]) -> Map {
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::{Diagnostics, Source};
+    use crate::playbook::check;
+    use crate::runs::Shelves;
+    use crate::site::Site;
+
+    /// What the checker says of a playbook with this condition.
+    fn said(condition: &str) -> String {
+        let text = format!(
+            "playbook: p\nsteps:\n  a: {{ action: notify, when: \"{condition}\", with: {{ message: x }} }}\n"
+        );
+        let mut diagnostics = Diagnostics::default();
+        check(
+            &Source::new("p.yaml", text.as_str()),
+            &crate::actions::catalog(),
+            &Shelves::beside(None),
+            &mut diagnostics,
+        );
+        diagnostics.render(false, 400)
+    }
+
+    /// The names that the checker knows, from its advice on one that it does not.
+    fn known(under: &str) -> Vec<String> {
+        let said = said(&format!("{under}.zzzzzzzzzzzz == null"));
+        let (_, names) = said.split_once("it has: ").expect("advice");
+        let line = names.lines().next().unwrap_or_default();
+        let mut names: Vec<String> = line.split(", ").map(|n| n.trim().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_checker_knows_the_facts_that_are_pinned_and_no_others() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("site.yaml");
+        let text = "site: s\nclusters:\n  c:\n    sql: { user: u }\n    replication: { user: r }\n    transport: local\n    \
+                    defaults: { data: /d, bin: /b }\n    nodes: { n1: { host: h } }\n";
+        std::fs::write(&file, text).expect("site file");
+        let site = Site::load(&file).expect("site");
+        let inventory = &site.clusters["c"];
+        let node = inventory.nodes.values().next().expect("node");
+        let silent = Trouble::on(TroubleKind::Unreachable, &node.name, "gone");
+        let view = View {
+            server: Err(silent),
+            identity: None,
+            upstream: None,
+        };
+        let topology = Topology {
+            cluster: "c".to_owned(),
+            rows: vec![row(inventory, node, &view, None)],
+        };
+        let pinned = pinned(inventory, &topology);
+        let names = |map: &Map| map.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(known("cluster"), names(&pinned));
+        let Some(Value::Map(nodes)) = pinned.get("nodes") else {
+            panic!("no nodes")
+        };
+        let Some(Value::Map(facts)) = nodes.get("n1") else {
+            panic!("no node")
+        };
+        assert_eq!(known("cluster.nodes['n1']"), names(facts));
+    }
+}

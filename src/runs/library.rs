@@ -1,7 +1,7 @@
 //! Where playbooks are found: a file of the user's wins over a stock playbook of the same name.
 
 use crate::document::Source;
-use crate::playbook::Library;
+use crate::playbook::{Library, Map};
 use std::path::{Path, PathBuf};
 
 /// A playbook that is part of pgbaton.
@@ -34,6 +34,7 @@ pub fn stock_playbooks() -> &'static [Stock] {
 /// The user's folders, then the stock.
 pub struct Shelves {
     folders: Vec<PathBuf>,
+    vars: Option<Map>,
 }
 
 impl Shelves {
@@ -43,7 +44,17 @@ impl Shelves {
         if let Some(beside) = site_file.and_then(Path::parent) {
             folders.push(beside.join("playbooks"));
         }
-        Self { folders }
+        Self {
+            folders,
+            vars: None,
+        }
+    }
+
+    /// The same, with the variables of the site that the playbooks are for: others are errors then.
+    #[must_use]
+    pub fn for_site(mut self, vars: Map) -> Self {
+        self.vars = Some(vars);
+        self
     }
 
     /// A file when it is written as one (`./x`, `x.yaml`), otherwise by name.
@@ -76,6 +87,10 @@ impl Library for Shelves {
         }
         let stock = stock_playbooks().iter().find(|stock| stock.name == name)?;
         Some(Source::new(format!("<stock>/{name}.yaml"), stock.text))
+    }
+
+    fn site_vars(&self) -> Option<&Map> {
+        self.vars.as_ref()
     }
 
     fn names(&self) -> Vec<String> {

@@ -9,4 +9,4 @@ mod world;
 pub use error::RunsError;
 pub use library::{Shelves, Stock, stock_playbooks};
 pub use order::{Finished, Order};
-pub use world::{World, site_file};
+pub use world::{World, site_file, site_vars};

@@ -42,19 +42,15 @@ impl World {
             },
         })?;
         let inventory = Arc::new(pick(&site, cluster)?.clone());
-        let vars = site
-            .vars
-            .iter()
-            .map(|(name, value)| (name.clone(), Value::from_json(value)))
-            .collect();
+        let vars = site_vars(&site);
         let live = Arc::new(LiveCluster::new(Arc::clone(&inventory)));
         let port: Arc<dyn Cluster> = Arc::clone(&live) as Arc<dyn Cluster>;
         Ok(Self {
             inventory,
-            vars,
             actions: Arc::new(LiveActions::new(&port)),
             cluster: live,
-            shelves: Shelves::beside(Some(&file)),
+            shelves: Shelves::beside(Some(&file)).for_site(vars.clone()),
+            vars,
             state: site.journal.clone().unwrap_or_else(default_state),
         })
     }
@@ -214,6 +210,14 @@ fn only_reads(checked: &Checked) -> bool {
                 })
             }
         })
+}
+
+/// The site's variables, as playbooks see them.
+pub fn site_vars(site: &Site) -> Map {
+    site.vars
+        .iter()
+        .map(|(name, value)| (name.clone(), Value::from_json(value)))
+        .collect()
 }
 
 /// The site file that a command without `--site` reads: `$PGBATON_SITE`, `./site.yaml`, `/etc/pgbaton/site.yaml`, in this

@@ -5,7 +5,7 @@ use super::parts::Parts;
 use super::steps::check_playbook;
 use super::values::settle;
 use crate::document::{Diagnostics, Source, Span, suggest};
-use crate::playbook::{Body, Catalog, Playbook, load};
+use crate::playbook::{Body, Catalog, Map, Playbook, load};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +18,10 @@ pub trait Library {
     fn find(&self, name: &str) -> Option<Source>;
     /// All names, for suggestions.
     fn names(&self) -> Vec<String>;
+    /// The site's variables; none where no site is known, and then any may be named.
+    fn site_vars(&self) -> Option<&Map> {
+        None
+    }
 }
 
 /// A playbook that may run, with everything that it nests. Constant inputs of actions have the type that the action declares:

@@ -45,14 +45,9 @@ impl Checker<'_> {
         }
         match name.root.as_str() {
             "params" => self.param(name, used),
-            "site" => match name.parts.split_first() {
-                None => Kind::Map,
-                Some((vars, [])) if vars.text.as_deref() == Some("vars") => Kind::Map,
-                Some((vars, _)) if vars.text.as_deref() == Some("vars") => Kind::Any,
-                Some((part, _)) => self.unknown_part("site", part, &["vars"], used),
-            },
-            "cluster" if name.parts.is_empty() => Kind::Map,
-            "cluster" | "trigger" => Kind::Any,
+            "site" => self.site(name, used),
+            "cluster" => self.cluster(name, used),
+            "trigger" => Kind::Any,
             "run" => self.fields(
                 name,
                 used,
@@ -131,7 +126,13 @@ impl Checker<'_> {
         Kind::Any
     }
 
-    fn unknown_part(&mut self, of: &str, part: &Part, known: &[&str], used: &Use<'_>) -> Kind {
+    pub(super) fn unknown_part(
+        &mut self,
+        of: &str,
+        part: &Part,
+        known: &[&str],
+        used: &Use<'_>,
+    ) -> Kind {
         let Some(text) = &part.text else {
             return Kind::Any;
         };

@@ -1,6 +1,8 @@
 //! Every error of references, types and inputs, with its text and place.
 
-use super::{check_files, good, said, with_steps};
+use super::{OfSite, catalog, check, check_files, good, said, with_steps};
+use crate::document::{Diagnostics, Source};
+use crate::playbook::{Map, Value};
 
 #[test]
 fn needs_are_judged() {
@@ -274,4 +276,42 @@ fn recursion_is_shown_as_a_chain() {
     let files: Vec<_> = files.iter().map(|(n, t)| (*n, t.as_str())).collect();
     insta::assert_snapshot!(check_files(&nests("a", "b"), &files).1);
     insta::assert_snapshot!(check_files(&nests("me", "me"), &[]).1);
+}
+
+#[test]
+fn facts_of_the_cluster_are_judged() {
+    insta::assert_snapshot!(said(&with_steps(
+        "  a: { action: notify, with: { text: \"{{ cluster.primry }}\" } }
+  b: { action: notify, when: \"cluster.nodes[params.node].rol == 'primary'\", with: { text: x } }
+  c: { action: notify, when: \"cluster.nodes['n1'].lag > lsn('0/1')\", with: { text: x } }
+  d: { action: notify, when: \"cluster.nodes[params.node].role == 'master'\", with: { text: x } }
+  e: { action: notify, when: \"cluster.standbys.exists(n, cluster.nodes[n].attachd)\", with: { text: x } }
+  f: { action: notify, when: \"cluster.members.exists(n, cluster.nodes[n].attached && cluster.nodes[n].lag < 10)\", with: { text: x } }
+"
+    )));
+}
+
+#[test]
+fn variables_of_a_known_site_are_judged() {
+    let vars = Map::from([
+        ("vip".to_owned(), "10.0.0.9/24".into()),
+        ("ports".to_owned(), Value::List(vec![Value::Integer(1)])),
+    ]);
+    let text = with_steps(
+        "  a: { action: notify, with: { text: \"{{ site.vars.vip }} {{ site.vars.vipp }}\" } }
+  b: { action: wait, with: { for: \"{{ site.vars.ports }}\" } }
+",
+    );
+    let mut diagnostics = Diagnostics::default();
+    check(
+        &Source::new("p.yaml", text.as_str()),
+        &catalog(),
+        &OfSite(vars),
+        &mut diagnostics,
+    );
+    insta::assert_snapshot!(diagnostics.render(false, 120));
+    assert!(
+        !said(&text).contains("vipp"),
+        "without a site any may be named"
+    );
 }

@@ -2,11 +2,28 @@
 
 use super::super::Library;
 use crate::document::Source;
-use crate::playbook::{Catalog, EffectClass, Field, NodeRule, Role, Signature, Type};
+use crate::playbook::{Catalog, EffectClass, Field, Map, NodeRule, Role, Signature, Type};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(super) struct Files(pub(super) BTreeMap<&'static str, String>);
+
+/// The same, for a site whose variables are known.
+pub(super) struct OfSite(pub(super) Map);
+
+impl Library for OfSite {
+    fn find(&self, _: &str) -> Option<Source> {
+        None
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn site_vars(&self) -> Option<&Map> {
+        Some(&self.0)
+    }
+}
 
 impl Library for Files {
     fn find(&self, name: &str) -> Option<Source> {
@@ -148,7 +165,7 @@ pub(super) fn catalog() -> Catalog {
             effect: Some(EffectClass::Once),
             ..action(
                 "promote",
-                vec![],
+                vec![F::optional("proof", Type::String, "")],
                 vec![F::required("timeline", Type::Integer, "")],
                 vec![Role::PointOfNoReturn],
             )
@@ -196,8 +213,8 @@ pub(super) fn catalog() -> Catalog {
                 "exec",
                 vec![
                     F::required("argv", Type::List, "the program and its arguments"),
-                    F::optional("env", Type::Map, ""),
-                    F::optional("stdin", Type::String, ""),
+                    F::optional("env", Type::Map, "").secret_too(),
+                    F::optional("stdin", Type::String, "").secret_too(),
                 ],
                 vec![
                     F::required("stdout", Type::String, ""),
