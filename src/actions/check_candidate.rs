@@ -1,9 +1,11 @@
 //! Is the candidate fit to be a primary for its followers? Everything that would only show after the promotion.
 
 use super::scene::{Deed, Scene, outputs};
+use crate::cluster::{Lsn, NodeName, Server, Timeline, WalFiles};
 use crate::engine::{Failure, Probe};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use std::time::Duration;
 
 pub(super) struct CheckCandidate;
@@ -44,29 +46,28 @@ impl Deed for CheckCandidate {
             "recovery_target_timeline",
             "synchronized_standby_slots",
         ];
-        let (settings, slots, server) = tokio::join!(
+        let looks = followers.iter().map(|follower| look(scene, follower));
+        let (settings, slots, server, files, identity, followers_seen) = tokio::join!(
             scene.cluster.settings(&node, &names),
             scene.cluster.slots(&node),
-            scene.cluster.server(&node)
+            scene.cluster.server(&node),
+            scene.cluster.wal_files(&node),
+            scene.cluster.identify(&node),
+            join_all(looks),
         );
         let (settings, (slots, most), server) = (settings?, slots?, server?);
-        let mut wrong = Vec::new();
-        if !server.in_recovery {
-            wrong.push("it is no standby".to_owned());
-        }
+        let (files, identity) = (files?, identity?);
         let value = |name: &str| {
             settings
                 .get(name)
                 .map(|s| s.value.as_str())
                 .unwrap_or_default()
         };
-        let senders: usize = value("max_wal_senders").parse().unwrap_or(0);
-        if senders < followers.len() {
-            wrong.push(format!(
-                "max_wal_senders is {senders}, {} nodes are to follow",
-                followers.len()
-            ));
+        let mut wrong = Vec::new();
+        if !server.in_recovery {
+            wrong.push("it is no standby".to_owned());
         }
+        wrong.extend(too_few_senders(value("max_wal_senders"), followers.len()));
         if value("wal_level") == "minimal" {
             wrong.push("wal_level is minimal: nothing could follow it".to_owned());
         }
@@ -84,42 +85,28 @@ impl Deed for CheckCandidate {
                 "it has {free} free slots of {most}, {missing} are needed"
             ));
         }
-        for follower in &followers {
-            // A follower with another target would stay on the old timeline for ever.
-            let theirs = scene
-                .cluster
-                .settings(follower, &["recovery_target_timeline"])
-                .await;
-            if let Ok(theirs) = theirs
-                && let Some(target) = theirs
-                    .get("recovery_target_timeline")
-                    .filter(|s| s.value != "latest")
-            {
-                wrong.push(format!(
-                    "recovery_target_timeline of {follower} is `{}`, not `latest`",
-                    target.value
-                ));
-            }
-        }
+        wrong.extend(followers_seen.iter().filter_map(|f| f.elsewhere.clone()));
+        let mut warnings = Vec::new();
+        warnings.extend(
+            followers_seen
+                .iter()
+                .filter_map(|follower| follower.out_of_reach(&node, &files)),
+        );
+        warnings.extend(stray(&node, identity.timeline, &files));
         if !value("synchronized_standby_slots").is_empty() {
-            let text = format!(
+            warnings.push(format!(
                 "logical senders on {node} will wait for the slots in synchronized_standby_slots: {}",
                 value("synchronized_standby_slots")
-            );
-            scene.note("warning", text, serde_json::Value::Null).await;
+            ));
         }
-        let logical: Vec<&str> = slots
-            .iter()
-            .filter(|s| !s.physical)
-            .map(|s| s.name.as_str())
-            .collect();
-        if logical.is_empty() && server.version >= 170_000 {
+        if server.version >= 170_000 && slots.iter().all(|s| s.physical) {
+            warnings.push(format!(
+                "{node} has no logical slots; subscribers may lose theirs"
+            ));
+        }
+        for warning in warnings {
             scene
-                .note(
-                    "warning",
-                    format!("{node} has no logical slots; subscribers may lose theirs"),
-                    serde_json::Value::Null,
-                )
+                .note("warning", warning, serde_json::Value::Null)
                 .await;
         }
         if wrong.is_empty() {
@@ -136,4 +123,64 @@ impl Deed for CheckCandidate {
             ))
         })
     }
+}
+
+fn too_few_senders(setting: &str, followers: usize) -> Option<String> {
+    let senders: usize = setting.parse().unwrap_or(0);
+    (senders < followers)
+        .then(|| format!("max_wal_senders is {senders}, {followers} nodes are to follow"))
+}
+
+/// A follower, as far as it concerns its future upstream. What cannot be read is left to its own follow.
+struct Follower {
+    node: NodeName,
+    /// It would never leave its timeline.
+    elsewhere: Option<String>,
+    at: Option<Lsn>,
+}
+
+async fn look(scene: &Scene<'_>, node: &NodeName) -> Follower {
+    let (settings, server) = tokio::join!(
+        scene.cluster.settings(node, &["recovery_target_timeline"]),
+        scene.cluster.server(node)
+    );
+    let settings = settings.unwrap_or_default();
+    let elsewhere = settings
+        .get("recovery_target_timeline")
+        .filter(|setting| setting.value != "latest")
+        .map(|setting| {
+            format!(
+                "recovery_target_timeline of {node} is `{}`, not `latest`",
+                setting.value
+            )
+        });
+    Follower {
+        node: node.clone(),
+        elsewhere,
+        at: server.ok().as_ref().and_then(Server::position),
+    }
+}
+
+impl Follower {
+    /// It is so far behind that the candidate no longer has what it needs. No reason to leave the cluster without a
+    /// primary: its own follow fails by itself, and is named.
+    fn out_of_reach(&self, node: &NodeName, files: &WalFiles) -> Option<String> {
+        let at = self.at.filter(|at| files.lacks(*at))?;
+        let oldest = files
+            .oldest
+            .map_or_else(|| "nothing".to_owned(), |l| l.to_string());
+        Some(format!(
+            "{} stands at {at}, and the WAL of {node} begins at {oldest}: unless an archive has the rest, it must be cloned anew",
+            self.node
+        ))
+    }
+}
+
+/// A history file of a timeline that the candidate is not on: its promotion will take a number after it.
+fn stray(node: &NodeName, timeline: Timeline, files: &WalFiles) -> Option<String> {
+    let stray = files.histories.iter().filter(|t| **t > timeline).max()?;
+    Some(format!(
+        "{node} has a history file of timeline {stray} and is on {timeline}: another promotion left it; the new timeline will \
+         be after it"
+    ))
 }

@@ -84,6 +84,9 @@ impl Deed for CheckLsn {
         } else {
             scene.cluster.history(&upstream, identity.timeline).await?
         };
+        if let Some(stray) = stray_history(scene, &node, &standing, &history).await? {
+            return Err(stray_refusal(&node, &upstream, stray));
+        }
         let verdict = compare(&standing, &history, identity.at);
         if verdict.divergence != "none" && !scene.flag("report") {
             return Err(refusal(&node, &upstream, &standing, &history, &verdict));
@@ -133,6 +136,51 @@ async fn standing(scene: &Scene<'_>, node: &NodeName) -> Result<Standing, Failur
             }
         }
     }
+}
+
+/// A history file on the node, of a timeline after its own, that does not belong to the upstream's history: left by another
+/// promotion. The node would take it for its future, or for the place where to leave its timeline.
+async fn stray_history(
+    scene: &Scene<'_>,
+    node: &NodeName,
+    standing: &Standing,
+    history: &History,
+) -> Result<Option<Timeline>, Failure> {
+    if !standing.running {
+        return Ok(None);
+    }
+    let files = scene.cluster.wal_files(node).await?;
+    for timeline in files
+        .histories
+        .into_iter()
+        .filter(|t| *t > standing.timeline)
+    {
+        if !scene
+            .cluster
+            .history(node, timeline)
+            .await?
+            .leads_to(history)
+        {
+            return Ok(Some(timeline));
+        }
+    }
+    Ok(None)
+}
+
+fn stray_refusal(node: &NodeName, upstream: &NodeName, stray: Timeline) -> Failure {
+    let message = format!(
+        "{node} has a history file of timeline {stray} that does not belong to the history of {upstream}: it would follow it \
+         astray"
+    );
+    Failure {
+        kind: TroubleKind::Conflict,
+        ..Failure::refused(message)
+    }
+    .with_help(format!(
+        "nothing was changed; it was left by another promotion: take {:08X}.history out of pg_wal of {node} (and out of its \
+         archive), then follow again",
+        stray.0
+    ))
 }
 
 struct Comparison {

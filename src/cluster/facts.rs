@@ -122,6 +122,25 @@ pub enum WalStatus {
     Unknown,
 }
 
+/// The names of the files in `pg_wal`, as far as they tell something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalFiles {
+    /// `wal_segment_size`, in bytes.
+    pub segment: u64,
+    /// Where the oldest segment begins, of whatever timeline; none when there is no segment.
+    pub oldest: Option<Lsn>,
+    /// The timelines of which a history file is there, in their order.
+    pub histories: Vec<Timeline>,
+}
+
+impl WalFiles {
+    /// Whether the segment that holds `position`, where a standby would begin to stream, is gone.
+    pub fn lacks(&self, position: Lsn) -> bool {
+        let begins = position.0 - position.0 % self.segment.max(1);
+        self.oldest.is_none_or(|oldest| oldest.0 > begins)
+    }
+}
+
 /// One configuration setting as the running server has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {

@@ -2,7 +2,7 @@
 
 use super::{
     History, Host, Identity, Inventory, Lsn, NodeName, Operation, Outcome, Reach, Remembered,
-    Sender, Server, Setting, Slot, Timeline, Trouble,
+    Sender, Server, Setting, Slot, Timeline, Trouble, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -29,6 +29,9 @@ pub trait Observe: Send + Sync {
 
     /// The node's slots, and how many it may have (`max_replication_slots`).
     async fn slots(&self, node: &NodeName) -> Result<(Vec<Slot>, u32), Trouble>;
+
+    /// What lies in the running node's `pg_wal`.
+    async fn wal_files(&self, node: &NodeName) -> Result<WalFiles, Trouble>;
 
     /// Running settings. Names the server does not know are absent from the answer.
     async fn settings(

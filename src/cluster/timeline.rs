@@ -108,6 +108,14 @@ impl History {
         Ok(Self { timeline, forks })
     }
 
+    /// Whether this is the history of one of `other`'s ancestors, or of its own timeline. A node that holds a history which
+    /// is not runs astray with `recovery_target_timeline = latest`: files that are there already are not fetched.
+    pub fn leads_to(&self, other: &Self) -> bool {
+        let known = self.timeline == other.timeline || other.fork_of(self.timeline).is_some();
+        let before = other.forks.iter().filter(|f| f.timeline < self.timeline);
+        known && self.forks.iter().eq(before)
+    }
+
     /// The position at which this history left `timeline`; none when it is not an ancestor (or is the timeline itself).
     pub fn fork_of(&self, timeline: Timeline) -> Option<Lsn> {
         self.forks
@@ -152,6 +160,20 @@ mod tests {
         );
         assert_eq!(history.relate(Timeline(2), Lsn(0x500_0000)), Ancestry::On);
         assert_eq!(history.relate(Timeline(4), Lsn(1)), Ancestry::Stranger);
+    }
+
+    #[test]
+    fn a_history_of_another_branch_leads_nowhere() {
+        let ours = History::parse(Timeline(3), TEXT).unwrap();
+        let of = |timeline, text| History::parse(Timeline(timeline), text).unwrap();
+        assert!(ours.leads_to(&ours));
+        assert!(of(2, "1 0/3000110 x").leads_to(&ours));
+        assert!(!of(2, "1 0/3000200 x").leads_to(&ours), "another fork");
+        assert!(!of(4, "1 0/3000110 x").leads_to(&ours), "a later promotion");
+        assert!(
+            !of(3, "1 0/3000110 x").leads_to(&ours),
+            "without timeline 2"
+        );
     }
 
     #[test]

@@ -8,10 +8,10 @@ use super::login::SessionKind;
 use super::native::Native;
 use super::pool::{Error, Warm};
 use super::questions;
-use super::{host, scripts, waldump};
+use super::{host, scripts, wal_files, waldump};
 use crate::cluster::{
     History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach, Remembered, Render, Sender,
-    Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind,
+    Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind, WalFiles,
 };
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
@@ -99,6 +99,17 @@ impl Observe for LiveCluster {
             Warm::Sql,
             questions::slots,
             questions::slots_seen,
+        )
+        .await
+    }
+
+    async fn wal_files(&self, node: &NodeName) -> Result<WalFiles, Trouble> {
+        self.ask(
+            node,
+            "failed to list its WAL files",
+            Warm::Sql,
+            |_| wal_files::WAL_FILES.to_owned(),
+            wal_files::wal_files,
         )
         .await
     }

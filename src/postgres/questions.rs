@@ -12,7 +12,7 @@ use std::str::FromStr;
 /// An answer that is not what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the answer has no usable `{0}`")]
-pub(crate) struct Garbled(&'static str);
+pub(crate) struct Garbled(pub(super) &'static str);
 
 /// One row, read by position.
 struct Fields<'a> {
