@@ -1,7 +1,7 @@
 //! A program of the site's, on a node or where pgbaton runs.
 
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::{CustomEffect, ExecPlace, Operation};
+use crate::cluster::{CustomEffect, ExecPlace, Given, Operation};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type, Value};
 use async_trait::async_trait;
@@ -23,12 +23,10 @@ impl Deed for Exec {
                     Type::List,
                     "program and arguments; never a shell line",
                 ),
-                Field::optional(
-                    "env",
-                    Type::Map,
-                    "environment; plain values, which events and the journal show: no secrets yet",
-                ),
-                Field::optional("stdin", Type::String, "what it is fed"),
+                Field::optional("env", Type::Map, "environment; an entry may be a secret")
+                    .secret_too(),
+                Field::optional("stdin", Type::String, "what it is fed; may be a secret")
+                    .secret_too(),
             ],
             outputs: vec![
                 Field::required("exit_status", Type::Integer, "its exit status"),
@@ -134,16 +132,14 @@ fn operation(scene: &Scene<'_>, with: &Map, effect: CustomEffect) -> Result<Oper
     let mut env = BTreeMap::new();
     if let Some(Value::Map(map)) = with.get("env") {
         for (name, value) in map {
-            env.insert(name.clone(), text_of(value)?);
+            env.insert(name.clone(), given_of(value)?);
         }
     }
     let place = match &scene.step.inputs.node {
         Some(_) => ExecPlace::Node(scene.node()?),
         None => ExecPlace::Runner,
     };
-    let stdin = with
-        .get("stdin")
-        .and_then(|v| v.as_str().map(str::to_owned));
+    let stdin = optional(with, "stdin")?;
     Ok(Operation::Exec {
         place,
         argv,
@@ -152,6 +148,22 @@ fn operation(scene: &Scene<'_>, with: &Map, effect: CustomEffect) -> Result<Oper
         effect,
         deadline: scene.time_left(),
     })
+}
+
+/// An input that may be left out, and may be a secret.
+pub(super) fn optional(with: &Map, name: &str) -> Result<Option<Given>, Failure> {
+    match with.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => given_of(value).map(Some),
+    }
+}
+
+/// A plain value as text, or a secret as its reference.
+pub(super) fn given_of(value: &Value) -> Result<Given, Failure> {
+    match value {
+        Value::Secret(source) => Ok(Given::Secret(source.clone())),
+        other => text_of(other).map(Given::Plain),
+    }
 }
 
 /// A plain value as text.

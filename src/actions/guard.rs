@@ -137,7 +137,13 @@ fn summary(operation: &Operation) -> String {
             format!("run {}", argv.first().map_or("nothing", String::as_str))
         }
         Operation::Sql { node, .. } => format!("execute a statement on {node}"),
-        Operation::Http { request, .. } => format!("{} {}", request.method, host_of(&request.url)),
+        Operation::Http { request, .. } => {
+            let url = request
+                .url
+                .plain()
+                .map_or_else(|| "a secret URL".to_owned(), host_of);
+            format!("{} {url}", request.method)
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! An HTTP request of the site's.
 
-use super::exec::{effect_of, text_of};
+use super::exec::{effect_of, given_of, optional};
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{CustomEffect, HttpRequest, Operation};
 use crate::engine::{Done, Failure, Probe, Undone};
@@ -21,9 +21,10 @@ impl Deed for Http {
             inputs: vec![
                 Field::optional("method", Type::String, "GET unless given")
                     .one_of(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]),
-                Field::required("url", Type::String, "absolute"),
-                Field::optional("headers", Type::Map, "by name"),
-                Field::optional("body", Type::String, "the body"),
+                Field::required("url", Type::String, "absolute; may be a secret").secret_too(),
+                Field::optional("headers", Type::Map, "by name; an entry may be a secret")
+                    .secret_too(),
+                Field::optional("body", Type::String, "the body; may be a secret").secret_too(),
             ],
             outputs: vec![
                 Field::required("status_code", Type::Integer, "the status of the answer"),
@@ -98,21 +99,21 @@ impl Deed for Http {
 }
 
 fn operation(with: &Map, effect: CustomEffect) -> Result<Operation, Failure> {
-    let text = |name: &str| with.get(name).and_then(|v| v.as_str().map(str::to_owned));
-    let url = text("url").ok_or_else(|| Failure::new(TroubleKind::Failed, "`url` is not given"))?;
+    let url = optional(with, "url")?
+        .ok_or_else(|| Failure::new(TroubleKind::Failed, "`url` is not given"))?;
     let mut headers = BTreeMap::new();
     if let Some(Value::Map(map)) = with.get("headers") {
         for (name, value) in map {
-            headers.insert(name.clone(), text_of(value)?);
+            headers.insert(name.clone(), given_of(value)?);
         }
     }
-    let method = text("method").unwrap_or_else(|| "GET".to_owned());
+    let method = with.get("method").and_then(Value::as_str).unwrap_or("GET");
     Ok(Operation::Http {
         request: HttpRequest {
-            method,
+            method: method.to_owned(),
             url,
             headers,
-            body: text("body"),
+            body: optional(with, "body")?,
         },
         effect,
     })

@@ -1,5 +1,6 @@
 //! Tell somebody. A notification that cannot be delivered never stops a failover unless the playbook says so.
 
+use super::exec::optional;
 use super::http;
 use super::scene::{Deed, Scene};
 use crate::cluster::{CustomEffect, ExecPlace, HttpRequest, Operation};
@@ -28,8 +29,9 @@ impl Deed for Notify {
                 Field::optional(
                     "url",
                     Type::String,
-                    "it gets a POST of {\"run\": …, \"message\": …}",
-                ),
+                    "it gets a POST of {\"run\": …, \"message\": …}; may be a secret",
+                )
+                .secret_too(),
             ],
             outputs: vec![],
             effect: Some(EffectClass::Idempotent),
@@ -50,22 +52,22 @@ impl Deed for Notify {
             operations.push(Operation::Exec {
                 place: ExecPlace::Runner,
                 argv,
-                env: BTreeMap::from([("PGBATON_RUN".to_owned(), scene.step.run.to_string())]),
-                stdin: Some(message.clone()),
+                env: BTreeMap::from([(
+                    "PGBATON_RUN".to_owned(),
+                    scene.step.run.to_string().into(),
+                )]),
+                stdin: Some(message.clone().into()),
                 effect: CustomEffect::Idempotent,
                 deadline: scene.time_left(),
             });
         }
-        if let Some(url) = scene.text("url") {
+        if let Some(url) = optional(&scene.step.inputs.with, "url")? {
             let body = serde_json::json!({ "run": scene.step.run, "message": message }).to_string();
             let request = HttpRequest {
                 method: "POST".to_owned(),
-                url: url.to_owned(),
-                headers: BTreeMap::from([(
-                    "content-type".to_owned(),
-                    "application/json".to_owned(),
-                )]),
-                body: Some(body),
+                url,
+                headers: BTreeMap::from([("content-type".to_owned(), "application/json".into())]),
+                body: Some(body.into()),
             };
             operations.push(Operation::Http {
                 request,

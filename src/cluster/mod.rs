@@ -3,6 +3,7 @@
 //! Pure types and functions. The live side of the port ([`Cluster`]) is in `crate::postgres`.
 
 mod facts;
+mod given;
 mod inventory;
 mod lsn;
 mod name;
@@ -15,8 +16,9 @@ mod topology;
 
 pub use facts::{
     ControlData, ControlState, Host, Identity, Position, Process, Reach, Receiver, Remembered,
-    Sender, Server, Setting, Slot, StartupState, Timed, WalStatus,
+    Sender, Server, Setting, Slot, StartupState, Timed, WalFiles, WalStatus,
 };
+pub use given::Given;
 pub use inventory::{
     Inventory, Node, Product, PromotePolicy, ReplicationAccess, SecretSource, SqlAccess, SslMode,
     SyncMode, Synchronous, Transport,

@@ -1,6 +1,6 @@
 //! Everything that pgbaton can do to a cluster or to the outside, as data.
 
-use super::{NodeName, SlotName, SyncNames};
+use super::{Given, NodeName, SlotName, SyncNames};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -153,9 +153,9 @@ pub enum Operation {
         /// Program and arguments; never a shell line.
         argv: Vec<String>,
         /// Environment.
-        env: BTreeMap<String, String>,
+        env: BTreeMap<String, Given>,
         /// What it is fed.
-        stdin: Option<String>,
+        stdin: Option<Given>,
         /// What running it twice would mean.
         effect: CustomEffect,
         /// The host ends it after this long.
@@ -235,11 +235,11 @@ pub struct HttpRequest {
     /// `GET`, `POST`, …
     pub method: String,
     /// Absolute.
-    pub url: String,
+    pub url: Given,
     /// Headers.
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Given>,
     /// The body.
-    pub body: Option<String>,
+    pub body: Option<Given>,
 }
 
 impl Operation {

@@ -26,8 +26,8 @@ pub use model::{
 pub use names::Names;
 pub use params::{ParamError, Unreadable, bind, read_text};
 pub use schema::schema;
-pub use signature::{Catalog, EffectClass, Field, NodeRule, Role, Signature};
+pub use signature::{Catalog, EffectClass, Field, NodeRule, PROOF, Role, Signature};
 pub use template::{Helper, Piece, RenderError, Template, TemplateTree};
-pub use value::{Map, SecretRef, Type, Value};
+pub use value::{Map, Type, Value};
 
-pub use crate::cluster::TroubleKind;
+pub use crate::cluster::{SecretSource, TroubleKind};

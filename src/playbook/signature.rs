@@ -65,6 +65,9 @@ pub enum NodeRule {
     Refused,
 }
 
+/// The name under which a fence gives its proof, and under which a point of no return takes it.
+pub const PROOF: &str = "proof";
+
 /// What part an action plays in `docs/safety.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -93,6 +96,8 @@ pub struct Field {
     pub required: bool,
     /// Allowed values, where there are few; for strings, and for the elements of a list.
     pub allowed: &'static [&'static str],
+    /// Besides its type it takes a whole secret; a map takes secrets as entries.
+    pub secret_too: bool,
     /// For people.
     pub help: &'static str,
 }
@@ -105,6 +110,7 @@ impl Field {
             ty,
             required: true,
             allowed: &[],
+            secret_too: false,
             help,
         }
     }
@@ -116,8 +122,16 @@ impl Field {
             ty,
             required: false,
             allowed: &[],
+            secret_too: false,
             help,
         }
+    }
+
+    /// The same, where a secret may stand too.
+    #[must_use]
+    pub const fn secret_too(mut self) -> Self {
+        self.secret_too = true;
+        self
     }
 
     /// The same, limited to these values.

@@ -1,9 +1,8 @@
 //! Values of the language and their types.
 
-use crate::cluster::Lsn;
+use crate::cluster::{Lsn, SecretSource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// A map of values; ordered by key, so that everything printed from it is stable.
@@ -30,17 +29,7 @@ pub enum Value {
     /// A map.
     Map(Map),
     /// A reference to a secret: the value never holds the secret itself.
-    Secret(SecretRef),
-}
-
-/// Where a secret comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SecretRef {
-    /// A file.
-    File(PathBuf),
-    /// An environment variable.
-    Env(String),
+    Secret(SecretSource),
 }
 
 /// The types of parameters, inputs and outputs.

@@ -4,7 +4,7 @@
 //! than what the live cluster does.
 
 use super::secret::{MASK, Masked};
-use crate::cluster::{HttpRequest, Inventory, Node, NodeName, Operation, Rendered, Trouble};
+use crate::cluster::{Given, HttpRequest, Inventory, Node, NodeName, Operation, Rendered, Trouble};
 use crate::transport::quote_all;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -168,8 +168,8 @@ pub(crate) struct ExecStep {
     /// None: where pgbaton runs.
     pub(crate) node: Option<NodeName>,
     pub(crate) argv: Vec<String>,
-    pub(crate) env: BTreeMap<String, Masked>,
-    pub(crate) stdin: Option<Masked>,
+    pub(crate) env: BTreeMap<String, Given>,
+    pub(crate) stdin: Option<Given>,
     pub(crate) deadline: Duration,
     /// Its output is the operation's result.
     pub(crate) returns: bool,
@@ -275,11 +275,11 @@ impl ExecStep {
     fn shown(&self) -> String {
         let mut shown = String::new();
         for (name, value) in &self.env {
-            let _ = write!(shown, "{name}={} ", value.shown());
+            let _ = write!(shown, "{name}={} ", given_shown(value));
         }
         shown.push_str(&quote_all(&self.argv));
         if let Some(stdin) = &self.stdin {
-            let _ = write!(shown, " <<< {}", stdin.shown());
+            let _ = write!(shown, " <<< {}", given_shown(stdin));
         }
         shown
     }
@@ -338,12 +338,19 @@ pub(crate) fn program(node: &Node, name: &str) -> String {
     node.bin.join(name).display().to_string()
 }
 
-/// The URL without what may be a secret: user, password and query.
+/// A text as a shell would take it; a secret as the mask.
+fn given_shown(given: &Given) -> String {
+    given
+        .plain()
+        .map_or_else(|| MASK.to_owned(), |text| quote_all([text]))
+}
+
+/// The URL without what may be a secret (user, password and query), and neither headers nor body, which often hold one.
 fn http_shown(request: &HttpRequest) -> String {
-    let (head, query) = request
-        .url
+    let url = request.url.plain().unwrap_or(MASK);
+    let (head, query) = url
         .split_once('?')
-        .map_or((request.url.as_str(), ""), |(h, _)| (h, "?***"));
+        .map_or((url, ""), |(head, _)| (head, "?***"));
     let shown = match head.split_once("://") {
         Some((scheme, rest)) => {
             let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
@@ -356,8 +363,14 @@ fn http_shown(request: &HttpRequest) -> String {
     for name in request.headers.keys() {
         let _ = write!(text, "\n{name}: {MASK}");
     }
-    if let Some(body) = &request.body {
-        let _ = write!(text, "\n({} bytes)", body.len());
+    match &request.body {
+        Some(Given::Plain(body)) => {
+            let _ = write!(text, "\n({} bytes)", body.len());
+        }
+        Some(Given::Secret(_)) => {
+            let _ = write!(text, "\n{MASK}");
+        }
+        None => {}
     }
     text
 }

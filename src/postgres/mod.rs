@@ -20,12 +20,14 @@ mod pool;
 mod postgresql;
 mod questions;
 mod quoting;
+mod reveal;
 mod scripts;
 mod secret;
 mod session;
 mod settings;
 mod tls;
 mod values;
+mod wal_files;
 mod waldump;
 mod wire;
 

@@ -36,13 +36,14 @@ pub(crate) async fn password(
     Ok(lookup(&text, host, port, dbname, &access.user))
 }
 
-async fn from_source(source: &SecretSource) -> Result<Secret, Trouble> {
+/// Looks a secret up.
+pub(crate) async fn from_source(source: &SecretSource) -> Result<Secret, Trouble> {
     let denied = |message| Trouble::here(TroubleKind::Denied, message);
     match source {
         SecretSource::File(path) => {
             let text = tokio::fs::read_to_string(path).await.map_err(|error| {
                 denied(format!(
-                    "the password file {} cannot be read: {error}",
+                    "the file {}, which is to hold a secret, cannot be read: {error}",
                     path.display()
                 ))
             })?;
@@ -51,7 +52,7 @@ async fn from_source(source: &SecretSource) -> Result<Secret, Trouble> {
         }
         SecretSource::Env(name) => std::env::var(name).map(Secret::new).map_err(|_| {
             denied(format!(
-                "the environment variable {name}, which is to hold the password, is not set"
+                "the environment variable {name}, which is to hold a secret, is not set"
             ))
         }),
     }

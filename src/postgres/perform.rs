@@ -5,7 +5,8 @@ use super::fault::Fault;
 use super::live::{LiveCluster, OPEN, host_trouble, script_trouble};
 use super::login::SessionKind;
 use super::pool::{Error, Warm};
-use super::secret::{Masked, masked};
+use super::reveal::Revealed;
+use super::secret::Masked;
 use super::{literal, scripts, values};
 use crate::cluster::{
     Cluster, CustomEffect, HttpRequest, NodeName, Operation, Outcome, Trouble, TroubleKind,
@@ -116,7 +117,7 @@ impl LiveCluster {
                 settings,
                 by_file,
             } => self.restore(node, file, settings, *by_file).await,
-            Step::Exec(step) => self.exec_step(step).await,
+            Step::Exec(step) => revealed(async |secrets| self.exec_step(step, secrets).await).await,
             Step::SiteSql {
                 node,
                 dbname,
@@ -126,7 +127,9 @@ impl LiveCluster {
                 self.site_sql(node, dbname.as_deref(), statement, parameters)
                     .await
             }
-            Step::Http(request) => http_step(request).await,
+            Step::Http(request) => {
+                revealed(async |secrets| http_step(request, secrets).await).await
+            }
         }
     }
 
@@ -266,22 +269,18 @@ impl LiveCluster {
         }
     }
 
-    async fn exec_step(&self, step: &ExecStep) -> Outcome {
+    async fn exec_step(&self, step: &ExecStep, secrets: &mut Revealed) -> Result<Outcome, Trouble> {
         let way: &dyn Transport = match &step.node {
             None => &self.runner,
             Some(node) => match self.node(node).and_then(|_| self.way(node)) {
                 Ok(way) => way,
-                Err(trouble) => return Outcome::Failed(trouble),
+                Err(trouble) => return Err(trouble),
             },
         };
-        let mut command = Command::new(&step.argv, step.deadline).with_env(
-            step.env
-                .iter()
-                .map(|(name, value)| (name.clone(), value.sent().to_owned()))
-                .collect(),
-        );
+        let env = secrets.map(&step.env).await?;
+        let mut command = Command::new(&step.argv, step.deadline).with_env(env);
         if let Some(stdin) = &step.stdin {
-            command = command.with_stdin(stdin.sent());
+            command = command.with_stdin(secrets.text(stdin).await?);
         }
         let program = step.argv.first().map_or("", String::as_str);
         let place = match &step.node {
@@ -294,7 +293,7 @@ impl LiveCluster {
             message,
             help: None,
         };
-        match way.run(command).await {
+        Ok(match way.run(command).await {
             Ok(finished) if finished.success() && !step.returns => Outcome::Done(Value::Null),
             Ok(finished) if finished.success() => Outcome::Done(json!({
                 "status": finished.status,
@@ -303,7 +302,7 @@ impl LiveCluster {
                 "truncated": finished.truncated,
             })),
             Ok(finished) => {
-                let complaint = step.without_secrets(finished.complaint());
+                let complaint = finished.complaint();
                 Outcome::Failed(trouble(
                     TroubleKind::Failed,
                     format!(
@@ -320,15 +319,15 @@ impl LiveCluster {
                 TroubleKind::Unknown,
                 format!("`{program}` was started {place}: {error}"),
             )),
-        }
+        })
     }
 }
 
-impl ExecStep {
-    /// A program may repeat in its complaint what it was given.
-    fn without_secrets(&self, text: String) -> String {
-        masked(text, self.env.values().chain(&self.stdin).map(Masked::sent))
-    }
+/// Does something that may be given secrets; its outcome is without them.
+async fn revealed(work: impl AsyncFnOnce(&mut Revealed) -> Result<Outcome, Trouble>) -> Outcome {
+    let mut secrets = Revealed::default();
+    let outcome = work(&mut secrets).await.unwrap_or_else(Outcome::Failed);
+    secrets.concealed(outcome)
 }
 
 /// The fault of a statement of ours; without the server's words where those could repeat a secret.
@@ -341,15 +340,19 @@ fn told(fault: &Fault, node: &NodeName, text: &Masked) -> Outcome {
     }
 }
 
-async fn http_step(request: &HttpRequest) -> Outcome {
+async fn http_step(request: &HttpRequest, secrets: &mut Revealed) -> Result<Outcome, Trouble> {
+    let body = match &request.body {
+        Some(body) => Some(secrets.text(body).await?),
+        None => None,
+    };
     let send = HttpSend {
         method: request.method.clone(),
-        url: request.url.clone(),
-        headers: request.headers.clone(),
-        body: request.body.clone(),
+        url: secrets.text(&request.url).await?,
+        headers: secrets.map(&request.headers).await?,
+        body,
         deadline: HTTP,
     };
-    match HttpClient.send(send).await {
+    Ok(match HttpClient.send(send).await {
         Ok(answer) => Outcome::Done(json!({ "status": answer.status, "body": answer.body })),
         Err(error @ HttpError::Invalid(_)) => {
             Outcome::Failed(Trouble::here(TroubleKind::Failed, error.to_string()))
@@ -360,5 +363,5 @@ async fn http_step(request: &HttpRequest) -> Outcome {
         Err(error @ HttpError::Lost(_)) => {
             Outcome::Unknown(Trouble::here(TroubleKind::Unknown, error.to_string()))
         }
-    }
+    })
 }

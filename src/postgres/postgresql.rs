@@ -4,9 +4,9 @@ use super::dialect::{Dialect, ExecStep, Names, Shown, SoAlready, SqlStep, Step, 
 use super::literal;
 use super::maker::Maker;
 use super::scripts;
-use super::secret::{MASK, Masked};
+use super::secret::Masked;
 use crate::cluster::{
-    ExecPlace, Inventory, NodeName, Operation, Render, Rendered, SlotName, Trouble, TroubleKind,
+    ExecPlace, Given, Inventory, NodeName, Operation, Render, Rendered, SlotName, Trouble, TroubleKind,
     UpstreamRoute,
 };
 use std::collections::BTreeMap;
@@ -149,7 +149,7 @@ pub(crate) fn steps(
             stdin,
             deadline,
             ..
-        } => vec![exec(place, argv, env, stdin.as_deref(), *deadline)],
+        } => vec![exec(place, argv, env, stdin.as_ref(), *deadline)],
         Operation::Sql {
             node,
             statement,
@@ -252,23 +252,18 @@ fn mark(node: &NodeName) -> Step {
 fn exec(
     place: &ExecPlace,
     argv: &[String],
-    env: &BTreeMap<String, String>,
-    stdin: Option<&str>,
+    env: &BTreeMap<String, Given>,
+    stdin: Option<&Given>,
     deadline: Duration,
 ) -> Step {
-    // Nobody tells here which of them are secret, so none is shown.
-    let hidden = |text: &str| Masked::default().and_hidden(text, MASK);
     Step::Exec(ExecStep {
         node: match place {
             ExecPlace::Node(node) => Some(node.clone()),
             ExecPlace::Runner => None,
         },
         argv: argv.to_vec(),
-        env: env
-            .iter()
-            .map(|(name, value)| (name.clone(), hidden(value)))
-            .collect(),
-        stdin: stdin.map(hidden),
+        env: env.clone(),
+        stdin: stdin.cloned(),
         deadline,
         returns: true,
     })

@@ -110,18 +110,16 @@ impl Checker<'_> {
                 self.inside(tree, place, true);
                 continue;
             };
-            let custom = signature.is_custom();
             let want = Want {
                 what: format!("input `{}`", field.name),
-                // The standard input of a command takes a secret too.
-                ty: if custom && field.name == "stdin" && is_secret(self, tree) {
+                ty: if field.secret_too && field.ty != Type::Map && is_secret(self, tree) {
                     Type::Secret
                 } else {
                     field.ty
                 },
                 allowed: field.allowed.to_vec(),
                 nullable: !field.required,
-                environment: custom && field.ty == Type::Map,
+                environment: field.secret_too && field.ty == Type::Map,
             };
             self.value(tree, &want, place);
         }

@@ -10,7 +10,7 @@ mod rules;
 mod scale;
 mod world;
 
-use world::{Files, catalog};
+use world::{Files, OfSite, catalog};
 
 fn check_files(text: &str, files: &[(&'static str, &str)]) -> (Option<Checked>, String) {
     let library = Files(files.iter().map(|(n, t)| (*n, (*t).to_owned())).collect());

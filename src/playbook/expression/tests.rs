@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::document::{Source, Span};
-use crate::playbook::{Map, Names, SecretRef, Value};
+use crate::playbook::{Map, Names, SecretSource, Value};
 use proptest::prelude::*;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -35,7 +35,7 @@ fn names() -> Value {
         ("n2", map(&[("host", "h2".into()), ("up", false.into())])),
         ("n1", map(&[("host", "h1".into()), ("up", true.into())])),
     ]);
-    let secret = Value::Secret(SecretRef::Env("X".into()));
+    let secret = Value::Secret(SecretSource::Env("X".into()));
     map(&[
         ("steps", map(&[("a", step)])),
         ("cluster", map(&[("nodes", nodes)])),

@@ -1,6 +1,6 @@
 use super::bind;
 use crate::document::{Diagnostics, Source};
-use crate::playbook::{Map, Playbook, SecretRef, Value, load};
+use crate::playbook::{Map, Playbook, SecretSource, Value, load};
 use std::time::Duration;
 
 fn playbook(params: &str) -> Playbook {
@@ -83,7 +83,7 @@ fn text_becomes_values_of_the_declared_types() {
     assert_eq!(bound["p"].to_json(), "0/16B3748");
     assert_eq!(
         bound["k"],
-        Value::Secret(SecretRef::Env("TOKEN".to_owned()))
+        Value::Secret(SecretSource::Env("TOKEN".to_owned()))
     );
     assert_eq!(bound["absent"], Value::Null);
 }

@@ -2,7 +2,7 @@
 
 use crate::cluster::{Lsn, NodeName};
 use crate::document::suggest;
-use crate::playbook::{SecretRef, Type, Value, parse_bytes, parse_duration};
+use crate::playbook::{SecretSource, Type, Value, parse_bytes, parse_duration};
 
 /// Text that is no value of a type. Never holds the text of what might be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,8 +94,8 @@ fn read_list(text: &str) -> Result<Value, Unreadable> {
 
 fn read_secret(text: &str) -> Result<Value, Unreadable> {
     let secret = match text.split_once(':') {
-        Some(("file", path)) if !path.is_empty() => SecretRef::File(path.into()),
-        Some(("env", name)) if !name.is_empty() => SecretRef::Env(name.to_owned()),
+        Some(("file", path)) if !path.is_empty() => SecretSource::File(path.into()),
+        Some(("env", name)) if !name.is_empty() => SecretSource::Env(name.to_owned()),
         // What was given is not repeated: it may be the secret.
         _ => {
             return Err(Unreadable::new(

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::document::Span;
-use crate::playbook::{Map, SecretRef, Value};
+use crate::playbook::{Map, SecretSource, Value};
 use proptest::prelude::*;
 use std::process::Command;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn names() -> Value {
         ("flag", true.into()),
         ("wait", Duration::from_millis(1500).into()),
         ("lsn", Value::Lsn("0/16B3748".parse().unwrap())),
-        ("secret", Value::Secret(SecretRef::Env("PW".into()))),
+        ("secret", Value::Secret(SecretSource::Env("PW".into()))),
         ("absent", Value::Null),
     ]);
     let steps = map(&[("a", map(&[("out", Value::Null)]))]);
