@@ -196,3 +196,81 @@ async fn a_playbook_that_is_not_there() {
       hint: there are: failover, follow, switchover
     "##);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_playbook_of_the_users_that_cannot_be_read_is_not_passed_over() {
+    let folder = Folder::with(&[("site.yaml", SITE)]);
+    std::fs::create_dir_all(folder.path().join("playbooks/mine.yaml")).unwrap();
+    for command in [
+        &["run", "mine"][..],
+        &["graph", "mine"],
+        &["playbook", "list"],
+    ] {
+        let said = folder.refuses(command).await;
+        assert!(
+            said.contains(
+                "playbook FOLDER/playbooks/mine.yaml cannot be read: it is no regular file"
+            ),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_nodes_and_facts_are_checked_before_the_run() {
+    let text = "playbook: p
+params: { node: { type: node, default: n2 } }
+steps:
+  first: { action: exec, effect: idempotent, with: { argv: [\"true\"] } }
+  second: { needs: [first], action: reload, node: n9 }
+  third: { needs: [first], when: \"cluster.nodes.n3.role == 'primary'\", action: reload, node: n1 }
+  fourth: { needs: [first], for_each: [a, b, a], action: notify, with: { message: \"{{ item }}\" } }
+";
+    let folder = Folder::with(&[("site.yaml", SITE), ("p.yaml", text)]);
+    insta::assert_snapshot!(folder.refuses(&["run", "p.yaml"]).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_that_are_not_there_or_there_twice_are_refused() {
+    let text = "playbook: p
+params: { word: { type: secret, required: true }, other: { type: string } }
+steps:
+  a: { action: exec, effect: read, with: { argv: [\"true\"], stdin: \"{{ params.word }}\" } }
+";
+    let folder = Folder::with(&[("site.yaml", SITE), ("p.yaml", text)]);
+    let said = folder
+        .refuses(&["run", "p.yaml", "-p", "word=file:/nowhere/secret"])
+        .await;
+    assert!(
+        said.contains("the file /nowhere/secret cannot be read"),
+        "{said}"
+    );
+    let twice = [
+        "run",
+        "p.yaml",
+        "-p",
+        "word=env:HOME",
+        "-p",
+        "other=a",
+        "-p",
+        "other=b",
+    ];
+    let said = folder.refuses(&twice).await;
+    assert!(
+        said.contains("parameter `other`: it is given more than once"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_file_is_not_read() {
+    let folder = Folder::with(&[("site.yaml", SITE)]);
+    let said = support::pgbaton(&["validate", "/dev/zero"]).await.expect(2);
+    assert!(
+        said.all().contains("it is no regular file"),
+        "{}",
+        said.all()
+    );
+    let said = folder.refuses(&["run", "/dev/zero"]).await;
+    assert!(said.contains("it is no regular file"), "{said}");
+}

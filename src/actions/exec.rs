@@ -44,7 +44,7 @@ impl Deed for Exec {
 
     async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
         let Some(probe) = &scene.step.inputs.probe else {
-            return Ok(Probe::Needed("it has no probe".to_owned()));
+            return Ok(Probe::Blind("it has no probe".to_owned()));
         };
         let operation = operation(scene, probe, CustomEffect::Read)?;
         match scene.perform(operation).await {

@@ -50,9 +50,12 @@ impl Guard<'_> {
             }
             Outcome::Failed(trouble) => {
                 let failure = Failure::from(trouble);
-                effects
-                    .settle(path, effect, EffectOutcome::Failed(failure.clone()))
-                    .await;
+                let outcome = if ran(&operation, &failure) {
+                    EffectOutcome::Unknown(failure.clone())
+                } else {
+                    EffectOutcome::Failed(failure.clone())
+                };
+                effects.settle(path, effect, outcome).await;
                 Err(failure)
             }
             Outcome::Unknown(trouble) => {
@@ -65,6 +68,12 @@ impl Guard<'_> {
             }
         }
     }
+}
+
+/// A program that ran and said that it failed. Nobody can tell what it did until then, so its undo is not left out.
+fn ran(operation: &Operation, failure: &Failure) -> bool {
+    matches!(operation, Operation::Exec { .. })
+        && failure.kind == crate::playbook::TroubleKind::Failed
 }
 
 fn line(rendered: &Rendered) -> String {

@@ -42,7 +42,7 @@ impl Deed for Http {
 
     async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
         let Some(probe) = &scene.step.inputs.probe else {
-            return Ok(Probe::Needed("it has no probe".to_owned()));
+            return Ok(Probe::Blind("it has no probe".to_owned()));
         };
         match send(scene, operation(probe, CustomEffect::Read)?).await {
             Ok(returned) => Ok(Probe::Satisfied(

@@ -46,7 +46,7 @@ impl Deed for Sql {
 
     async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
         let Some(probe) = &scene.step.inputs.probe else {
-            return Ok(Probe::Needed("it has no probe".to_owned()));
+            return Ok(Probe::Blind("it has no probe".to_owned()));
         };
         let returned = scene
             .perform(operation(scene, probe, CustomEffect::Read)?)

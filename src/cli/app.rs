@@ -36,7 +36,16 @@ pub fn main() -> ExitCode {
     };
     let color = arguments.global.color;
     match act(arguments) {
-        Ok(code) => code.into(),
+        Ok(code) => match screen::lost() {
+            // How a run ended stays what its exit code says.
+            Some(error) if code == Code::Ok => {
+                screen::note(&format!(
+                    "error: the output could not be written: {error}\n"
+                ));
+                Code::Failed.into()
+            }
+            _ => code.into(),
+        },
         Err(error) => {
             let paint = Paint::of(color, &std::io::stderr());
             let columns = screen::size().map(|(columns, _)| columns);

@@ -179,7 +179,7 @@ pub(crate) struct LabNameArgs {
 /// `lab fault`.
 #[derive(Debug, Args)]
 pub(crate) struct LabFaultArgs {
-    /// What to do to it
+    /// What to do to it: kill, stop, freeze, thaw or start
     #[arg(value_name = "FAULT")]
     pub(crate) fault: String,
     /// Which server

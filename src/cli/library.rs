@@ -13,7 +13,17 @@ pub(crate) fn shelves(global: &Global) -> Shelves {
     let file = site_file(global.site.as_deref()).ok();
     let shelves = Shelves::beside(file.as_deref());
     match file.and_then(|file| Site::load(&file).ok()) {
-        Some(site) => shelves.for_site(site_vars(&site)),
+        Some(site) => {
+            let shelves = shelves.for_site(site_vars(&site));
+            let mut clusters = site
+                .clusters
+                .iter()
+                .filter(|(name, _)| global.cluster.as_ref().is_none_or(|wanted| wanted == *name));
+            match (clusters.next(), clusters.next()) {
+                (Some((_, only)), None) => shelves.for_cluster(only),
+                _ => shelves,
+            }
+        }
         None => shelves,
     }
 }

@@ -12,18 +12,16 @@ use std::fmt::Write as _;
 
 pub(crate) fn playbook(context: &Context, command: &PlaybookCommand) -> Result<Code, CommandError> {
     match command {
-        PlaybookCommand::List => Ok(list(context)),
+        PlaybookCommand::List => list(context),
         PlaybookCommand::Show(args) => show(context, &args.playbook),
     }
 }
 
-fn list(context: &Context) -> Code {
+fn list(context: &Context) -> Result<Code, CommandError> {
     let shelves = library::shelves(&context.global);
     let mut found = Vec::new();
     for name in shelves.names() {
-        let Some(source) = shelves.find(&name) else {
-            continue;
-        };
+        let source = library::open(&shelves, &name)?;
         // One with errors is listed all the same: `validate` says what is wrong with it.
         let loaded = crate::playbook::load(&source, &mut Diagnostics::default());
         found.push((name, source, loaded));
@@ -41,7 +39,7 @@ fn list(context: &Context) -> Code {
             })
             .collect();
         screen::data(&format!("{}\n", json!(all)));
-        return Code::Ok;
+        return Ok(Code::Ok);
     }
     let widest = found.iter().map(|f| text::width(&f.0)).max().unwrap_or(0);
     let columns = screen::size().map_or(100, |(columns, _)| columns);
@@ -68,7 +66,7 @@ fn list(context: &Context) -> Code {
         let _ = writeln!(out, "{}{place}", " ".repeat(widest + 2));
     }
     screen::data(&out);
-    Code::Ok
+    Ok(Code::Ok)
 }
 
 fn show(context: &Context, wanted: &str) -> Result<Code, CommandError> {

@@ -6,8 +6,9 @@ use super::console::{Console, Style, View, conclude};
 use super::error::{CommandError, Kind};
 use super::exit_codes::Code;
 use super::paint::Paint;
+use super::screen;
 use super::signals::{Hangup, Interrupts};
-use crate::engine::RunId;
+use crate::engine::{Report, RunId};
 use crate::runs::{Finished, Order, World};
 
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, CommandError> {
@@ -46,10 +47,25 @@ pub(crate) async fn watched(
             return Err(left(world, &view));
         }
     };
-    let view = console.finish().await;
+    let mut view = console.finish().await;
     match ended {
-        Ok(finished) => Ok((finished, view)),
+        Ok(finished) => {
+            if view.ended.is_none() {
+                tell_unrecorded(&mut view, &finished.report, style);
+            }
+            Ok((finished, view))
+        }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The journal was lost, so no event told the end. It is told all the same, and as what it is.
+fn tell_unrecorded(view: &mut View, report: &Report, style: Style) {
+    let end = report.event();
+    view.end_unrecorded(&end);
+    if style == Style::Json {
+        let line = serde_json::json!({ "recorded": false, "event": end });
+        screen::data(&format!("{line}\n"));
     }
 }
 

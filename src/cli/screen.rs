@@ -1,12 +1,13 @@
 //! The terminal as one owner sees it: text that stays, and below it at most one live frame that is redrawn.
 //!
 //! Everything the program prints goes through here (logs too), so that a log line cannot tear a frame apart. A stream
-//! that is gone (`pgbaton run … | head`) is no reason to end a run: writing errors are ignored.
+//! that is gone (`pgbaton run … | head`) is no reason to end a run: writing errors end nothing, and [`lost`] tells of them.
 
 use super::text;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
 static SCREEN: Mutex<Frame> = Mutex::new(Frame { lines: Vec::new() });
 
 /// The lines below the text that stays; what is drawn now.
@@ -34,12 +35,24 @@ pub(crate) fn size() -> Option<(usize, usize)> {
 
 /// Writes data to standard output.
 pub(crate) fn data(text: &str) {
-    above(text, &mut io::stdout().lock());
+    let _frame = Lifted::now();
+    if let Err(error) = written(&mut io::stdout().lock(), text)
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let mut lost = LOST.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.get_or_insert(error);
+    }
+}
+
+/// Why data could not be written: a full disk, say. A reader who went away is no such reason.
+pub(crate) fn lost() -> Option<io::Error> {
+    LOST.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Writes everything that is not data to standard error.
 pub(crate) fn note(text: &str) {
-    above(text, &mut io::stderr().lock());
+    let _frame = Lifted::now();
+    put(&mut io::stderr().lock(), text);
 }
 
 /// Draws these lines in place of the frame drawn before. Each must fit the terminal's width.
@@ -75,20 +88,28 @@ pub(crate) fn keep() {
     }
 }
 
-fn above(text: &str, stream: &mut dyn Write) {
-    let frame = lock();
-    if frame.lines.is_empty() {
-        put(stream, text);
-        return;
+/// The frame taken off the screen while text is written above it; drawn again when this goes.
+struct Lifted(MutexGuard<'static, Frame>);
+
+impl Lifted {
+    fn now() -> Self {
+        let frame = lock();
+        if !frame.lines.is_empty() {
+            put(&mut io::stdout(), &erasing(&frame));
+        }
+        Self(frame)
     }
-    put(&mut io::stdout(), &erasing(&frame));
-    put(stream, text);
-    let again: String = frame
-        .lines
-        .iter()
-        .flat_map(|l| [l.as_str(), "\n"])
-        .collect();
-    put(&mut io::stdout(), &again);
+}
+
+impl Drop for Lifted {
+    fn drop(&mut self) {
+        if self.0.lines.is_empty() {
+            return;
+        }
+        let lines = self.0.lines.iter();
+        let again: String = lines.flat_map(|l| [l.as_str(), "\n"]).collect();
+        put(&mut io::stdout(), &again);
+    }
 }
 
 /// What moves the cursor to the frame's first line and deletes everything from there on. A terminal that became
@@ -111,9 +132,12 @@ fn unpainted(line: &str) -> String {
 }
 
 fn put(stream: &mut dyn Write, text: &str) {
-    let _ = stream
-        .write_all(text.as_bytes())
-        .and_then(|()| stream.flush());
+    let _ = written(stream, text);
+}
+
+fn written(stream: &mut dyn Write, text: &str) -> io::Result<()> {
+    stream.write_all(text.as_bytes())?;
+    stream.flush()
 }
 
 fn lock() -> MutexGuard<'static, Frame> {

@@ -6,7 +6,7 @@ use super::error::CommandError;
 use super::exit_codes::Code;
 use super::paint::Paint;
 use super::{diagnostics, library, screen};
-use crate::document::{Diagnostics, Severity, Source, Tree};
+use crate::document::{Diagnostics, Severity, Source, Tree, read_file};
 use crate::playbook::Library;
 use crate::runs::{Shelves, site_file, stock_playbooks};
 use crate::site::{Site, SiteError};
@@ -71,7 +71,7 @@ pub(crate) fn validate(context: &Context, args: &ValidateArgs) -> Result<Code, C
 }
 
 fn check_file(file: &Path, shelves: &Shelves) -> Verdict {
-    let text = match std::fs::read_to_string(file) {
+    let text = match read_file(file) {
         Ok(text) => text,
         Err(error) => {
             return Verdict {

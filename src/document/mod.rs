@@ -4,6 +4,7 @@
 //! every key and value. Whatever is wrong is collected in [`Diagnostics`]: all problems of a file at once.
 
 mod diagnostic;
+mod file;
 mod offsets;
 mod parse;
 mod reader;
@@ -16,6 +17,7 @@ mod tests;
 mod tree;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
+pub use file::read_file;
 pub use parse::parse;
 pub use reader::{Lowering, MapReader};
 pub use suggest::suggest;

@@ -13,7 +13,7 @@ use builder::Builder;
 use serde_saphyr::granit_parser::{Options, Parser};
 
 /// The longest document that is read. A playbook of a thousand steps has a tenth of it.
-const MAX_BYTES: usize = 1 << 20;
+pub(super) const MAX_BYTES: usize = 1 << 20;
 /// How deep lists and maps may be nested.
 pub(super) const MAX_DEPTH: usize = 64;
 /// How many values all aliases of a document may repeat together.

@@ -4,6 +4,9 @@ use super::parse::MAX_DEPTH;
 use super::{Diagnostics, Label, Source, Span};
 use serde_saphyr::granit_parser::{ErrorKind, ScanError};
 
+/// A longer value is not repeated in a hint.
+const MOST_SHOWN: usize = 200;
+
 /// `text` as a YAML string in quotes.
 pub(super) fn quote(text: &str) -> String {
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -101,6 +104,26 @@ impl<'t> Line<'t> {
         }
     }
 
+    /// The key and value that an error at `at` is about: those of the line, or of the entry of a map in braces.
+    fn entry(&self, at: usize) -> (Option<&'t str>, &'t str) {
+        let from = self.value_span.start;
+        let whole = (self.key, self.value);
+        if !self.value.starts_with('{') || !(from..self.value_span.end).contains(&at) {
+            return whole;
+        }
+        let at = at - from;
+        let Some(begin) = self.value[..at].rfind(['{', ',']).map(|i| i + 1) else {
+            return whole;
+        };
+        let end = self.value[at..]
+            .find([',', '}'])
+            .map_or(self.value.len(), |i| at + i);
+        match self.value[begin..end].split_once(": ") {
+            Some((key, value)) => (Some(key.trim()), value.trim()),
+            None => whole,
+        }
+    }
+
     /// Whether the value looks like one that only quotes can hold.
     fn wants_quotes(&self) -> bool {
         !self.value.is_empty()
@@ -114,8 +137,10 @@ impl<'t> Line<'t> {
 fn help(kind: &ErrorKind, line: &Line<'_>, at: usize) -> Option<String> {
     use ErrorKind as E;
     let quoted = || {
-        let value = quote(line.value);
-        match line.key {
+        let (key, value) = line.entry(at);
+        let value = quote(value);
+        match key {
+            _ if value.len() > MOST_SHOWN => "quote the whole value".to_owned(),
             Some(key) => format!("quote the whole value: `{key}: {value}`"),
             None => format!("quote the whole value: {value}"),
         }

@@ -163,6 +163,21 @@ fn a_file_cannot_steer_the_terminal() {
     assert!(!text.contains('\u{1b}'), "{text:?}");
 }
 
+#[test]
+fn the_hint_to_quote_is_about_the_entry_and_not_about_the_map_around_it() {
+    let said = report(
+        "steps:\n  a: { action: wait, when: cluster.nodes['n9'].role == 'x', with: { for: 1s } }\n",
+    );
+    assert!(
+        said.contains("`when: \"cluster.nodes['n9'].role == 'x'\"`"),
+        "{said}"
+    );
+    let said = report("a: { when: 1 == 1 ? b : c, d: e }\n");
+    assert!(said.contains("`when: \"1 == 1 ? b : c\"`"), "{said}");
+    let said = report(&format!("a: {}", "[".repeat(100_000)));
+    assert!(said.len() < 2_000, "{} bytes", said.len());
+}
+
 proptest! {
     #[test]
     fn reading_never_panics(text in "\\PC{0,200}|[\\[\\]{}:,\\-?&*!|>'\"%@`#~ \\n\\tab01<=.\\\\]{0,80}") {

@@ -68,6 +68,8 @@ pub enum Probe {
     Satisfied(Map, String),
     /// There is something to do, and why.
     Needed(String),
+    /// There is nothing to look at, and why: it is done without a look, and nobody can tell afterwards whether it was.
+    Blind(String),
     /// The world is such that it must not be done.
     Conflict(Failure),
     /// It could not be told.

@@ -32,6 +32,8 @@ pub(super) struct ActionWork {
 pub(super) struct Memory {
     /// `apply` was done, with these outputs.
     applied: Option<Map>,
+    /// It ended in doubt, and there is no probe that could settle it: it is not tried again.
+    pub(super) blind: bool,
 }
 
 /// Outputs, and whether there was nothing to do.
@@ -150,7 +152,7 @@ impl ActionWork {
                 probed(run, context, Verdict::Satisfied, why, Vec::new());
                 self.verify(context, outputs).await.map(|o| (o, true))
             }
-            Probe::Needed(why) => {
+            Probe::Needed(why) | Probe::Blind(why) => {
                 if self.class == EffectClass::Once {
                     // It has been done; only the evidence is missing.
                     if let Some(outputs) = memory.applied.clone() {
@@ -170,7 +172,7 @@ impl ActionWork {
                     Vec::new()
                 };
                 probed(run, context, Verdict::Needed, why, plan);
-                let outputs = self.apply(run, context).await?;
+                let outputs = self.apply(run, context, memory).await?;
                 memory.applied = Some(outputs.clone());
                 self.verify(context, outputs).await.map(|o| (o, false))
             }
@@ -188,7 +190,12 @@ impl ActionWork {
     }
 
     /// Applies; when it cannot be told how that ended, the probe decides.
-    async fn apply(&self, run: &Run<'_>, context: &StepContext) -> Result<Map, Failure> {
+    async fn apply(
+        &self,
+        run: &Run<'_>,
+        context: &StepContext,
+        memory: &mut Memory,
+    ) -> Result<Map, Failure> {
         let applied = caught("`apply`", self.action.apply(context)).await;
         let applied = applied.unwrap_or_else(Applied::Unknown);
         let doubt = match applied {
@@ -199,12 +206,19 @@ impl ActionWork {
         settle_open(&run.shared, &context.path, &doubt.message);
         match self.look_again(run, context).await {
             Probe::Satisfied(outputs, _) => Ok(outputs),
-            Probe::Needed(why) if self.class == EffectClass::Once => {
+            Probe::Needed(why) | Probe::Blind(why) if self.class == EffectClass::Once => {
                 let mut failure = perhaps_done(&why);
                 failure.message = format!("{}; {}", doubt.message, failure.message);
                 Err(failure)
             }
             Probe::Needed(why) => Err(unknown(doubt, &format!("it did not happen: {why}"))),
+            Probe::Blind(why) => {
+                memory.blind = true;
+                Err(unknown(
+                    doubt,
+                    &format!("nobody can tell whether it happened: {why}"),
+                ))
+            }
             Probe::Conflict(found) | Probe::Unknown(found) => {
                 let mut failure = unknown(doubt, &found.message);
                 if found.consequence != Consequence::Fail {
@@ -226,9 +240,11 @@ impl ActionWork {
         limit: Duration,
         before: usize,
     ) -> Reached {
+        let node = self.inputs.node.as_ref();
+        let node = node.map(|node| format!("{node}: ")).unwrap_or_default();
         let mut failure = Failure::new(
             TroubleKind::Timeout,
-            format!("not done within {}", format_duration(limit)),
+            format!("{node}not done within {}", format_duration(limit)),
         );
         if !run.shared.read(|s| s.is_uncertain(&path.0, before)) {
             return Err(failure);
@@ -252,13 +268,18 @@ impl ActionWork {
             Some(Ok(Err(unverified))) => {
                 format!("it happened, but without evidence: {}", unverified.message)
             }
-            Some(Err(Probe::Needed(why))) if self.class == EffectClass::Once => {
+            Some(Err(Probe::Needed(why) | Probe::Blind(why)))
+                if self.class == EffectClass::Once =>
+            {
                 let held = perhaps_done(&why);
                 failure.consequence = held.consequence;
                 failure.help = held.help;
                 held.message
             }
             Some(Err(Probe::Needed(why))) => format!("it did not happen: {why}"),
+            Some(Err(Probe::Blind(why))) => {
+                format!("nobody can tell whether it happened: {why}")
+            }
             Some(Err(Probe::Conflict(found) | Probe::Unknown(found))) => {
                 format!("nobody can tell whether it happened: {}", found.message)
             }
@@ -281,7 +302,7 @@ impl ActionWork {
         let found = self.probe(context).await;
         let (verdict, why) = match &found {
             Probe::Satisfied(_, why) => (Verdict::Satisfied, why),
-            Probe::Needed(why) => (Verdict::Needed, why),
+            Probe::Needed(why) | Probe::Blind(why) => (Verdict::Needed, why),
             Probe::Conflict(failure) => (Verdict::Conflict, &failure.message),
             Probe::Unknown(failure) => (Verdict::Unknown, &failure.message),
         };

@@ -83,7 +83,7 @@ pub(super) async fn try_until_done<'s>(
     for attempt in 1.. {
         let left = retry
             .and_then(|retry| retry.within)
-            .map(|within| within.saturating_sub(begun.elapsed()));
+            .map(|within| whole_millis(within.saturating_sub(begun.elapsed())));
         let limit = [work.limit(), left].into_iter().flatten().min();
         run.shared.emit(Event::AttemptStarted {
             path: path.clone(),
@@ -106,7 +106,8 @@ pub(super) async fn try_until_done<'s>(
                     (Fault { path, failure }, worth)
                 }
             },
-            Tried::Failed(fault) => (fault, true),
+            // A doubt that nothing can settle is not tried again, whatever `retry.if` says.
+            Tried::Failed(fault) => (fault, !memory.blind),
             Tried::Stopped => {
                 let failure = scope.control.stop().failure();
                 failed(run, path, attempt, failure, None);
@@ -206,6 +207,13 @@ fn failed(run: &Run<'_>, path: &StepPath, attempt: u32, failure: Failure, wait: 
         failure,
         retry_in_ms: wait.map(millis),
     });
+}
+
+/// Rounded up, so that a message has no fractions of a millisecond.
+fn whole_millis(duration: Duration) -> Duration {
+    Duration::from_millis(
+        u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX),
+    )
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -135,7 +135,11 @@ async fn run_items<'s>(
     for (key, _) in next.into_iter().chain(left) {
         run.shared.emit(Event::StepSkipped {
             path: path.item(key),
-            reason: SkipReason::Stopping,
+            reason: if tally.failed > allowed {
+                SkipReason::Failures
+            } else {
+                SkipReason::Stopping
+            },
         });
     }
     conclude(run, scope, path, items.len(), allowed, tally)

@@ -182,6 +182,9 @@ pub enum Event {
         outcome: Outcome,
         /// The failure that decided it.
         failure: Option<Failure>,
+        /// The step or item whose failure it was.
+        #[serde(default)]
+        at: Option<StepPath>,
         /// The run's outputs.
         outputs: Map,
         /// What is left to do, in sentences for a person.
@@ -215,6 +218,8 @@ pub enum SkipReason {
     Disabled(String),
     /// What it needs, named here, did not end well: status `not_run`.
     Needs(String),
+    /// More items failed than may: status `not_run`.
+    Failures,
     /// Nothing new starts any more: status `not_run`.
     Stopping,
 }

@@ -4,7 +4,7 @@ mod effects;
 
 use super::Failure;
 use super::state::{RunState, ScopeState, StepState};
-use super::{Envelope, Event, ScopeKind, SkipReason, StepPath, StepStatus, UndoStatus};
+use super::{Envelope, Event, ScopeKind, SkipReason, StepPath, StepStatus};
 
 /// An event that cannot follow the events before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -256,7 +256,9 @@ impl RunState {
         }
         step.status = match reason {
             SkipReason::When(_) | SkipReason::Disabled(_) => StepStatus::Skipped,
-            SkipReason::Needs(_) | SkipReason::Stopping => StepStatus::NotRun,
+            SkipReason::Needs(_) | SkipReason::Failures | SkipReason::Stopping => {
+                StepStatus::NotRun
+            }
         };
         Ok(())
     }

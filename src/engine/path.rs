@@ -93,8 +93,13 @@ impl StepPath {
     /// Whether this lies in a playbook's rescue or finally: what is done there makes up for something and is not
     /// itself undone.
     pub fn makes_up(&self) -> bool {
+        // The key of an item may hold anything but brackets.
+        let mut inside = false;
         self.0
-            .split('/')
+            .split(|c| {
+                inside = (inside || c == '[') && c != ']';
+                c == '/' && !inside
+            })
             .any(|part| part == "(rescue)" || part == "(finally)")
     }
 
@@ -152,6 +157,13 @@ mod tests {
         assert_eq!(early.to_string(), "20261123-014607-zzzz");
         assert_eq!(late.to_string(), "20261123-014608-0000");
         assert!(early < late);
+    }
+
+    #[test]
+    fn the_key_of_an_item_is_no_part_of_the_playbook() {
+        let item = StepPath::root().step("each").item("x/(rescue)/y");
+        assert!(!item.step("b").makes_up());
+        assert!(item.playbook_rescue().step("b").makes_up());
     }
 
     #[test]

@@ -162,7 +162,11 @@ pub(super) fn render(tree: &TemplateTree, names: &ScopeNames<'_>) -> Result<Valu
 fn inputs(fields: &Fields, names: &ScopeNames<'_>, signature: &Signature) -> Result<Map, Failure> {
     let mut inputs = render_fields(by_name!(fields), names)?;
     for (name, value) in &mut inputs {
-        if let Some(field) = signature.input(name).filter(|_| *value != Value::Null) {
+        let Some(field) = signature.input(name) else {
+            continue;
+        };
+        let secret = field.secret_too && matches!(value, Value::Secret(_));
+        if *value != Value::Null && !secret {
             *value = fit(field.ty, value).map_err(|unreadable| misfit(name, &unreadable))?;
         }
     }

@@ -66,10 +66,25 @@ pub struct Report {
     pub outcome: Outcome,
     /// The failure that decided it.
     pub failure: Option<Failure>,
+    /// The step or item whose failure it was; none where it was the run's own.
+    pub at: Option<StepPath>,
     /// Its outputs.
     pub outputs: Map,
     /// What is left to do.
     pub debts: Vec<String>,
+}
+
+impl Report {
+    /// The event that ends the run.
+    pub fn event(&self) -> Event {
+        Event::RunEnded {
+            outcome: self.outcome,
+            failure: self.failure.clone(),
+            at: self.at.clone(),
+            outputs: self.outputs.clone(),
+            debts: self.debts.clone(),
+        }
+    }
 }
 
 impl Engine {
@@ -104,6 +119,7 @@ async fn conduct(actions: &dyn Actions, request: &Request, shared: &Arc<Shared>)
         return Report {
             outcome: Outcome::Failed,
             failure: Some(journal_lost(&error)),
+            at: None,
             outputs: Map::new(),
             debts: Vec::new(),
         };
@@ -205,19 +221,15 @@ async fn close(run: &Run<'_>, top: &Scope<'_>, end: ScopeEnd, reached: bool) -> 
     if passed && outcome == Outcome::Held && !not_run.is_empty() {
         debts.push(format!("these steps were not run: {}", not_run.join(", ")));
     }
+    let at = fault.as_ref().map(|fault| fault.path.clone());
     let report = Report {
         outcome,
+        at: at.filter(|path| !path.is_root()),
         failure: fault.map(|fault| decisive(fault, passed && outcome == Outcome::Held)),
         outputs,
         debts,
     };
-    let ended = Event::RunEnded {
-        outcome: report.outcome,
-        failure: report.failure.clone(),
-        outputs: report.outputs.clone(),
-        debts: report.debts.clone(),
-    };
-    match shared.emit_synced(ended).await {
+    match shared.emit_synced(report.event()).await {
         Ok(()) => report,
         Err(error) => unrecorded(report, passed, journal_lost(&error)),
     }

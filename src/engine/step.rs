@@ -84,7 +84,13 @@ fn conclude(
             }
             OnFailure::Degrade => {
                 run.shared.degrade();
-                owe(run, path, left_by(&fault.path, Some(&fault.failure)));
+                // What is left of an item was said of the item.
+                let whose = if step.for_each.is_some() {
+                    path
+                } else {
+                    &fault.path
+                };
+                owe(run, path, left_by(whose, Some(&fault.failure)));
                 ended(true, None)
             }
             OnFailure::Continue => ended(true, None),
@@ -119,7 +125,7 @@ pub(super) fn absorbs(step: &Step) -> bool {
         || step
             .for_each
             .as_ref()
-            .is_some_and(|each| each.max_failures != crate::playbook::MaxFailures::Count(0))
+            .is_some_and(|each| !each.max_failures.is_none())
 }
 
 /// The action, or `playbook NAME`.

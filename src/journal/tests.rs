@@ -18,6 +18,7 @@ fn envelope(seq: u64, last: bool) -> Envelope {
         Event::RunEnded {
             outcome: Outcome::Ok,
             failure: None,
+            at: None,
             outputs: std::collections::BTreeMap::new(),
             debts: vec!["line\nbreak".to_owned()],
         }

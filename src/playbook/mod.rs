@@ -15,7 +15,7 @@ mod signature;
 mod template;
 mod value;
 
-pub use check::{Checked, Library, check, fit};
+pub use check::{Checked, Library, UnreadablePlaybook, check, fit};
 pub use duration::{format_bytes, format_duration, parse_bytes, parse_duration};
 pub use expression::{EvaluationError, Expression, Reference, SyntaxError};
 pub use load::load;

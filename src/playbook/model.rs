@@ -243,6 +243,11 @@ pub enum MaxFailures {
 }
 
 impl MaxFailures {
+    /// No item may fail, however many there are.
+    pub fn is_none(self) -> bool {
+        matches!(self, Self::Count(0) | Self::Percent(0))
+    }
+
     /// How many of `total` may fail.
     pub fn allowed(self, total: usize) -> usize {
         match self {

@@ -6,8 +6,8 @@ use super::maker::Maker;
 use super::scripts;
 use super::secret::Masked;
 use crate::cluster::{
-    ExecPlace, Given, Inventory, NodeName, Operation, Render, Rendered, SlotName, Trouble, TroubleKind,
-    UpstreamRoute,
+    ExecPlace, Given, Inventory, NodeName, Operation, Render, Rendered, SlotName, Trouble,
+    TroubleKind, UpstreamRoute,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Where playbooks are found: a file of the user's wins over a stock playbook of the same name.
 
-use crate::document::Source;
-use crate::playbook::{Library, Map};
+use crate::cluster::Inventory;
+use crate::document::{Source, read_file};
+use crate::playbook::{Library, Map, UnreadablePlaybook};
 use std::path::{Path, PathBuf};
 
 /// A playbook that is part of pgbaton.
@@ -35,6 +36,7 @@ pub fn stock_playbooks() -> &'static [Stock] {
 pub struct Shelves {
     folders: Vec<PathBuf>,
     vars: Option<Map>,
+    nodes: Option<Vec<String>>,
 }
 
 impl Shelves {
@@ -47,6 +49,7 @@ impl Shelves {
         Self {
             folders,
             vars: None,
+            nodes: None,
         }
     }
 
@@ -57,36 +60,60 @@ impl Shelves {
         self
     }
 
+    /// The same, with the nodes of the cluster that the playbooks are for.
+    #[must_use]
+    pub fn for_cluster(mut self, inventory: &Inventory) -> Self {
+        self.nodes = Some(inventory.nodes.keys().map(ToString::to_string).collect());
+        self
+    }
+
     /// A file when it is written as one (`./x`, `x.yaml`), otherwise by name.
     pub fn open(&self, wanted: &str) -> Result<Source, (String, Option<String>)> {
-        let is_yaml = Path::new(wanted)
-            .extension()
-            .is_some_and(|ending| ending == "yaml" || ending == "yml");
-        let is_path = wanted.contains('/') || is_yaml;
-        if is_path {
-            return std::fs::read_to_string(wanted)
-                .map(|text| Source::new(wanted, text))
-                .map_err(|error| (format!("playbook {wanted} cannot be read: {error}"), None));
-        }
-        self.find(wanted).ok_or_else(|| {
-            (
+        match self.find(wanted) {
+            Ok(Some(source)) => Ok(source),
+            Ok(None) if is_path(wanted) => Err((format!("there is no file {wanted}"), None)),
+            Ok(None) => Err((
                 format!("there is no playbook `{wanted}`"),
                 Some(format!("there are: {}", self.names().join(", "))),
-            )
-        })
+            )),
+            Err(unreadable) => Err((unreadable.to_string(), None)),
+        }
+    }
+}
+
+fn is_path(wanted: &str) -> bool {
+    let ending = Path::new(wanted).extension();
+    wanted.contains('/') || ending.is_some_and(|e| e == "yaml" || e == "yml")
+}
+
+/// None when there is no such file.
+fn read(path: &Path) -> Result<Option<Source>, UnreadablePlaybook> {
+    match read_file(path) {
+        Ok(text) => Ok(Some(Source::new(path.display().to_string(), text))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(UnreadablePlaybook {
+            file: path.display().to_string(),
+            why: error.to_string(),
+        }),
     }
 }
 
 impl Library for Shelves {
-    fn find(&self, name: &str) -> Option<Source> {
+    fn find(&self, name: &str) -> Result<Option<Source>, UnreadablePlaybook> {
+        if is_path(name) {
+            return read(Path::new(name));
+        }
         for folder in &self.folders {
-            let path = folder.join(format!("{name}.yaml"));
-            if let Ok(text) = std::fs::read_to_string(&path) {
-                return Some(Source::new(path.display().to_string(), text));
+            if let Some(found) = read(&folder.join(format!("{name}.yaml")))? {
+                return Ok(Some(found));
             }
         }
-        let stock = stock_playbooks().iter().find(|stock| stock.name == name)?;
-        Some(Source::new(format!("<stock>/{name}.yaml"), stock.text))
+        let stock = stock_playbooks().iter().find(|stock| stock.name == name);
+        Ok(stock.map(|stock| Source::new(format!("<stock>/{name}.yaml"), stock.text)))
+    }
+
+    fn nodes(&self) -> Option<&[String]> {
+        self.nodes.as_deref()
     }
 
     fn site_vars(&self) -> Option<&Map> {

@@ -8,7 +8,9 @@ use crate::cluster::{Cluster, Inventory, NodeName, Topology};
 use crate::document::Diagnostics;
 use crate::engine::{Engine, Envelope, Held, Lease, Recorder, Request, RunId};
 use crate::journal::{FileLease, FileRecorder, journal_path};
-use crate::playbook::{Body, Checked, EffectClass, Map, Names, Value, bind, check};
+use crate::playbook::{
+    Body, Checked, EffectClass, Map, Names, ParamError, SecretSource, Value, bind, check,
+};
 use crate::postgres::LiveCluster;
 use crate::site::{Site, SiteError};
 use std::path::{Path, PathBuf};
@@ -46,11 +48,13 @@ impl World {
         let live = Arc::new(LiveCluster::new(Arc::clone(&inventory)));
         let port: Arc<dyn Cluster> = Arc::clone(&live) as Arc<dyn Cluster>;
         Ok(Self {
-            inventory,
             actions: Arc::new(LiveActions::new(&port)),
             cluster: live,
-            shelves: Shelves::beside(Some(&file)).for_site(vars.clone()),
+            shelves: Shelves::beside(Some(&file))
+                .for_site(vars.clone())
+                .for_cluster(&inventory),
             vars,
+            inventory,
             state: site.journal.clone().unwrap_or_else(default_state),
         })
     }
@@ -142,11 +146,24 @@ impl World {
     }
 
     fn bind(&self, playbook: &Checked, order: &Order, cluster: &Map) -> Result<Map, RunsError> {
-        let given = order
-            .params
-            .iter()
-            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
-            .collect();
+        let refused = |errors| RunsError::Params {
+            playbook: playbook.playbook.name.value.clone(),
+            errors,
+        };
+        let mut given = Map::new();
+        let mut twice = Vec::new();
+        for (name, value) in &order.params {
+            if given.insert(name.clone(), value.as_str().into()).is_some() {
+                twice.push(ParamError {
+                    name: name.clone(),
+                    why: "it is given more than once".to_owned(),
+                    help: None,
+                });
+            }
+        }
+        if !twice.is_empty() {
+            return Err(refused(twice));
+        }
         let names = Value::Map(Map::from([
             (
                 "site".to_owned(),
@@ -157,10 +174,13 @@ impl World {
             ),
             ("cluster".to_owned(), Value::Map(cluster.clone())),
         ]));
-        bind(&playbook.playbook, &given, &names as &dyn Names).map_err(|errors| RunsError::Params {
-            playbook: playbook.playbook.name.value.clone(),
-            errors,
-        })
+        let bound = bind(&playbook.playbook, &given, &names as &dyn Names).map_err(refused)?;
+        let absent = absent_secrets(&bound);
+        if absent.is_empty() {
+            Ok(bound)
+        } else {
+            Err(refused(absent))
+        }
     }
 
     /// A playbook that changes nothing takes no lease.
@@ -176,6 +196,31 @@ impl World {
         let held = leases.acquire(&self.inventory.cluster, run).await?;
         Ok(Some(Arc::from(held)))
     }
+}
+
+/// Secrets that are not where they are said to be: found before anything is done, not in the middle of it.
+fn absent_secrets(params: &Map) -> Vec<ParamError> {
+    let why = |source: &SecretSource| match source {
+        SecretSource::File(path) => std::fs::File::open(path)
+            .err()
+            .map(|error| format!("the file {} cannot be read: {error}", path.display())),
+        SecretSource::Env(name) => std::env::var_os(name)
+            .is_none()
+            .then(|| format!("the environment variable {name} is not set")),
+    };
+    let secrets = params.iter().filter_map(|(name, value)| match value {
+        Value::Secret(source) => Some((name, source)),
+        _ => None,
+    });
+    secrets
+        .filter_map(|(name, source)| {
+            Some(ParamError {
+                name: name.clone(),
+                why: why(source)?,
+                help: None,
+            })
+        })
+        .collect()
 }
 
 /// Reads and checks a playbook that is found in the user's folders or in the stock.

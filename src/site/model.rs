@@ -2,13 +2,10 @@
 
 use super::{SiteError, cluster, redact, words};
 use crate::cluster::Inventory;
-use crate::document::{Diagnostics, Lowering, Source, Spanned, Tree, parse};
+use crate::document::{Diagnostics, Lowering, Source, Spanned, Tree, parse, read_file};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// Larger files are no site files; the parser has its own limit below this.
-const MOST_BYTES: u64 = 16 << 20;
 
 /// A site file, read and checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,11 +28,7 @@ impl Site {
             path: path.to_owned(),
             source,
         };
-        let size = std::fs::metadata(path).map_err(fail)?.len();
-        if size > MOST_BYTES {
-            return Err(fail(std::io::ErrorKind::FileTooLarge.into()));
-        }
-        let text = std::fs::read_to_string(path).map_err(fail)?;
+        let text = read_file(path).map_err(fail)?;
         let here = std::path::absolute(path).map_err(fail)?;
         let base = here.parent().unwrap_or(Path::new("/"));
         let source = Source::new(path.display().to_string(), text);

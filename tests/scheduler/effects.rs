@@ -266,3 +266,28 @@ async fn what_runs_on_behind_an_attempt_may_do_nothing() {
     assert!(refused.is_err());
     assert!(kept.cancel.is_cancelled());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_doubt_without_a_probe_is_not_tried_again_and_a_time_out_is() {
+    let blind = |does_: Does| Script {
+        probes: vec![Says::Blind],
+        ..does(vec![does_, Does::Done(map([]))])
+    };
+    let lost = Failure::new(TroubleKind::Unknown, "the answer was lost");
+    let ran = case(playbook(vec![step("a").retry(attempts(3))]))
+        .script("a", blind(Does::Unknown(lost)))
+        .run()
+        .await;
+    assert_eq!(ran.outcome(), Outcome::Failed);
+    assert_eq!(
+        ran.message(),
+        "step `a`: the answer was lost; nobody can tell whether it happened: nothing to look at"
+    );
+    assert_eq!(ran.state.step("a").unwrap().attempts, 1);
+    let ran = case(playbook(vec![step("a").retry(attempts(3))]))
+        .script("a", blind(Does::Hang))
+        .run()
+        .await;
+    assert_eq!(ran.outcome(), Outcome::Ok, "{}", ran.message());
+    assert_eq!(ran.state.step("a").unwrap().attempts, 2);
+}

@@ -88,6 +88,8 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     /// The failure that decided it.
     pub(crate) failure: Option<Failure>,
+    /// Whose failure that was.
+    pub(crate) at: Option<StepPath>,
     /// What is left to do.
     pub(crate) debts: Vec<String>,
 }

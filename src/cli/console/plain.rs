@@ -90,7 +90,9 @@ fn of_step(event: &Event) -> Option<Told> {
         Event::StepSkipped { path, reason } => {
             let status = match reason {
                 SkipReason::When(_) | SkipReason::Disabled(_) => StepStatus::Skipped,
-                SkipReason::Needs(_) | SkipReason::Stopping => StepStatus::NotRun,
+                SkipReason::Needs(_) | SkipReason::Failures | SkipReason::Stopping => {
+                    StepStatus::NotRun
+                }
             };
             let (_, _, word, tone) = look(status);
             (path.to_string(), tone, word, why_not(reason))

@@ -234,11 +234,25 @@ impl Script {
         failure: Option<Failure>,
         debts: &[&str],
     ) -> &mut Self {
+        let failed = |e: &&(String, Envelope)| {
+            matches!(
+                e.1.event,
+                Event::StepEnded {
+                    status: StepStatus::Failed,
+                    ..
+                }
+            )
+        };
+        let at = failure
+            .as_ref()
+            .and_then(|_| self.events.iter().rfind(failed));
+        let at = at.map(|(step, _)| path(step));
         self.push(
             "",
             Event::RunEnded {
                 outcome,
                 failure,
+                at,
                 outputs: Map::new(),
                 debts: debts.iter().map(ToString::to_string).collect(),
             },

@@ -338,6 +338,7 @@ pub(crate) fn why_not(reason: &SkipReason) -> String {
         SkipReason::When(condition) => format!("when is false: {condition}"),
         SkipReason::Disabled(reason) => format!("switched off: {reason}"),
         SkipReason::Needs(step) => format!("needs {step}"),
+        SkipReason::Failures => "more items failed than may".to_owned(),
         SkipReason::Stopping => "the run was ending".to_owned(),
     }
 }

@@ -74,7 +74,9 @@ impl View {
                 let entry = self.entry(path);
                 entry.status = match reason {
                     SkipReason::When(_) | SkipReason::Disabled(_) => StepStatus::Skipped,
-                    SkipReason::Needs(_) | SkipReason::Stopping => StepStatus::NotRun,
+                    SkipReason::Needs(_) | SkipReason::Failures | SkipReason::Stopping => {
+                        StepStatus::NotRun
+                    }
                 };
                 entry.skipped = Some(reason.clone());
             }
@@ -203,6 +205,7 @@ impl View {
             Event::RunEnded {
                 outcome,
                 failure,
+                at: decisive,
                 debts,
                 ..
             } => {
@@ -211,6 +214,7 @@ impl View {
                 self.ended = Some(Ended {
                     outcome: *outcome,
                     failure: failure.clone(),
+                    at: decisive.clone(),
                     debts: debts.clone(),
                 });
             }
@@ -218,22 +222,21 @@ impl View {
         }
     }
 
-    /// The step whose failure decided how the run ended: the innermost with the same failure. What decided the run
-    /// names the steps on the way before the failure itself.
+    /// The step whose failure decided how the run ended.
     pub(crate) fn culprit(&self) -> Option<&Entry> {
-        let decisive = self.ended.as_ref()?.failure.as_ref()?;
-        let failed = |e: &&Entry| {
-            matches!(
-                e.status,
-                StepStatus::Failed | StepStatus::Rescued | StepStatus::Cancelled
-            )
-        };
-        let same = self.entries.iter().filter(failed).filter(|e| {
-            e.failure
-                .as_ref()
-                .is_some_and(|f| decisive.message.ends_with(&f.message))
-        });
-        same.max_by_key(|e| e.path.0.len())
+        let at = self.ended.as_ref()?.at.as_ref()?;
+        self.places.get(at).map(|place| &self.entries[*place])
+    }
+
+    /// Takes in an end that could not be written down, so that no event told it. What was under way then is not known.
+    pub(crate) fn end_unrecorded(&mut self, end: &Event) {
+        for entry in &mut self.entries {
+            if entry.status == StepStatus::Running {
+                entry.status = StepStatus::Cancelled;
+                entry.ended_ms = Some(self.now_ms);
+            }
+        }
+        self.apply_to_run(end, self.now_ms);
     }
 
     fn open(&mut self, path: &StepPath, kind: ScopeKind, steps: &[String], at: f64) {
@@ -344,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn the_culprit_is_the_innermost_step_that_failed_so() {
+    fn the_culprit_is_the_step_that_the_end_names() {
         let view = Script::failure().view();
         assert_eq!(view.culprit().unwrap().path.to_string(), "promote");
     }

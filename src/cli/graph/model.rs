@@ -332,7 +332,9 @@ mod tests {
     #[test]
     fn the_stock_failover_is_drawn_with_its_parts() {
         let shelves = crate::runs::Shelves::beside(None);
-        let source = crate::playbook::Library::find(&shelves, "failover").unwrap();
+        let source = crate::playbook::Library::find(&shelves, "failover")
+            .unwrap()
+            .unwrap();
         let mut diagnostics = crate::document::Diagnostics::default();
         let catalog = crate::actions::catalog();
         let checked =

@@ -144,6 +144,7 @@ fn run_ended() -> Event {
     Event::RunEnded {
         outcome: Outcome::Ok,
         failure: None,
+        at: None,
         outputs: Map::new(),
         debts: Vec::new(),
     }

@@ -24,7 +24,7 @@ mod steps;
 mod templates;
 mod values;
 
-pub use playbooks::{Checked, Library, check};
+pub use playbooks::{Checked, Library, UnreadablePlaybook, check};
 pub use values::fit;
 
 #[cfg(test)]

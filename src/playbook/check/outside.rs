@@ -4,8 +4,8 @@ use super::kind::Kind;
 use super::names::{Name, Part};
 use super::resolve::{Use, words};
 use super::steps::Checker;
-use crate::document::suggest;
-use crate::playbook::Type;
+use crate::document::{Span, suggest};
+use crate::playbook::{Type, Value};
 
 impl Checker<'_> {
     pub(super) fn site(&mut self, name: &Name, used: &Use<'_>) -> Kind {
@@ -81,8 +81,31 @@ impl Checker<'_> {
                     ("position", Kind::of_type(Type::Lsn)),
                     ("lag", Kind::of_type(Type::Bytes)),
                 ];
+                if let (Some(name), Some(nodes)) = (&node.text, self.library.nodes())
+                    && !nodes.contains(name)
+                {
+                    let help = nodes_help(name, nodes);
+                    let message = format!("the cluster has no node `{name}`");
+                    self.report("unknown-node", used.text, node.at, message)
+                        .help = Some(help);
+                }
                 self.fact(&node.upto, rest, &facts, &[], used)
             }
+        }
+    }
+
+    /// A node that is named as it is, where the cluster is known.
+    pub(super) fn node_exists(&mut self, value: &Value, span: Span) {
+        if let (Some(name), Some(nodes)) = (value.as_str(), self.library.nodes())
+            && !nodes.iter().any(|node| node == name)
+        {
+            let help = nodes_help(name, nodes);
+            self.error(
+                "unknown-node",
+                span,
+                format!("the cluster has no node `{name}`"),
+            )
+            .help = Some(help);
         }
     }
 
@@ -109,5 +132,12 @@ impl Checker<'_> {
             .chain(more.iter().copied())
             .collect();
         self.unknown_part(of, part, &known, used)
+    }
+}
+
+fn nodes_help(name: &str, nodes: &[String]) -> String {
+    match suggest(name, nodes.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("its nodes are {}", nodes.join(", ")),
     }
 }

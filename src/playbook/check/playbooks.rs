@@ -12,12 +12,27 @@ use std::sync::Arc;
 /// How deep playbooks may nest.
 const MAX_DEPTH: usize = 16;
 
+/// A playbook that is there and cannot be read. Never passed over in favour of another one of the same name: the site
+/// would run what it has replaced.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("playbook {file} cannot be read: {why}")]
+pub struct UnreadablePlaybook {
+    /// Its file.
+    pub file: String,
+    /// Why.
+    pub why: String,
+}
+
 /// Finds playbooks by the names that steps use.
 pub trait Library {
-    /// The source of the playbook of this name.
-    fn find(&self, name: &str) -> Option<Source>;
+    /// The source of the playbook of this name; none when there is none.
+    fn find(&self, name: &str) -> Result<Option<Source>, UnreadablePlaybook>;
     /// All names, for suggestions.
     fn names(&self) -> Vec<String>;
+    /// The names of the cluster's nodes; none where no cluster is known, and then any may be named.
+    fn nodes(&self) -> Option<&[String]> {
+        None
+    }
     /// The site's variables; none where no site is known, and then any may be named.
     fn site_vars(&self) -> Option<&Map> {
         None
@@ -127,7 +142,15 @@ impl Family<'_> {
 
     fn nest(&mut self, name: &str, span: Span, by: &Source, own: &mut Diagnostics) {
         let circle = self.stack.iter().position(|(known, _)| known == name);
-        let source = self.library.find(name);
+        let source = match self.library.find(name) {
+            Ok(source) => source,
+            Err(unreadable) => {
+                own.error("unreadable-playbook", by, span, unreadable.to_string())
+                    .help = Some("make it readable, or take it away".to_owned());
+                self.nested.insert(name.to_owned(), None);
+                return;
+            }
+        };
         let same_file = |(_, known): &(String, Source)| source.as_ref() == Some(known);
         if let Some(start) = circle.or_else(|| self.stack.iter().position(same_file)) {
             let chain: Vec<&str> = self.stack[start..]

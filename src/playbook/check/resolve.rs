@@ -6,7 +6,7 @@ use super::names::{Name, Part, Text};
 use super::place::Place;
 use super::steps::Checker;
 use crate::document::suggest;
-use crate::playbook::TroubleKind;
+use crate::playbook::{TroubleKind, Type};
 
 const KINDS: [TroubleKind; 7] = [
     TroubleKind::Unreachable,
@@ -61,7 +61,7 @@ impl Checker<'_> {
             "item" => match &place.item {
                 Some(kind) => self.selected(kind.clone(), &name.root, &name.parts, used),
                 None => {
-                    self.out_of_place(name, used, "`item` exists only in a step with `for_each`")
+                    self.out_of_place(name, used, "`item` exists only in a step with `for_each`, and not in its `when`: that is asked once, for the whole step")
                 }
             },
             "result" => match &place.result {
@@ -186,13 +186,27 @@ impl Checker<'_> {
     }
 
     fn param(&mut self, name: &Name, used: &Use<'_>) -> Kind {
-        let Some((part, rest)) = name.parts.split_first() else {
-            return Kind::Map;
+        let playbook = self.playbook;
+        let secret = playbook.params.iter().find(|p| p.ty == Type::Secret);
+        let (part, rest) = match name.parts.split_first() {
+            Some((part, rest)) if part.text.is_some() => (part, rest),
+            other => {
+                // All parameters together, or one that is only known in the run.
+                if let Some(secret) = secret {
+                    let message = format!("this may be the secret `{}`", secret.name.value);
+                    self.report("misplaced-secret", used.text, name.at, message)
+                        .help = Some("name each parameter: `params.NAME`".to_owned());
+                }
+                return if other.is_none() {
+                    Kind::Map
+                } else {
+                    Kind::Any
+                };
+            }
         };
         let Some(text) = &part.text else {
             return Kind::Any;
         };
-        let playbook = self.playbook;
         let Some(param) = playbook.param(text) else {
             let known: Vec<&str> = playbook
                 .params
@@ -213,7 +227,11 @@ impl Checker<'_> {
             return Kind::Any;
         };
         let nullable = !param.required && param.default.is_none();
-        if nullable && used.strict && !used.facts.contains(&Fact::Set(part.upto.clone())) {
+        if nullable
+            && param.ty != Type::Secret
+            && used.strict
+            && !used.facts.contains(&Fact::Set(part.upto.clone()))
+        {
             let written = &part.upto;
             let error = self.report(
                 "maybe-null",

@@ -7,7 +7,7 @@ use super::place::{From, Place, Seen};
 use super::resolve::{Use, guard, words};
 use super::steps::Checker;
 use crate::document::suggest;
-use crate::playbook::{MaxFailures, OnFailure};
+use crate::playbook::OnFailure;
 
 /// As `StepStatus` writes them.
 const STATUSES: [&str; 8] = [
@@ -66,7 +66,7 @@ impl Checker<'_> {
         match (part.text.as_deref(), &seen.step.for_each) {
             (Some("status"), _) => self.selected(words(STATUSES), &part.upto, below, used),
             (Some("items"), Some(each)) => {
-                let strict_items = each.max_failures == MaxFailures::Count(0);
+                let strict_items = each.max_failures.is_none();
                 self.item_name(&seen, strict_items, &part.upto, below, used)
             }
             (Some(output), Some(_)) => {

@@ -8,7 +8,7 @@ use super::place::{From, Place, Visible};
 use super::playbooks::{Library, Nested};
 use super::safety;
 use crate::document::{Diagnostic, Diagnostics, Span};
-use crate::playbook::{Block, Catalog, ForEach, Items, Playbook, Step, Type};
+use crate::playbook::{Block, Catalog, ForEach, Items, Playbook, Step, TemplateTree, Type, Value};
 
 /// What a check of one playbook works with.
 pub(super) struct Checker<'a> {
@@ -206,6 +206,9 @@ impl Checker<'_> {
             },
             Items::List(list) => {
                 self.inside(list, place, false);
+                if each.key.is_none() {
+                    self.items_differ(list);
+                }
                 match list.constant().map(|value| Kind::of_value(&value)) {
                     Some(Kind::List(element)) => *element,
                     _ => Kind::Any,
@@ -219,6 +222,24 @@ impl Checker<'_> {
                 let message = format!("the key of an item is text or a number, this is {kind}");
                 self.error("wrong-type", key.span, message);
             }
+        }
+    }
+
+    /// Items without a `key` are told apart by what they are.
+    fn items_differ(&mut self, list: &TemplateTree) {
+        let TemplateTree::List(items, _) = list else {
+            return;
+        };
+        let mut seen: Vec<Value> = Vec::new();
+        for item in items {
+            let Some(value) = item.constant() else {
+                continue;
+            };
+            if seen.contains(&value) {
+                self.error("duplicate-value", item.span(), "this item is there already")
+                    .help = Some("give `key` an expression that differs for each item".to_owned());
+            }
+            seen.push(value);
         }
     }
 }

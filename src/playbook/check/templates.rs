@@ -58,7 +58,12 @@ impl Checker<'_> {
 
     fn constant(&mut self, value: &Value, span: Span, want: &Want<'_>) {
         match fit(want.ty, value) {
-            Ok(_) => self.allowed(value, span, want),
+            Ok(_) => {
+                self.allowed(value, span, want);
+                if want.ty == Type::Node {
+                    self.node_exists(value, span);
+                }
+            }
             Err(bad) => {
                 let error = self.error("wrong-type", span, format!("{}: {}", want.what, bad.why));
                 error.help = bad.help;

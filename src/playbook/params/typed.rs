@@ -163,6 +163,7 @@ pub(in crate::playbook) fn bad_bytes(text: &str) -> Unreadable {
         Some(meant) if is_number(number) && parse_bytes(&meant).is_some() => {
             format!("write `{meant}`; {units}")
         }
+        Some(_) if is_number(number) => "the largest size is a little under 8388608TiB".to_owned(),
         _ => format!("sizes look like `0B`, `16MiB`; {units}"),
     };
     Unreadable::new(format!("`{text}` is not a size"), help)

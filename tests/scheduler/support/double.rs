@@ -16,6 +16,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub enum Says {
     Needed,
+    Blind,
     Satisfied,
     Conflict(Failure),
     Unknown(Failure),
@@ -217,6 +218,7 @@ impl Action for Double {
         let script = self.doubles.script(&path);
         match self.doubles.turn(&path, "probe", &script.probes) {
             Says::Needed => Probe::Needed("not there yet".to_owned()),
+            Says::Blind => Probe::Blind("nothing to look at".to_owned()),
             Says::Satisfied => Probe::Satisfied(map([("value", 42.into())]), "there".to_owned()),
             Says::Conflict(failure) => Probe::Conflict(failure),
             Says::Unknown(failure) => Probe::Unknown(failure),

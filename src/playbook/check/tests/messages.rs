@@ -211,6 +211,17 @@ outputs:
 }
 
 #[test]
+fn what_may_be_a_secret_counts_as_one() {
+    let text = with_steps(
+        "  a: { action: notify, with: { text: \"{{ json params }}\" } }
+  b: { action: notify, when: \"params['pass' + 'word'] == 'x'\", with: { text: x } }
+  c: { action: exec, effect: read, with: { argv: [x], env: \"{{ params }}\" } }
+",
+    ) + "outputs: { all: params }\n";
+    insta::assert_snapshot!(said(&text));
+}
+
+#[test]
 fn an_assertion_is_judged_like_a_condition() {
     insta::assert_snapshot!(said(&with_steps(
         "  check: { action: check_lsn, node: \"{{ params.node }}\", with: { upstream: \"{{ params.upstream }}\" } }

@@ -2,7 +2,7 @@
 
 use super::{catalog, check_files, good, said};
 use crate::document::{Diagnostics, Source};
-use crate::playbook::check::Library;
+use crate::playbook::check::{Library, UnreadablePlaybook};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
@@ -36,8 +36,8 @@ fn reaches(needs: &[Vec<usize>], from: usize, to: usize) -> bool {
 struct None0;
 
 impl Library for None0 {
-    fn find(&self, _: &str) -> Option<Source> {
-        None
+    fn find(&self, _: &str) -> Result<Option<Source>, UnreadablePlaybook> {
+        Ok(None)
     }
 
     fn names(&self) -> Vec<String> {

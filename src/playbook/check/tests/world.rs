@@ -1,6 +1,6 @@
 //! Actions and files that the playbooks of these tests use.
 
-use super::super::Library;
+use super::super::{Library, UnreadablePlaybook};
 use crate::document::Source;
 use crate::playbook::{Catalog, EffectClass, Field, Map, NodeRule, Role, Signature, Type};
 use std::collections::BTreeMap;
@@ -12,8 +12,8 @@ pub(super) struct Files(pub(super) BTreeMap<&'static str, String>);
 pub(super) struct OfSite(pub(super) Map);
 
 impl Library for OfSite {
-    fn find(&self, _: &str) -> Option<Source> {
-        None
+    fn find(&self, _: &str) -> Result<Option<Source>, UnreadablePlaybook> {
+        Ok(None)
     }
 
     fn names(&self) -> Vec<String> {
@@ -26,9 +26,9 @@ impl Library for OfSite {
 }
 
 impl Library for Files {
-    fn find(&self, name: &str) -> Option<Source> {
-        let text = self.0.get(name)?;
-        Some(Source::new(format!("{name}.yaml"), text.as_str()))
+    fn find(&self, name: &str) -> Result<Option<Source>, UnreadablePlaybook> {
+        let text = self.0.get(name);
+        Ok(text.map(|text| Source::new(format!("{name}.yaml"), text.as_str())))
     }
 
     fn names(&self) -> Vec<String> {
