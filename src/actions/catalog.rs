@@ -22,6 +22,7 @@ macro_rules! table {
 
 table![
     assert::Assert,
+    check_archiving::CheckArchiving,
     check_candidate::CheckCandidate,
     check_lsn::CheckLsn,
     checkpoint::Checkpoint,

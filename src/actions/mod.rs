@@ -5,6 +5,7 @@
 
 mod assert;
 mod catalog;
+mod check_archiving;
 mod check_candidate;
 mod check_lsn;
 mod checkpoint;

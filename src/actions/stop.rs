@@ -6,6 +6,7 @@ use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
 use async_trait::async_trait;
 use std::time::Duration;
+use tokio::time::Instant;
 
 pub(super) struct Stop;
 
@@ -104,19 +105,7 @@ impl Deed for Stop {
         if scene.cluster.server(&node).await.is_ok() {
             return Ok(Undone::Nothing);
         }
-        // A stop that was given up may still be under way: it is waited for, else the start would meet it.
-        scene
-            .until(|| async {
-                let host = scene.cluster.host(&node).await?;
-                let stopping = host.postmaster.is_some()
-                    && host.postmaster_status.as_deref() == Some("stopping");
-                Ok(if stopping {
-                    Err("it is still stopping".to_owned())
-                } else {
-                    Ok(())
-                })
-            })
-            .await?;
+        end_given_up(scene, &node).await?;
         scene
             .perform(Operation::Start {
                 node: node.clone(),
@@ -125,6 +114,42 @@ impl Deed for Stop {
             .await?;
         Ok(Undone::Done(format!("{node} is started again")))
     }
+}
+
+/// How long a stop that was given up may still end by itself before it is made to: it may be all but over, and a clean
+/// shutdown spares the start its crash recovery.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A stop that was given up may still be under way, held up by something that never ends (an archive command, a session
+/// in the kernel). Nobody else was promoted, so an immediate stop loses nothing: crash recovery brings all of it back.
+async fn end_given_up(scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure> {
+    let patience = Instant::now() + LAST_WORDS.min(scene.time_left() / 4);
+    loop {
+        let host = scene.cluster.host(node).await?;
+        let stopping =
+            host.postmaster.is_some() && host.postmaster_status.as_deref() == Some("stopping");
+        if !stopping {
+            return Ok(());
+        }
+        if Instant::now() >= patience {
+            break;
+        }
+        scene.pause(Duration::from_millis(10)).await?;
+    }
+    let text = format!("{node} is still stopping; it is stopped immediately, to be started again");
+    scene
+        .note("escalation", text, serde_json::Value::Null)
+        .await;
+    // Half of the time is for the start.
+    let half = scene.time_left() / 2;
+    stop_within(scene, node, &[StopMode::Immediate, StopMode::Kill], half)
+        .await
+        .map(|_| ())
+        .map_err(|failure| {
+            failure.with_help(format!(
+                "{node} is left stopping: end its processes on its host, then start it"
+            ))
+        })
 }
 
 fn is_clean(state: ControlState) -> bool {
@@ -165,8 +190,7 @@ fn name_of(mode: StopMode) -> &'static str {
     }
 }
 
-/// Stops the server; each mode gets its share of the time that is left: the first two thirds of it when others follow,
-/// the last all of what remains, less a second for looking.
+/// Stops the server; each mode gets its share of the time that is left, less half a second for looking.
 pub(super) async fn stop_with_escalation(
     scene: &Scene<'_>,
     node: &NodeName,
@@ -175,9 +199,21 @@ pub(super) async fn stop_with_escalation(
 ) -> Result<StopMode, Failure> {
     let mut modes = vec![first];
     modes.extend_from_slice(rougher);
+    let within = scene.time_left().saturating_sub(Duration::from_millis(500));
+    stop_within(scene, node, &modes, within).await
+}
+
+/// Stops the server: the first two thirds of the time are for a mode when others follow, the last has all that remains.
+async fn stop_within(
+    scene: &Scene<'_>,
+    node: &NodeName,
+    modes: &[StopMode],
+    within: Duration,
+) -> Result<StopMode, Failure> {
+    let end = Instant::now() + within;
     let mut last = None;
     for (index, mode) in modes.iter().enumerate() {
-        let left = scene.time_left().saturating_sub(Duration::from_millis(500));
+        let left = end.saturating_duration_since(Instant::now());
         let deadline = if index + 1 < modes.len() {
             left * 2 / 3
         } else {

@@ -141,6 +141,19 @@ impl WalFiles {
     }
 }
 
+/// How far archiving is behind, by the running server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archiving {
+    /// Archiving is on, and there is something that archives.
+    pub active: bool,
+    /// Files that wait to be archived.
+    pub waiting: u32,
+    /// For how many seconds the oldest of them has waited, by the server's clock.
+    pub oldest_s: Option<i64>,
+    /// The last attempt failed.
+    pub failing: bool,
+}
+
 /// One configuration setting as the running server has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {

@@ -15,8 +15,8 @@ mod timeline;
 mod topology;
 
 pub use facts::{
-    ControlData, ControlState, Host, Identity, Position, Process, Reach, Receiver, Remembered,
-    Sender, Server, Setting, Slot, StartupState, Timed, WalFiles, WalStatus,
+    Archiving, ControlData, ControlState, Host, Identity, Position, Process, Reach, Receiver,
+    Remembered, Sender, Server, Setting, Slot, StartupState, Timed, WalFiles, WalStatus,
 };
 pub use given::Given;
 pub use inventory::{

@@ -1,8 +1,8 @@
 //! The one port between a playbook and the world.
 
 use super::{
-    History, Host, Identity, Inventory, Lsn, NodeName, Operation, Outcome, Reach, Remembered,
-    Sender, Server, Setting, Slot, Timeline, Trouble, WalFiles,
+    Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Operation, Outcome, Reach,
+    Remembered, Sender, Server, Setting, Slot, Timeline, Trouble, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -32,6 +32,9 @@ pub trait Observe: Send + Sync {
 
     /// What lies in the running node's `pg_wal`.
     async fn wal_files(&self, node: &NodeName) -> Result<WalFiles, Trouble>;
+
+    /// How far the running node's archiving is behind.
+    async fn archiving(&self, node: &NodeName) -> Result<Archiving, Trouble>;
 
     /// Running settings. Names the server does not know are absent from the answer.
     async fn settings(

@@ -8,10 +8,10 @@ use super::login::SessionKind;
 use super::native::Native;
 use super::pool::{Error, Warm};
 use super::questions;
-use super::{host, scripts, wal_files, waldump};
+use super::{archiving, host, scripts, wal_files, waldump};
 use crate::cluster::{
-    History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach, Remembered, Render, Sender,
-    Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind, WalFiles,
+    Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach, Remembered,
+    Render, Sender, Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind, WalFiles,
 };
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
@@ -110,6 +110,17 @@ impl Observe for LiveCluster {
             Warm::Sql,
             |_| wal_files::WAL_FILES.to_owned(),
             wal_files::wal_files,
+        )
+        .await
+    }
+
+    async fn archiving(&self, node: &NodeName) -> Result<Archiving, Trouble> {
+        self.ask(
+            node,
+            "failed to look at its archiving",
+            Warm::Sql,
+            |_| archiving::ARCHIVING.to_owned(),
+            archiving::archiving,
         )
         .await
     }
