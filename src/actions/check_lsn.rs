@@ -1,21 +1,17 @@
 //! Can a node follow an upstream as it is? Same system, on the upstream's history, not ahead.
 
+mod standing;
+
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::{Ancestry, History, Lsn, NodeName, SystemId, Timeline};
+use crate::cluster::{Ancestry, History, Identity, Lsn, NodeName, Timeline};
 use crate::engine::{Failure, Probe};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
 use async_trait::async_trait;
+use standing::{DRAIN, Standing, standing};
 use std::time::Duration;
+use tokio::time::Instant;
 
 pub(super) struct CheckLsn;
-
-/// Where a node stands, running or not.
-struct Standing {
-    system: SystemId,
-    timeline: Timeline,
-    at: Lsn,
-    running: bool,
-}
 
 #[async_trait]
 impl Deed for CheckLsn {
@@ -84,6 +80,7 @@ impl Deed for CheckLsn {
         } else {
             scene.cluster.history(&upstream, identity.timeline).await?
         };
+        let identity = caught_up(scene, &upstream, &standing, identity).await?;
         if let Some(stray) = stray_history(scene, &node, &standing, &history).await? {
             return Err(stray_refusal(&node, &upstream, stray));
         }
@@ -102,40 +99,22 @@ impl Deed for CheckLsn {
     }
 }
 
-/// Where the node stands: its drained replay when it runs (rule 2), its last checkpoint when it was shut down.
-async fn standing(scene: &Scene<'_>, node: &NodeName) -> Result<Standing, Failure> {
-    let (server, identity) = tokio::join!(scene.cluster.server(node), scene.cluster.identify(node));
-    match (server, identity) {
-        (Ok(server), Ok(identity)) => {
-            let at = if server.in_recovery {
-                server.replayed
-            } else {
-                server.written
-            };
-            Ok(Standing {
-                system: identity.system,
-                timeline: identity.timeline,
-                at: at.unwrap_or(identity.at),
-                running: true,
-            })
-        }
-        (Err(trouble), _) | (_, Err(trouble)) => {
-            let host = scene
-                .cluster
-                .host(node)
-                .await
-                .map_err(|_| Failure::from(trouble.clone()))?;
-            match host.control {
-                Some(control) if host.postmaster.is_none() => Ok(Standing {
-                    system: control.system,
-                    timeline: control.timeline,
-                    at: control.checkpoint,
-                    running: false,
-                }),
-                _ => Err(trouble.into()),
-            }
-        }
+/// An upstream that still receives itself may be behind its future follower for a moment; it is waited for.
+async fn caught_up(
+    scene: &Scene<'_>,
+    upstream: &NodeName,
+    standing: &Standing,
+    mut identity: Identity,
+) -> Result<Identity, Failure> {
+    let patience = Instant::now() + DRAIN.min(scene.time_left() / 4);
+    while identity.timeline == standing.timeline
+        && standing.at > identity.at
+        && Instant::now() < patience
+    {
+        scene.pause(Duration::from_millis(10)).await?;
+        identity = scene.cluster.identify(upstream).await?;
     }
+    Ok(identity)
 }
 
 /// A history file on the node, of a timeline after its own, that does not belong to the upstream's history: left by another
@@ -252,6 +231,7 @@ fn refusal(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::SystemId;
 
     fn at(timeline: u32, at: u64) -> Standing {
         Standing {

@@ -1,8 +1,9 @@
 //! Start a server and wait until it accepts connections.
 
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::Operation;
-use crate::engine::{Failure, Probe};
+use super::stop::stop_with_escalation;
+use crate::cluster::{Operation, StopMode};
+use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -16,7 +17,11 @@ impl Deed for Start {
             name: "start",
             summary: "Start a server and wait until it accepts connections. A primary that was fenced comes up as a standby.",
             node: NodeRule::Required,
-            inputs: vec![],
+            inputs: vec![Field::optional(
+                "ran_before",
+                Type::Boolean,
+                "it ran when the run found it: an undo leaves it running",
+            )],
             outputs: vec![Field::required(
                 "in_recovery",
                 Type::Boolean,
@@ -75,5 +80,18 @@ impl Deed for Start {
             })
             .await?;
         Ok(outputs([("in_recovery", server.in_recovery.into())]))
+    }
+
+    /// A server that was found stopped is stopped again: somebody wanted it so, and what it says may be out of date.
+    async fn undo(&self, scene: &Scene<'_>, done: &[Done]) -> Result<Undone, Failure> {
+        let node = scene.node()?;
+        if done.is_empty() || scene.flag("ran_before") {
+            return Ok(Undone::Nothing);
+        }
+        let rougher = [StopMode::Immediate, StopMode::Kill];
+        stop_with_escalation(scene, &node, StopMode::Fast, &rougher).await?;
+        Ok(Undone::Done(format!(
+            "{node} is stopped again, as it was found"
+        )))
     }
 }

@@ -1,0 +1,101 @@
+//! Where a node stands that is to follow, running or not.
+
+use super::super::scene::Scene;
+use crate::cluster::{Identity, Lsn, NodeName, Server, SystemId, Timeline};
+use crate::engine::Failure;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Where a node stands, running or not.
+pub(super) struct Standing {
+    pub(super) system: SystemId,
+    pub(super) timeline: Timeline,
+    pub(super) at: Lsn,
+    pub(super) running: bool,
+}
+
+/// Where the node stands, so that all that it would replay is counted: what it has replayed where it has replayed all
+/// (rule 2), otherwise the end of the last whole record in its own WAL. Control data name a checkpoint, which is anywhere
+/// before that end; of a clean shutdown it is the beginning of the last record.
+pub(super) async fn standing(scene: &Scene<'_>, node: &NodeName) -> Result<Standing, Failure> {
+    let (server, identity) = tokio::join!(scene.cluster.server(node), scene.cluster.identify(node));
+    match (server, identity) {
+        (Ok(server), Ok(identity)) => Ok(Standing {
+            system: identity.system,
+            timeline: identity.timeline,
+            at: running_end(scene, node, server, &identity).await?,
+            running: true,
+        }),
+        (Err(trouble), _) | (_, Err(trouble)) => {
+            let host = scene
+                .cluster
+                .host(node)
+                .await
+                .map_err(|_| Failure::from(trouble.clone()))?;
+            match host.control {
+                Some(control) if host.postmaster.is_none() => Ok(Standing {
+                    system: control.system,
+                    timeline: control.timeline,
+                    at: wal_end(scene, node, control.timeline, control.redo).await?,
+                    running: false,
+                }),
+                _ => Err(trouble.into()),
+            }
+        }
+    }
+}
+
+/// How long a standby that is about to have replayed all is waited for.
+pub(super) const DRAIN: Duration = Duration::from_secs(1);
+
+/// Where a running node stands.
+async fn running_end(
+    scene: &Scene<'_>,
+    node: &NodeName,
+    mut server: Server,
+    identity: &Identity,
+) -> Result<Lsn, Failure> {
+    if !server.in_recovery {
+        return Ok(server.written.unwrap_or(identity.at));
+    }
+    let patience = Instant::now() + DRAIN.min(scene.time_left() / 4);
+    while !server.drained() && !server.replay_paused && Instant::now() < patience {
+        scene.pause(Duration::from_millis(3)).await?;
+        server = scene.server(node).await?;
+    }
+    let replayed = server.replayed.unwrap_or(identity.at);
+    if server.drained() {
+        return Ok(replayed);
+    }
+    // While it receives, what it received is an upper bound; afterwards that may be the beginning of a segment.
+    if server.receiver.is_some() {
+        return Ok(server.position().unwrap_or(identity.at));
+    }
+    let end = wal_end(scene, node, identity.timeline, replayed).await?;
+    Ok(end.max(replayed))
+}
+
+async fn wal_end(
+    scene: &Scene<'_>,
+    node: &NodeName,
+    timeline: Timeline,
+    from: Lsn,
+) -> Result<Lsn, Failure> {
+    scene
+        .cluster
+        .wal_end(node, timeline, from)
+        .await
+        .map_err(|trouble| {
+            let message = format!(
+                "where {node} stands is unknown, so that it may be ahead of the fork: {trouble}"
+            );
+            let kind = trouble.kind;
+            Failure {
+                kind,
+                ..Failure::refused(message)
+            }
+            .with_help(
+                "nothing was changed; its WAL is read with pg_waldump on its host: see that this works",
+            )
+        })
+}
