@@ -1,7 +1,7 @@
 //! A physical slot on the upstream, before the follower comes: a slot made later costs a whole retry interval.
 
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::{Operation, Slot, SlotName, WalStatus};
+use crate::cluster::{NodeName, Operation, Slot, SlotName, WalStatus};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
 use async_trait::async_trait;
@@ -28,7 +28,20 @@ impl Deed for CreateSlot {
         let node = scene.node()?;
         let name = slot_name(scene)?;
         let (slots, most) = scene.cluster.slots(&node).await?;
-        match slots.iter().find(|slot| slot.name == name) {
+        let found = slots.iter().find(|slot| slot.name == name);
+        if let Some(pid) = found.and_then(|slot| slot.active_pid)
+            && let Some(holder) = stranger(scene, &node, &name, pid).await?
+        {
+            let message = format!("slot {name} on {node} is held by {holder}");
+            return Err(Failure {
+                kind: TroubleKind::Conflict,
+                ..Failure::refused(message)
+            }
+            .with_help(
+                "nothing was changed; end that process, or give it a slot of its own: only one can hold a slot",
+            ));
+        }
+        match found {
             Some(slot) if usable(slot) => Ok(Probe::Satisfied(
                 outputs([("slot", name.as_str().into())]),
                 "it exists and keeps its WAL".to_owned(),
@@ -145,6 +158,35 @@ impl Deed for CreateSlot {
 
 fn slot_name(scene: &Scene<'_>) -> Result<SlotName, Failure> {
     Ok(scene.inventory().slot_of(&scene.required_node("for")?))
+}
+
+/// Who holds the slot, where that is not the follower: a walsender under its name, or the one that its receiver talks to.
+async fn stranger(
+    scene: &Scene<'_>,
+    node: &NodeName,
+    slot: &SlotName,
+    pid: u32,
+) -> Result<Option<String>, Failure> {
+    let follower = scene.required_node("for")?;
+    let (senders, server) =
+        tokio::join!(scene.cluster.senders(node), scene.cluster.server(&follower));
+    let senders = senders?;
+    let sender = senders.iter().find(|sender| sender.pid == pid);
+    if sender.is_some_and(|sender| sender.application == follower.as_str()) {
+        return Ok(None);
+    }
+    let receives_here = server.ok().and_then(|s| s.receiver).is_some_and(|r| {
+        r.slot.as_ref() == Some(slot)
+            && scene
+                .inventory()
+                .node_at(&r.host, r.port)
+                .is_some_and(|n| n.name == *node)
+    });
+    if receives_here {
+        return Ok(None);
+    }
+    let program = sender.map_or_else(String::new, |s| format!(" (`{}`)", s.application));
+    Ok(Some(format!("process {pid}{program}, not by {follower}")))
 }
 
 /// A physical slot that still has the WAL it promised.

@@ -39,6 +39,11 @@ impl Deed for VerifyAttach {
                 ),
                 Field::required("timeline", Type::Integer, "the timeline that it receives"),
                 Field::required("flushed", Type::Lsn, "what it has on disk"),
+                Field::required(
+                    "primary",
+                    Type::Node,
+                    "the primary that feeds it, directly or through others",
+                ),
             ],
             effect: Some(EffectClass::Idempotent),
             roles: vec![Role::Verification],
@@ -59,7 +64,10 @@ impl Deed for VerifyAttach {
         let node = scene.node()?;
         let upstream = scene.required_node("upstream")?;
         let primary = primary_above(scene, upstream.clone()).await?;
-        let mark = mark_of(&scene.perform(Operation::Mark { node: primary }).await?)?;
+        let mark = Operation::Mark {
+            node: primary.clone(),
+        };
+        let mark = mark_of(&scene.perform(mark).await?)?;
         let timeline = scene.cluster.identify(&upstream).await?.timeline;
         let patience = match scene.step.inputs.get("nudge") {
             Value::Duration(patience) => *patience,
@@ -69,7 +77,10 @@ impl Deed for VerifyAttach {
         let mut wait = Duration::from_millis(2);
         loop {
             let why = match look(scene, &node, &upstream, timeline, mark).await? {
-                Ok(found) => return Ok(found),
+                Ok(mut found) => {
+                    found.insert("primary".to_owned(), primary.as_str().into());
+                    return Ok(found);
+                }
                 Err(why) => why,
             };
             if scene.time_left().is_zero() {
@@ -134,7 +145,15 @@ async fn look(
         .collect();
     let sender = match mine.as_slice() {
         [one] => *one,
-        [] => return Ok(Err(format!("{upstream} has no sender for {node}"))),
+        [] => {
+            let name = scene.inventory().slot_of(node);
+            let holder = slots.iter().find(|slot| slot.name == name);
+            let held = holder
+                .and_then(|slot| slot.active_pid)
+                .map(|pid| format!("; slot {name} is held by process {pid}, which is another's"));
+            let held = held.unwrap_or_default();
+            return Ok(Err(format!("{upstream} has no sender for {node}{held}")));
+        }
         many => {
             return Ok(Err(format!(
                 "{upstream} has {} senders of the name {node}",
@@ -169,17 +188,17 @@ async fn look(
             "{node} receives timeline {has}, {upstream} is on {timeline}"
         )));
     }
-    let slot_name = scene.inventory().slot_of(node);
+    // Whatever slot it uses, not only one of our name: it keeps the WAL only for the process that holds it.
+    let Some(used) = &receiver.slot else {
+        return Ok(Err(format!("{node} streams without a slot")));
+    };
     let held = slots
         .iter()
-        .any(|slot| slot.name == slot_name && slot.active_pid == Some(sender.pid));
-    if receiver.slot.as_ref() == Some(&slot_name) && !held {
+        .any(|slot| slot.name == *used && slot.active_pid == Some(sender.pid));
+    if !held {
         return Ok(Err(format!(
-            "slot {slot_name} on {upstream} is not held by {node}"
+            "slot {used} on {upstream} is not held by {node}"
         )));
-    }
-    if receiver.slot.is_none() {
-        return Ok(Err(format!("{node} streams without a slot")));
     }
     let flushed = sender.flushed.unwrap_or_default();
     if flushed < mark {
