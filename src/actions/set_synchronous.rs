@@ -1,9 +1,9 @@
 //! Make commits wait for the standbys that there are, as the site file wants it.
 
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::{NodeName, Operation, SyncMethod, SyncMode, SyncNames};
+use crate::cluster::{NodeName, Operation, Setting, SyncMode, SyncNames};
 use crate::engine::{Done, Failure, Probe, Undone};
-use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type, Value};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Deed for SetSynchronous {
     }
 
     async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
-        let before = current(scene).await?;
+        let before = current(scene).await?.value;
         let Some(wanted) = wanted(scene).await? else {
             return Ok(Probe::Satisfied(
                 result(&before, &before),
@@ -64,13 +64,7 @@ impl Deed for SetSynchronous {
 
     async fn plan(&self, scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
         Ok(match wanted(scene).await? {
-            Some(names) => {
-                vec![Operation::SetSynchronous {
-                    node: scene.node()?,
-                    names,
-                    before: current(scene).await?,
-                }]
-            }
+            Some(names) => vec![change(scene, names, current(scene).await?)?],
             None => Vec::new(),
         })
     }
@@ -79,13 +73,9 @@ impl Deed for SetSynchronous {
         let before = current(scene).await?;
         let names = wanted(scene).await?.flatten();
         let after = text(names.as_ref());
-        let operation = Operation::SetSynchronous {
-            node: scene.node()?,
-            names,
-            before: before.clone(),
-        };
-        scene.perform(operation).await?;
-        Ok(result(&after, &before))
+        let value = before.value.clone();
+        scene.perform(change(scene, names, before)?).await?;
+        Ok(result(&after, &value))
     }
 
     async fn verify(&self, scene: &Scene<'_>, given: Map) -> Result<Map, Failure> {
@@ -95,7 +85,7 @@ impl Deed for SetSynchronous {
             .unwrap_or_default();
         scene
             .until(|| async {
-                let set = current(scene).await?;
+                let set = current(scene).await?.value;
                 Ok(
                     if SyncNames::parse(&set).ok() == SyncNames::parse(&wanted).ok() {
                         Ok(())
@@ -105,6 +95,7 @@ impl Deed for SetSynchronous {
                 )
             })
             .await?;
+        tell(scene, &wanted).await?;
         Ok(given)
     }
 
@@ -112,18 +103,18 @@ impl Deed for SetSynchronous {
         let before =
             done.iter().find_map(
                 |d| match serde_json::from_value(d.forecast.operation.clone()) {
-                    Ok(Operation::SetSynchronous { before, .. }) => Some(before),
+                    Ok(Operation::SetSynchronous { before, reset, .. }) => Some((before, reset)),
                     _ => None,
                 },
             );
-        let Some(before) = before else {
+        let Some((before, reset)) = before else {
             return Ok(Undone::Nothing);
         };
         let node = scene.node()?;
         scene
             .perform(Operation::RestoreSynchronous {
                 node: node.clone(),
-                text: before.clone(),
+                text: (!reset).then(|| before.clone()),
             })
             .await?;
         Ok(Undone::Done(format!(
@@ -140,78 +131,91 @@ fn text(names: Option<&SyncNames>) -> String {
     names.map(ToString::to_string).unwrap_or_default()
 }
 
-async fn current(scene: &Scene<'_>) -> Result<String, Failure> {
+async fn current(scene: &Scene<'_>) -> Result<Setting, Failure> {
     let node = scene.node()?;
-    let settings = scene
+    let mut settings = scene
         .cluster
         .settings(&node, &["synchronous_standby_names"])
         .await?;
-    settings
-        .get("synchronous_standby_names")
-        .map(|s| s.value.clone())
-        .ok_or_else(|| {
-            Failure::new(
-                TroubleKind::Failed,
-                format!("{node} has no setting synchronous_standby_names"),
-            )
-        })
+    settings.remove("synchronous_standby_names").ok_or_else(|| {
+        Failure::new(
+            TroubleKind::Failed,
+            format!("{node} has no setting synchronous_standby_names"),
+        )
+    })
+}
+
+/// The change from what is set now.
+fn change(
+    scene: &Scene<'_>,
+    names: Option<SyncNames>,
+    before: Setting,
+) -> Result<Operation, Failure> {
+    Ok(Operation::SetSynchronous {
+        node: scene.node()?,
+        names,
+        before: before.value,
+        reset: !before.by_alter_system,
+    })
+}
+
+/// The standbys that the step is about.
+fn standbys(scene: &Scene<'_>) -> Result<Vec<NodeName>, Failure> {
+    let node = scene.node()?;
+    let mut standbys = match scene.step.inputs.get("standbys") {
+        Value::Null => scene.inventory().nodes.keys().cloned().collect(),
+        _ => scene.nodes_input("standbys")?,
+    };
+    standbys.retain(|standby| *standby != node);
+    Ok(standbys)
 }
 
 /// The value that the site file asks for: `None` when it is unmanaged, `Some(None)` for the empty value.
 async fn wanted(scene: &Scene<'_>) -> Result<Option<Option<SyncNames>>, Failure> {
-    let node = scene.node()?;
+    let standbys = standbys(scene)?;
     let policy = scene.inventory().synchronous;
-    let standbys: Vec<NodeName> = match scene.step.inputs.get("standbys") {
-        crate::playbook::Value::Null => scene
-            .inventory()
-            .nodes
-            .keys()
-            .filter(|n| **n != node)
-            .cloned()
-            .collect(),
-        _ => scene
-            .nodes_input("standbys")?
-            .into_iter()
-            .filter(|n| *n != node)
-            .collect(),
-    };
-    let method = match policy.mode {
-        SyncMode::Unmanaged => return Ok(None),
-        SyncMode::Off => return Ok(Some(None)),
-        SyncMode::First => SyncMethod::First,
-        SyncMode::Quorum | SyncMode::All => SyncMethod::Any,
-    };
-    let ready = if scene.flag("attached") {
-        let senders = scene.cluster.senders(&node).await?;
-        standbys
-            .iter()
-            .filter(|n| {
-                senders
-                    .iter()
-                    .any(|s| s.application == n.as_str() && s.state == "streaming")
-            })
-            .count()
+    let managed = !matches!(policy.mode, SyncMode::Unmanaged | SyncMode::Off);
+    let ready = if managed && scene.flag("attached") {
+        let senders = scene.cluster.senders(&scene.node()?).await?;
+        let streams = |n: &NodeName| {
+            senders
+                .iter()
+                .any(|s| s.application == n.as_str() && s.state == "streaming")
+        };
+        standbys.iter().filter(|n| streams(n)).count()
     } else {
         standbys.len()
     };
-    let asked = if policy.mode == SyncMode::All {
-        standbys.len()
-    } else {
-        policy.acks as usize
+    Ok(policy.wanted(&standbys, ready))
+}
+
+/// Says what is not as the site file wants it: fewer acknowledgements are no silent loss of safety.
+async fn tell(scene: &Scene<'_>, set: &str) -> Result<(), Failure> {
+    let node = scene.node()?;
+    let standbys = standbys(scene)?;
+    let policy = scene.inventory().synchronous;
+    let Some(full) = policy.wanted(&standbys, standbys.len()) else {
+        return Ok(());
     };
-    let acks = u32::try_from(asked.min(ready)).unwrap_or(u32::MAX);
-    if acks == 0 {
-        // Nobody could acknowledge: every commit would hang. The run says so; it is no silent loss of safety.
+    let set = SyncNames::parse(set).ok().flatten();
+    if set.is_none() && policy.mode != SyncMode::Off {
         let text = format!(
             "no standby can acknowledge commits on {node}: they wait for nobody until one is attached"
         );
         scene.note("warning", text, serde_json::Value::Null).await;
-        return Ok(Some(None));
     }
-    let names = standbys.iter().map(ToString::to_string).collect();
-    Ok(Some(Some(SyncNames {
-        method,
-        acks,
-        names,
-    })))
+    if scene.flag("attached") && set != full {
+        let text = format!(
+            "commits on {node} wait for {}, not for {} as the site file wants: too few standbys stream from it; when they \
+             can, let one more follow, which completes the setting",
+            shown(set.as_ref()),
+            shown(full.as_ref())
+        );
+        scene.note("debt", text, serde_json::Value::Null).await;
+    }
+    Ok(())
+}
+
+fn shown(names: Option<&SyncNames>) -> String {
+    names.map_or_else(|| "nobody".to_owned(), |names| format!("`{names}`"))
 }

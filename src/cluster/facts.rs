@@ -163,6 +163,8 @@ pub struct Setting {
     pub context: String,
     /// `default`, `configuration file`, `command line`, …
     pub source: String,
+    /// It stands in the file that `ALTER SYSTEM` writes.
+    pub by_alter_system: bool,
     /// A changed file waits for a restart.
     pub pending_restart: bool,
     /// The value may hold a password and was left out; only whether it is empty is told by `set`.

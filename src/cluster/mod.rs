@@ -9,6 +9,7 @@ mod lsn;
 mod name;
 mod operation;
 mod outcome;
+mod policy;
 mod port;
 mod quorum;
 mod timeline;

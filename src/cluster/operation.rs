@@ -128,13 +128,15 @@ pub enum Operation {
         names: Option<SyncNames>,
         /// The text that it replaces, for the undo.
         before: String,
+        /// The text came from elsewhere than `ALTER SYSTEM`: the undo resets in place of setting it.
+        reset: bool,
     },
     /// Put back a value of `synchronous_standby_names` exactly as it was read.
     RestoreSynchronous {
         /// The node.
         node: NodeName,
-        /// The text as it was.
-        text: String,
+        /// The text as it was; none to reset, so that the site's own files count again.
+        text: Option<String>,
     },
     /// A checkpoint.
     Checkpoint {

@@ -135,7 +135,14 @@ pub(crate) fn steps(
             let value = names.as_ref().map(ToString::to_string).unwrap_or_default();
             set_synchronous(node, &value)
         }
-        Operation::RestoreSynchronous { node, text } => set_synchronous(node, text),
+        Operation::RestoreSynchronous {
+            node,
+            text: Some(text),
+        } => set_synchronous(node, text),
+        Operation::RestoreSynchronous { node, text: None } => vec![
+            sql(node, "ALTER SYSTEM RESET synchronous_standby_names"),
+            reload(node),
+        ],
         Operation::Checkpoint { node } => {
             let mut step = SqlStep::new(node, Masked::plain("CHECKPOINT"));
             step.long = true;

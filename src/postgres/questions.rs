@@ -273,7 +273,9 @@ pub(crate) fn settings(names: &[&str]) -> String {
     }
     format!(
         "SELECT name, CASE WHEN name IN ({}) THEN '' ELSE setting END, context, source, pending_restart::int, \
-         (name IN ({}))::int, (setting <> '')::int FROM pg_settings WHERE name IN ({})",
+         (name IN ({}))::int, (setting <> '')::int, \
+         (source = 'configuration file' AND coalesce(sourcefile LIKE '%.auto.conf', true))::int \
+         FROM pg_settings WHERE name IN ({})",
         list(&SECRET),
         list(&SECRET),
         list(names)
@@ -293,6 +295,8 @@ pub(crate) fn settings_seen(answers: &[Answer]) -> Result<BTreeMap<String, Setti
             pending_restart: f.boolean(),
             secret: f.boolean(),
             set: f.boolean(),
+            // A file that we may not see: to set the value is nearer than to lose it.
+            by_alter_system: f.boolean(),
         };
         Ok((name, setting))
     })

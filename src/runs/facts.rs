@@ -32,6 +32,7 @@ pub(super) async fn topology(cluster: &dyn Cluster) -> Topology {
         .map(|(node, view)| row(inventory, node, view, primary_at))
         .collect();
     note_problems(&mut rows);
+    note_synchronous(cluster, &mut rows);
     Topology {
         cluster: inventory.cluster.clone(),
         rows,
@@ -175,6 +176,33 @@ fn note_problems(rows: &mut [Row]) {
             },
             _ => None,
         };
+    }
+}
+
+/// Whether commits wait for whom the site file says. Told by what the primary said of itself a moment ago.
+fn note_synchronous(cluster: &dyn Cluster, rows: &mut [Row]) {
+    let inventory = cluster.inventory();
+    let others = |primary: &NodeName| -> Vec<NodeName> {
+        let names = inventory.nodes.keys();
+        names.filter(|n| *n != primary).cloned().collect()
+    };
+    let Some(primary) = rows
+        .iter()
+        .position(|r| r.role.as_deref() == Some("primary") && r.note.is_none())
+    else {
+        return;
+    };
+    let name = rows[primary].name.clone();
+    let direct: Vec<NodeName> = rows
+        .iter()
+        .filter(|r| r.attached && r.upstream.as_deref() == Some(name.as_str()))
+        .map(|r| r.name.clone())
+        .collect();
+    if let Some(running) = cluster.remembered(&name).synchronous_standby_names {
+        rows[primary].note =
+            inventory
+                .synchronous
+                .deviation(&running.value, &others(&name), &direct);
     }
 }
 
