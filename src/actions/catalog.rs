@@ -30,6 +30,7 @@ table![
     confirm_down::ConfirmDown,
     create_slot::CreateSlot,
     drop_slot::DropSlot,
+    drop_stale_slots::DropStaleSlots,
     exec::Exec,
     fast_forward::FastForward,
     fence::Fence,

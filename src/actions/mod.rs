@@ -13,6 +13,7 @@ mod choose;
 mod confirm_down;
 mod create_slot;
 mod drop_slot;
+mod drop_stale_slots;
 mod exec;
 mod fast_forward;
 mod fence;
