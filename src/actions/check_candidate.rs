@@ -17,11 +17,23 @@ impl Deed for CheckCandidate {
             name: "check_candidate",
             summary: "Check that the candidate has senders and slots for its followers, and theirs will find its timeline.",
             node: NodeRule::Required,
-            inputs: vec![Field::required(
-                "followers",
-                Type::List,
-                "the nodes that are to follow it",
-            )],
+            inputs: vec![
+                Field::required(
+                    "followers",
+                    Type::List,
+                    "the nodes that are to follow it; itself does not count",
+                ),
+                Field::optional(
+                    "handover_from",
+                    Type::Node,
+                    "the living primary: its direct standbys follow, and replay must be close behind",
+                ),
+                Field::optional(
+                    "max_backlog",
+                    Type::Bytes,
+                    "how much it may have received and not replayed, with `handover_from`; 64MiB",
+                ),
+            ],
             outputs: vec![Field::required(
                 "slots_free",
                 Type::Integer,
@@ -39,11 +51,14 @@ impl Deed for CheckCandidate {
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let node = scene.node()?;
-        let followers = scene.nodes_input("followers")?;
+        let mut followers = scene.nodes_input("followers")?;
+        followers.retain(|follower| *follower != node);
+        let old = scene.node_input("handover_from")?;
         let names = [
             "max_wal_senders",
             "wal_level",
             "recovery_target_timeline",
+            "recovery_min_apply_delay",
             "synchronized_standby_slots",
         ];
         let looks = followers.iter().map(|follower| look(scene, follower));
@@ -55,6 +70,10 @@ impl Deed for CheckCandidate {
             scene.cluster.identify(&node),
             join_all(looks),
         );
+        let followers_seen: Vec<Follower> = followers_seen
+            .into_iter()
+            .filter(|follower| old.as_ref().is_none_or(|old| follower.is_to_follow(old)))
+            .collect();
         let (settings, (slots, most), server) = (settings?, slots?, server?);
         let (files, identity) = (files?, identity?);
         let value = |name: &str| {
@@ -67,16 +86,23 @@ impl Deed for CheckCandidate {
         if !server.in_recovery {
             wrong.push("it is no standby".to_owned());
         }
-        wrong.extend(too_few_senders(value("max_wal_senders"), followers.len()));
+        wrong.extend(too_few_senders(
+            value("max_wal_senders"),
+            followers_seen.len(),
+        ));
         if value("wal_level") == "minimal" {
             wrong.push("wal_level is minimal: nothing could follow it".to_owned());
         }
-        let missing = followers
+        if old.is_some() {
+            let most = scene.integer("max_backlog").unwrap_or(MAX_BACKLOG);
+            wrong.extend(slow(&server, value("recovery_min_apply_delay"), most));
+        }
+        let missing = followers_seen
             .iter()
             .filter(|f| {
                 !slots
                     .iter()
-                    .any(|slot| slot.name == scene.inventory().slot_of(f))
+                    .any(|slot| slot.name == scene.inventory().slot_of(&f.node))
             })
             .count();
         let free = (most as usize).saturating_sub(slots.len());
@@ -131,20 +157,70 @@ fn too_few_senders(setting: &str, followers: usize) -> Option<String> {
         .then(|| format!("max_wal_senders is {senders}, {followers} nodes are to follow"))
 }
 
+/// Beyond this replay takes seconds, and nobody can write meanwhile.
+const MAX_BACKLOG: i64 = 64 << 20;
+
+/// Why a handover to this standby would leave the cluster without a primary for long: it has to replay all before it can
+/// be promoted, and the old primary is down by then.
+fn slow(server: &Server, delay: &str, most: i64) -> Option<String> {
+    let behind = server
+        .position()
+        .zip(server.replayed)
+        .map_or(0, |(at, replayed)| at.bytes_since(replayed));
+    if server.replay_paused {
+        Some("its replay is paused: resume it (pg_wal_replay_resume) first".to_owned())
+    } else if !matches!(delay, "" | "0") {
+        Some(format!(
+            "its replay is delayed (recovery_min_apply_delay is {delay} ms): set it to 0 first"
+        ))
+    } else if behind > most {
+        Some(format!(
+            "it has {behind} bytes still to replay, {most} are allowed: wait until it has caught up"
+        ))
+    } else {
+        None
+    }
+}
+
+/// What looking at a follower may take: one that hangs does not keep the others waiting.
+const GLANCE: Duration = Duration::from_secs(2);
+
 /// A follower, as far as it concerns its future upstream. What cannot be read is left to its own follow.
 struct Follower {
     node: NodeName,
     /// It would never leave its timeline.
     elsewhere: Option<String>,
     at: Option<Lsn>,
+    /// What it is set to follow; none where that is unknown.
+    upstream: Option<NodeName>,
 }
 
 async fn look(scene: &Scene<'_>, node: &NodeName) -> Follower {
-    let (settings, server) = tokio::join!(
-        scene.cluster.settings(node, &["recovery_target_timeline"]),
-        scene.cluster.server(node)
-    );
+    let asked = tokio::time::timeout(GLANCE, async {
+        tokio::join!(
+            scene.cluster.settings(node, &["recovery_target_timeline"]),
+            scene.cluster.server(node),
+            scene.cluster.upstream(node)
+        )
+    })
+    .await;
+    let Ok((settings, server, upstream)) = asked else {
+        return Follower {
+            node: node.clone(),
+            elsewhere: None,
+            at: None,
+            upstream: None,
+        };
+    };
     let settings = settings.unwrap_or_default();
+    let server = server.ok();
+    let standby = server.as_ref().is_some_and(|s| s.in_recovery);
+    let upstream = upstream
+        .ok()
+        .flatten()
+        .filter(|_| standby)
+        .and_then(|(host, port)| scene.inventory().node_at(&host, port))
+        .map(|n| n.name.clone());
     let elsewhere = settings
         .get("recovery_target_timeline")
         .filter(|setting| setting.value != "latest")
@@ -157,11 +233,21 @@ async fn look(scene: &Scene<'_>, node: &NodeName) -> Follower {
     Follower {
         node: node.clone(),
         elsewhere,
-        at: server.ok().as_ref().and_then(Server::position),
+        at: server.as_ref().and_then(Server::position),
+        upstream,
     }
 }
 
 impl Follower {
+    /// After a handover from `old`: children of other standbys stay where they are.
+    fn is_to_follow(&self, old: &NodeName) -> bool {
+        self.node == *old
+            || self
+                .upstream
+                .as_ref()
+                .is_none_or(|upstream| upstream == old)
+    }
+
     /// It is so far behind that the candidate no longer has what it needs. No reason to leave the cluster without a
     /// primary: its own follow fails by itself, and is named.
     fn out_of_reach(&self, node: &NodeName, files: &WalFiles) -> Option<String> {
@@ -183,4 +269,41 @@ fn stray(node: &NodeName, timeline: Timeline, files: &WalFiles) -> Option<String
         "{node} has a history file of timeline {stray} and is on {timeline}: another promotion left it; the new timeline will \
          be after it"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::StartupState;
+
+    #[test]
+    fn a_standby_that_would_hold_up_a_handover_is_named() {
+        let standby = |paused, received, replayed| Server {
+            version: 150_000,
+            in_recovery: true,
+            written: None,
+            received: Some(Lsn(received)),
+            replayed: Some(Lsn(replayed)),
+            replay_paused: paused,
+            startup: StartupState::WaitsForWal,
+            receiver: None,
+            receiver_pid: None,
+            senders: 0,
+        };
+        for (server, delay, word) in [
+            (standby(false, 0x200, 0x100), "0", None),
+            (standby(false, 0x200, 0x100), "", None),
+            (standby(true, 0x100, 0x100), "0", Some("paused")),
+            (standby(false, 0x100, 0x100), "5000", Some("delayed")),
+            (standby(false, 0x201, 0x100), "0", Some("257 bytes")),
+        ] {
+            let found = slow(&server, delay, 0x100);
+            let as_wanted = match (&found, word) {
+                (None, None) => true,
+                (Some(found), Some(word)) => found.contains(word),
+                _ => false,
+            };
+            assert!(as_wanted, "{word:?}: {found:?}");
+        }
+    }
 }
