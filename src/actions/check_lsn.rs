@@ -67,7 +67,7 @@ impl Deed for CheckLsn {
         }
         let (standing, identity) =
             tokio::join!(standing(scene, &node), scene.cluster.identify(&upstream));
-        let (standing, identity) = (standing?, identity?);
+        let (mut standing, identity) = (standing?, identity?);
         if standing.system != identity.system {
             return Err(Failure::refused(format!(
                 "{node} belongs to another cluster: its system identifier is {}, that of {upstream} is {}",
@@ -84,7 +84,11 @@ impl Deed for CheckLsn {
         if let Some(stray) = stray_history(scene, &node, &standing, &history).await? {
             return Err(stray_refusal(&node, &upstream, stray));
         }
-        let verdict = compare(&standing, &history, identity.at);
+        let mut verdict = compare(&standing, &history, identity.at);
+        if verdict.divergence != "none" {
+            standing = standing.exact(scene, &node).await;
+            verdict = compare(&standing, &history, identity.at);
+        }
         if verdict.divergence != "none" && !scene.flag("report") {
             return Err(refusal(&node, &upstream, &standing, &history, &verdict));
         }
@@ -239,6 +243,7 @@ mod tests {
             timeline: Timeline(timeline),
             at: Lsn(at),
             running: true,
+            within_last: false,
         }
     }
 

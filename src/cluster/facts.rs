@@ -156,6 +156,10 @@ pub struct Archiving {
 
 /// One configuration setting as the running server has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an answer of the server's, none excludes another"
+)]
 pub struct Setting {
     /// The value. Empty for settings that may hold a secret where `secret` is true.
     pub value: String,

@@ -133,16 +133,9 @@ pub(crate) fn steps(
         Operation::AllowReturn { node } => maker.return_steps(node, false)?,
         Operation::SetSynchronous { node, names, .. } => {
             let value = names.as_ref().map(ToString::to_string).unwrap_or_default();
-            set_synchronous(node, &value)
+            set_synchronous(node, Some(&value))
         }
-        Operation::RestoreSynchronous {
-            node,
-            text: Some(text),
-        } => set_synchronous(node, text),
-        Operation::RestoreSynchronous { node, text: None } => vec![
-            sql(node, "ALTER SYSTEM RESET synchronous_standby_names"),
-            reload(node),
-        ],
+        Operation::RestoreSynchronous { node, text } => set_synchronous(node, text.as_deref()),
         Operation::Checkpoint { node } => {
             let mut step = SqlStep::new(node, Masked::plain("CHECKPOINT"));
             step.long = true;
@@ -240,8 +233,12 @@ fn freeze(node: &NodeName) -> Vec<Step> {
     vec![Step::Sql(conninfo), Step::Sql(archive), reload(node)]
 }
 
-fn set_synchronous(node: &NodeName, value: &str) -> Vec<Step> {
-    let text = alter_system("synchronous_standby_names", &Masked::plain(value));
+/// None: what the site's own files say.
+fn set_synchronous(node: &NodeName, value: Option<&str>) -> Vec<Step> {
+    let text = match value {
+        Some(value) => alter_system("synchronous_standby_names", &Masked::plain(value)),
+        None => Masked::plain("ALTER SYSTEM RESET synchronous_standby_names"),
+    };
     vec![Step::Sql(SqlStep::new(node, text)), reload(node)]
 }
 

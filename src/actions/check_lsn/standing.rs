@@ -1,7 +1,7 @@
 //! Where a node stands that is to follow, running or not.
 
 use super::super::scene::Scene;
-use crate::cluster::{Identity, Lsn, NodeName, Server, SystemId, Timeline};
+use crate::cluster::{ControlState, Identity, Lsn, NodeName, Server, SystemId, Timeline};
 use crate::engine::Failure;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -12,6 +12,20 @@ pub(super) struct Standing {
     pub(super) timeline: Timeline,
     pub(super) at: Lsn,
     pub(super) running: bool,
+    /// `at` is somewhere within the last record: whatever a history says of it holds for its end too.
+    pub(super) within_last: bool,
+}
+
+impl Standing {
+    /// The same with the end of the last record, for people; it changes no verdict, so that it may stay unknown.
+    pub(super) async fn exact(mut self, scene: &Scene<'_>, node: &NodeName) -> Self {
+        if self.within_last
+            && let Ok(end) = wal_end(scene, node, self.timeline, Lsn(self.at.0 - 1)).await
+        {
+            self.at = end;
+        }
+        self
+    }
 }
 
 /// Where the node stands, so that all that it would replay is counted: what it has replayed where it has replayed all
@@ -25,6 +39,7 @@ pub(super) async fn standing(scene: &Scene<'_>, node: &NodeName) -> Result<Stand
             timeline: identity.timeline,
             at: running_end(scene, node, server, &identity).await?,
             running: true,
+            within_last: false,
         }),
         (Err(trouble), _) | (_, Err(trouble)) => {
             let host = scene
@@ -33,12 +48,22 @@ pub(super) async fn standing(scene: &Scene<'_>, node: &NodeName) -> Result<Stand
                 .await
                 .map_err(|_| Failure::from(trouble.clone()))?;
             match host.control {
-                Some(control) if host.postmaster.is_none() => Ok(Standing {
-                    system: control.system,
-                    timeline: control.timeline,
-                    at: wal_end(scene, node, control.timeline, control.redo).await?,
-                    running: false,
-                }),
+                Some(control) if host.postmaster.is_none() => {
+                    // A primary's clean shutdown ends with its checkpoint's record. Timelines fork between records, so
+                    // a fork beyond the beginning of the last one is not before its end: nothing needs to be read.
+                    let clean = control.state == ControlState::ShutDown;
+                    Ok(Standing {
+                        system: control.system,
+                        timeline: control.timeline,
+                        at: if clean {
+                            Lsn(control.checkpoint.0 + 1)
+                        } else {
+                            wal_end(scene, node, control.timeline, control.redo).await?
+                        },
+                        running: false,
+                        within_last: clean,
+                    })
+                }
                 _ => Err(trouble.into()),
             }
         }
