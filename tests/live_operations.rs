@@ -665,7 +665,7 @@ async fn the_sites_own_programs_run_on_the_host_and_here() {
     let exec = |place, script: &str| Operation::Exec {
         place,
         argv: vec!["sh".into(), "-c".into(), script.into()],
-        env: BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())]),
+        env: BTreeMap::from([("TOKEN".to_owned(), "hunter2".into())]),
         stdin: Some("from outside".into()),
         effect: CustomEffect::Once,
         deadline: Duration::from_secs(2),
@@ -716,7 +716,8 @@ async fn the_sites_own_programs_run_on_the_host_and_here() {
             url: format!(
                 "http://user:hunter2@127.0.0.1:{}/x?t=hunter2",
                 live_support::free_port()
-            ),
+            )
+            .into(),
             headers: BTreeMap::from([("authorization".into(), "hunter2".into())]),
             body: None,
         },

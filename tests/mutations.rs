@@ -60,7 +60,7 @@ const PROMOTE: &str = "action: promote\n";
 /// What is wrong, how it is made from the stock failover, and the code that must be said.
 type Mutation = (&'static str, fn(&str) -> String, &'static str);
 
-const MUTATIONS: [Mutation; 14] = [
+const MUTATIONS: [Mutation; 15] = [
     ("nobody is frozen", no_freeze, "safety-freeze"),
     (
         "the freeze may be skipped",

@@ -231,8 +231,15 @@ impl Scene<'_> {
         }
     }
 
-    /// What is left of this attempt's time.
+    /// What is left of this attempt's time, less a moment in which to say why it did not do: the engine, which cuts it off
+    /// at its deadline, does not know.
     pub(super) fn time_left(&self) -> Duration {
+        let moment = (self.step.limit / 10).min(Duration::from_millis(300));
+        self.whole_time_left().saturating_sub(moment)
+    }
+
+    /// All that is left of this attempt's time: for programs of the site's, whose time-out is the engine's.
+    pub(super) fn whole_time_left(&self) -> Duration {
         self.step
             .deadline
             .saturating_duration_since(tokio::time::Instant::now())

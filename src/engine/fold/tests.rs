@@ -1,7 +1,7 @@
 //! Sequences of events that are legal, and those that are not.
 
 use super::*;
-use crate::engine::{Evidence, Forecast, Outcome, RunId, Verdict};
+use crate::engine::{Evidence, Forecast, Outcome, RunId, UndoStatus, Verdict};
 use crate::playbook::{Map, TroubleKind};
 
 fn path(text: &str) -> StepPath {
