@@ -65,8 +65,9 @@ impl Deed for FastForward {
         scene
             .perform(Operation::Reload { node: node.clone() })
             .await?;
+        // Time is left to freeze it again.
         let reached = scene
-            .until(|| async {
+            .until_within(scene.time_left() * 3 / 4, || async {
                 let at = scene.server(&node).await?.position().unwrap_or_default();
                 if at >= goal {
                     return Ok(Ok(at));
@@ -88,7 +89,7 @@ impl Deed for FastForward {
         scene
             .perform(Operation::Freeze { node: node.clone() })
             .await?;
-        scene
+        let frozen = scene
             .until(|| async {
                 let server = scene.cluster.server(&node).await?;
                 Ok(if server.receiver_pid.is_none() {
@@ -97,8 +98,9 @@ impl Deed for FastForward {
                     Err("its walreceiver still runs".to_owned())
                 })
             })
-            .await?;
+            .await;
         let at = reached?;
+        frozen?;
         Ok(outputs([
             ("position", at.into()),
             ("bytes", at.bytes_since(before).into()),
