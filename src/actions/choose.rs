@@ -122,9 +122,7 @@ impl Deed for Choose {
             .flatten();
         let followers: Vec<&str> = entries
             .iter()
-            .filter(|e| {
-                e.node != chosen.node && e.direct && e.upstream.as_ref() != Some(&chosen.node)
-            })
+            .filter(|e| e.node != chosen.node && e.frozen())
             .map(|e| e.node.as_str())
             .collect();
         explain(scene, &chosen, &entries, &absent).await;
@@ -179,7 +177,7 @@ fn pick<'a>(
                 "{wish} may not be promoted: the site file says `promote: never`"
             )));
         }
-        if let (false, true, Some(upstream)) = (entry.direct, entry.receives, &entry.upstream) {
+        if let (true, Some(upstream)) = (entry.receives, &entry.upstream) {
             return Err(Failure::refused(format!(
                 "{wish} cannot be promoted: it follows {upstream}, which is not being replaced, and still receives"
             ))
@@ -194,7 +192,7 @@ fn pick<'a>(
             (
                 Reverse(e.at),
                 // One that still receives, though not from the old primary, would have to be frozen first.
-                Reverse(e.direct),
+                Reverse(e.frozen()),
                 e.backlog,
                 Reverse(e.priority),
                 Reverse(e.near),
@@ -263,7 +261,6 @@ mod tests {
             priority,
             near: true,
             allowed,
-            direct: true,
             receives: false,
             upstream: None,
         }
@@ -298,7 +295,6 @@ mod tests {
         assert!(pick(None, &[entry("a", 1, 0, 1, false)], &[]).is_err());
         let wish = NodeName::parse("a").unwrap();
         let child = Entry {
-            direct: false,
             receives: true,
             upstream: Some(NodeName::parse("b").unwrap()),
             ..entry("a", 20, 0, 100, true)

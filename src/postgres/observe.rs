@@ -300,7 +300,8 @@ impl Observe for LiveCluster {
                 let last = out.lines().rfind(|line| line.starts_with("rmgr:"));
                 let said = String::from_utf8_lossy(&told.stderr).into_owned();
                 let said = said.lines().next_back().unwrap_or_default();
-                text += &format!("status {}\nsaid {said}\n", told.status);
+                let status = told.status.to_string();
+                text.extend(["status ", &status, "\nsaid ", said, "\n"]);
                 text.extend(last.map(|last| format!("record {last}\n")));
             }
             text

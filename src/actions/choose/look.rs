@@ -19,11 +19,17 @@ pub(super) struct Entry {
     pub(super) priority: i64,
     pub(super) near: bool,
     pub(super) allowed: bool,
-    /// It is frozen: it needs a new upstream.
-    pub(super) direct: bool,
     /// It has a walreceiver, from wherever.
     pub(super) receives: bool,
+    /// Whom it follows, where that is not the old primary; none when it is frozen and needs a new upstream.
     pub(super) upstream: Option<NodeName>,
+}
+
+impl Entry {
+    /// It is frozen: it received from the old primary, or from nobody.
+    pub(super) fn frozen(&self) -> bool {
+        self.upstream.is_none()
+    }
 }
 
 /// What one standby holds. An error says why it does not count.
@@ -88,7 +94,6 @@ pub(super) async fn look(
         priority: about.map_or(0, |n| n.priority),
         near: about.map(|n| &n.location) == inventory.node(old).map(|n| &n.location),
         allowed: about.is_some_and(|n| n.promote == PromotePolicy::Allowed),
-        direct: upstream.is_none(),
         receives: server.receiver_pid.is_some() || server.receiver.is_some(),
         upstream,
     })
