@@ -215,7 +215,7 @@ async fn when_a_later_step_fails_what_was_done_is_taken_back_newest_first() {
         .collect();
     assert_eq!(
         undone,
-        ["post", "table", "on_runner", "on_node"],
+        ["last", "post", "table", "on_runner", "on_node"],
         "{}",
         said.all()
     );

@@ -94,7 +94,10 @@ impl Deed for Choose {
             .keys()
             .filter(|n| **n != old)
             .collect();
-        let found = join_all(others.iter().map(|node| look(scene, node, &old))).await;
+        let (found, host) = tokio::join!(
+            join_all(others.iter().map(|node| look(scene, node, &old))),
+            scene.cluster.host(&old),
+        );
         let mut entries = Vec::new();
         let mut absent = Vec::new();
         for (node, entry) in others.iter().zip(found) {
@@ -111,15 +114,15 @@ impl Deed for Choose {
             .ok_or_else(|| nobody(&absent))?;
         let timeline = one_history(scene, &entries).await?;
         let chosen = pick(scene.node_input("candidate")?.as_ref(), &entries, &absent)?.clone();
-        let loss = loss(scene, &old, timeline, best, &entries).await?;
+        // What its files say where its host is reached; otherwise what is remembered of it must do.
+        let written = host.ok().and_then(|host| host.timeline());
+        let loss = loss(scene, &old, timeline, best, &entries, written).await?;
         let source = (chosen.at < best)
             .then(|| entries.iter().find(|e| e.at == best))
             .flatten();
         let followers: Vec<&str> = entries
             .iter()
-            .filter(|e| {
-                e.node != chosen.node && e.direct && e.upstream.as_ref() != Some(&chosen.node)
-            })
+            .filter(|e| e.node != chosen.node && e.frozen())
             .map(|e| e.node.as_str())
             .collect();
         explain(scene, &chosen, &entries, &absent).await;
@@ -174,6 +177,12 @@ fn pick<'a>(
                 "{wish} may not be promoted: the site file says `promote: never`"
             )));
         }
+        if let (true, Some(upstream)) = (entry.receives, &entry.upstream) {
+            return Err(Failure::refused(format!(
+                "{wish} cannot be promoted: it follows {upstream}, which is not being replaced, and still receives"
+            ))
+            .with_help(format!("promote {upstream}: {wish} holds no more than it")));
+        }
         return Ok(entry);
     }
     entries
@@ -182,6 +191,8 @@ fn pick<'a>(
         .min_by_key(|e| {
             (
                 Reverse(e.at),
+                // One that still receives, though not from the old primary, would have to be frozen first.
+                Reverse(e.frozen()),
                 e.backlog,
                 Reverse(e.priority),
                 Reverse(e.near),
@@ -250,7 +261,7 @@ mod tests {
             priority,
             near: true,
             allowed,
-            direct: true,
+            receives: false,
             upstream: None,
         }
     }
@@ -283,6 +294,14 @@ mod tests {
         }
         assert!(pick(None, &[entry("a", 1, 0, 1, false)], &[]).is_err());
         let wish = NodeName::parse("a").unwrap();
+        let child = Entry {
+            receives: true,
+            upstream: Some(NodeName::parse("b").unwrap()),
+            ..entry("a", 20, 0, 100, true)
+        };
+        let both = [child, entry("b", 20, 5, 1, true)];
+        assert_eq!(pick(None, &both, &[]).unwrap().node.as_str(), "b");
+        assert!(pick(Some(&wish), &both, &[]).is_err(), "it still receives");
         assert!(pick(Some(&wish), &[entry("a", 1, 0, 1, false)], &[]).is_err());
     }
 }

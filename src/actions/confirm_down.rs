@@ -79,17 +79,23 @@ impl Deed for ConfirmDown {
                 return Err(Failure::hold(format!("{node} is a primary already, while {primary} is to be replaced"))
                     .with_help("look at `pgbaton status`; if that promotion was meant, let the others follow it"));
             }
-            refuse_if_streaming(scene, node, &primary, &server, suspicion)?;
             if let Some(reach) = reach {
                 refuse_unless_silent(&format!("from {node}"), &primary, reach)?;
             }
-            observers.push(node.as_str());
+            listen(scene, node, &primary, server, suspicion, patience).await?;
+            // Whoever could not even try a connection has seen nothing.
+            if reach.is_some() {
+                observers.push(node.as_str());
+            }
         }
         if observers.is_empty() {
             return Err(Failure::refused(format!(
-                "no standby can be reached, so nobody but this host says that {primary} is down"
+                "no standby could try a connection of its own, so nobody but this host says that {primary} is down"
             ))
-            .with_help("the network of this host is the first suspect; look at the servers from another place"));
+            .with_help(
+                "the network of this host is the first suspect; look at the servers from another place, and see that commands \
+                 reach the standbys' hosts (`ssh` in the site file): a connection is tried from there",
+            ));
         }
         let shut_down = matches!(&host, Some(Host { postmaster: None, control: Some(control), .. })
             if control.state == crate::cluster::ControlState::ShutDown);
@@ -135,32 +141,48 @@ fn refuse_unless_silent(whence: &str, primary: &NodeName, reach: Reach) -> Resul
     }
 }
 
-/// A message that arrived after the suspicion began disproves it. Silence of an old stream proves nothing: a receiver of
-/// a frozen primary says `streaming` for `wal_receiver_timeout`.
-fn refuse_if_streaming(
+/// A message that arrived after the suspicion began disproves it, and so does a stream from an address that nobody knows. The
+/// silence of an old stream proves nothing (a receiver of a frozen primary says `streaming` for `wal_receiver_timeout`), but
+/// where connections are refused at once it has had no time to speak: it gets `patience`. A receiver that has gone, as it
+/// does when the primary's processes end, is not waited for.
+async fn listen(
     scene: &Scene<'_>,
     node: &NodeName,
     primary: &NodeName,
-    server: &Server,
+    mut server: Server,
     suspicion: Instant,
+    patience: Duration,
 ) -> Result<(), Failure> {
-    let Some(receiver) = &server.receiver else {
-        return Ok(());
-    };
-    let from_primary = scene
-        .inventory()
-        .node_at(&receiver.host, receiver.port)
-        .is_some_and(|upstream| upstream.name == *primary);
-    let elapsed = i64::try_from(suspicion.elapsed().as_millis()).unwrap_or(i64::MAX);
-    let heard = receiver.silent_ms.is_some_and(|silent| silent < elapsed);
-    if from_primary && receiver.status == "streaming" && heard {
-        return Err(Failure {
-            kind: TroubleKind::Denied,
-            ..Failure::refused(format!(
-                "{node} still streams from {primary}: a message arrived just now"
-            ))
+    loop {
+        let Some(receiver) = server.receiver.as_ref().filter(|r| r.status == "streaming") else {
+            return Ok(());
+        };
+        let (host, port) = (&receiver.host, receiver.port);
+        let source = scene.inventory().node_at(host, port).map(|n| &n.name);
+        if source.is_some_and(|source| source != primary) {
+            return Ok(());
         }
-        .with_help("the way from this host to the primary is broken, the primary is not"));
+        let elapsed = i64::try_from(suspicion.elapsed().as_millis()).unwrap_or(i64::MAX);
+        if receiver.silent_ms.is_some_and(|silent| silent < elapsed) {
+            let whom = match source {
+                Some(source) => format!("still streams from {source}"),
+                None => {
+                    format!("streams from {host}:{port}, which may be {primary} under another name")
+                }
+            };
+            return Err(Failure {
+                kind: TroubleKind::Denied,
+                ..Failure::refused(format!("{node} {whom}: a message arrived just now"))
+            }
+            .with_help("the way from this host to the primary is broken, the primary is not"));
+        }
+        if suspicion.elapsed() >= patience {
+            return Ok(());
+        }
+        scene.pause(Duration::from_millis(20)).await?;
+        server = match scene.cluster.server(node).await {
+            Ok(server) => server,
+            Err(_) => return Ok(()),
+        };
     }
-    Ok(())
 }

@@ -146,7 +146,7 @@ fn operation(scene: &Scene<'_>, with: &Map, effect: CustomEffect) -> Result<Oper
         env,
         stdin,
         effect,
-        deadline: scene.time_left(),
+        deadline: scene.whole_time_left(),
     })
 }
 

@@ -1,9 +1,9 @@
 //! Stream to the candidate what another frozen standby holds more, so that nothing of it is lost (rule 3).
 
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::{NodeName, Operation, UpstreamRoute};
+use crate::cluster::{Lsn, NodeName, Operation, UpstreamRoute};
 use crate::engine::{Done, Failure, Probe, Undone};
-use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, Type};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type, Value};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -16,11 +16,14 @@ impl Deed for FastForward {
             name: "fast_forward",
             summary: "Let the candidate stream what another frozen standby holds more, then freeze it again.",
             node: NodeRule::Required,
-            inputs: vec![Field::required(
-                "from",
-                Type::Node,
-                "the standby that holds more",
-            )],
+            inputs: vec![
+                Field::required("from", Type::Node, "the standby that holds more"),
+                Field::required(
+                    "to",
+                    Type::Lsn,
+                    "how much it holds: the position that the choice found",
+                ),
+            ],
             outputs: vec![
                 Field::required("position", Type::Lsn, "where the candidate stands now"),
                 Field::required("bytes", Type::Bytes, "how much it received"),
@@ -33,9 +36,9 @@ impl Deed for FastForward {
 
     async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
         let (node, from) = (scene.node()?, scene.required_node("from")?);
-        let (mine, theirs) = tokio::join!(scene.server(&node), scene.server(&from));
-        let (mine, theirs) = (mine?, theirs?);
-        if mine.receiver_pid.is_none() && mine.position() >= theirs.position() {
+        let goal = goal(scene)?;
+        let mine = scene.server(&node).await?;
+        if mine.receiver_pid.is_none() && mine.position() >= Some(goal) {
             let given = outputs([("position", mine.position().into()), ("bytes", 0.into())]);
             return Ok(Probe::Satisfied(
                 given,
@@ -57,26 +60,36 @@ impl Deed for FastForward {
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let (node, from) = (scene.node()?, scene.required_node("from")?);
         let before = scene.server(&node).await?.position().unwrap_or_default();
-        let goal = scene.server(&from).await?.position().unwrap_or_default();
+        let goal = goal(scene)?;
         scene.perform(upstream(&node, &from)).await?;
         scene
             .perform(Operation::Reload { node: node.clone() })
             .await?;
+        // Time is left to freeze it again.
         let reached = scene
-            .until(|| async {
+            .until_within(scene.time_left() * 3 / 4, || async {
                 let at = scene.server(&node).await?.position().unwrap_or_default();
-                Ok(if at >= goal {
-                    Ok(at)
-                } else {
-                    Err(format!("{node} is at {at}, {from} holds up to {goal}"))
-                })
+                if at >= goal {
+                    return Ok(Ok(at));
+                }
+                // A standby hands on what it has received since it started, or replayed; its files may hold more.
+                let theirs = scene.server(&from).await?.position().unwrap_or_default();
+                Ok(Err(format!(
+                    "{node} is at {at}; {from} holds up to {goal} and hands on up to {theirs}"
+                )))
             })
-            .await;
+            .await
+            .map_err(|failure| {
+                failure.with_help(format!(
+                    "nothing is promoted without it; where {from} replays late (recovery_min_apply_delay, a paused replay), \
+                     let it replay first"
+                ))
+            });
         // Frozen again in any case: a candidate that receives must not be promoted.
         scene
             .perform(Operation::Freeze { node: node.clone() })
             .await?;
-        scene
+        let frozen = scene
             .until(|| async {
                 let server = scene.cluster.server(&node).await?;
                 Ok(if server.receiver_pid.is_none() {
@@ -85,8 +98,9 @@ impl Deed for FastForward {
                     Err("its walreceiver still runs".to_owned())
                 })
             })
-            .await?;
+            .await;
         let at = reached?;
+        frozen?;
         Ok(outputs([
             ("position", at.into()),
             ("bytes", at.bytes_since(before).into()),
@@ -105,6 +119,17 @@ impl Deed for FastForward {
         Ok(Undone::Done(format!(
             "{node} does not stream from another standby any more"
         )))
+    }
+}
+
+/// Never what the source says now: after a restart it does not count what it has yet to replay.
+fn goal(scene: &Scene<'_>) -> Result<Lsn, Failure> {
+    match scene.step.inputs.get("to") {
+        Value::Lsn(goal) => Ok(*goal),
+        _ => Err(Failure::new(
+            TroubleKind::Failed,
+            "the input `to` is not given",
+        )),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Stop a standby from receiving, so that positions can be compared (rule 2).
 
+use super::receives::{Source, source};
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{NodeName, Operation, UpstreamRoute};
 use crate::engine::{Done, Failure, Probe, Undone};
@@ -58,24 +59,17 @@ impl Deed for Freeze {
                 "{node} is a primary; only standbys are frozen"
             )));
         }
-        let receives = server.receiver.is_some() || server.receiver_pid.is_some();
-        match upstream {
-            None if !receives => Ok(Probe::Satisfied(
+        match source(scene.inventory(), &server, upstream.as_ref()) {
+            Source::Nobody => Ok(Probe::Satisfied(
                 state(&server, true),
                 "it receives from nobody".to_owned(),
             )),
-            Some((host, port))
-                if scene
-                    .inventory()
-                    .node_at(&host, port)
-                    .is_some_and(|n| n.name != from) =>
-            {
-                Ok(Probe::Satisfied(
-                    state(&server, false),
-                    format!("it does not receive from {from}"),
-                ))
-            }
-            _ => Ok(Probe::Needed(format!("it is set to receive from {from}"))),
+            Source::Node(upstream) if upstream != from => Ok(Probe::Satisfied(
+                state(&server, false),
+                format!("it receives from {upstream}, not from {from}"),
+            )),
+            Source::Node(_) => Ok(Probe::Needed(format!("it is set to receive from {from}"))),
+            Source::Perhaps(what) => Ok(Probe::Needed(format!("it {what}"))),
         }
     }
 

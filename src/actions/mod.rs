@@ -22,6 +22,7 @@ mod guard;
 mod http;
 mod notify;
 mod promote;
+mod receives;
 mod reload;
 mod scene;
 mod set_synchronous;

@@ -58,7 +58,7 @@ impl Deed for Notify {
                 )]),
                 stdin: Some(message.clone().into()),
                 effect: CustomEffect::Idempotent,
-                deadline: scene.time_left(),
+                deadline: scene.whole_time_left(),
             });
         }
         if let Some(url) = optional(&scene.step.inputs.with, "url")? {

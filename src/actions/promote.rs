@@ -1,5 +1,6 @@
 //! End recovery on the candidate. The durable intent is the point of no return (rule 6).
 
+use super::receives::{Source, source};
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{NodeName, Operation, Server};
 use crate::engine::{Consequence, Evidence, Failure, Probe};
@@ -146,7 +147,11 @@ async fn nobody_receives(
         .keys()
         .filter(|n| *n != old && *n != candidate)
         .collect();
-    let ask = |node| async move { scene.cluster.server(node).await };
+    let ask = |node| async move {
+        let (server, upstream) =
+            tokio::join!(scene.cluster.server(node), scene.cluster.upstream(node));
+        Some((server.ok()?, upstream.ok().flatten()))
+    };
     let limit = Duration::from_secs(2);
     let views = join_all(
         others
@@ -155,15 +160,16 @@ async fn nobody_receives(
     )
     .await;
     for (node, view) in others.iter().zip(views) {
-        let Ok(Ok(server)) = view else { continue };
-        let receives_from_old = server.receiver.as_ref().is_some_and(|receiver| {
-            scene
-                .inventory()
-                .node_at(&receiver.host, receiver.port)
-                .is_some_and(|n| n.name == *old)
-        });
-        if receives_from_old {
-            return Err(still_receives(node, old));
+        let Ok(Some((server, upstream))) = view else {
+            continue;
+        };
+        let receives = server.receiver.is_some() || server.receiver_pid.is_some();
+        match source(scene.inventory(), &server, upstream.as_ref()) {
+            Source::Node(upstream) if receives && upstream == *old => {
+                return Err(still_receives(node, old));
+            }
+            Source::Perhaps(_) if receives => return Err(still_receives(node, old)),
+            _ => {}
         }
         if !server.in_recovery {
             return Err(Failure::hold(format!(

@@ -231,8 +231,15 @@ impl Scene<'_> {
         }
     }
 
-    /// What is left of this attempt's time.
+    /// What is left of this attempt's time, less a moment in which to say why it did not do: the engine, which cuts it off
+    /// at its deadline, does not know.
     pub(super) fn time_left(&self) -> Duration {
+        let moment = (self.step.limit / 10).min(Duration::from_millis(300));
+        self.whole_time_left().saturating_sub(moment)
+    }
+
+    /// All that is left of this attempt's time: for programs of the site's, whose time-out is the engine's.
+    pub(super) fn whole_time_left(&self) -> Duration {
         self.step
             .deadline
             .saturating_duration_since(tokio::time::Instant::now())
@@ -270,25 +277,41 @@ impl Scene<'_> {
 
     /// Asks again and again, with waits from 2 ms to 10 ms, until the answer is something. The attempt's deadline ends
     /// it with the last `why`.
-    pub(super) async fn until<T, F, Fut>(&self, mut ask: F) -> Result<T, Failure>
+    pub(super) async fn until<T, F, Fut>(&self, ask: F) -> Result<T, Failure>
     where
         F: FnMut() -> Fut + Send,
         Fut: Future<Output = Result<Result<T, String>, Failure>> + Send,
         T: Send,
     {
+        self.until_within(self.time_left(), ask).await
+    }
+
+    /// The same, ended after this long at the latest.
+    pub(super) async fn until_within<T, F, Fut>(
+        &self,
+        limit: Duration,
+        mut ask: F,
+    ) -> Result<T, Failure>
+    where
+        F: FnMut() -> Fut + Send,
+        Fut: Future<Output = Result<Result<T, String>, Failure>> + Send,
+        T: Send,
+    {
+        let end = tokio::time::Instant::now() + limit;
         let mut wait = Duration::from_millis(2);
         loop {
             let why = match ask().await? {
                 Ok(answer) => return Ok(answer),
                 Err(why) => why,
             };
-            if self.time_left().is_zero() {
+            let left = end.saturating_duration_since(tokio::time::Instant::now());
+            if left.is_zero() || self.time_left().is_zero() {
                 return Err(Failure::new(
                     TroubleKind::Timeout,
                     format!("not reached within {:?}: {why}", self.step.limit),
                 ));
             }
-            self.pause(wait).await?;
+            self.pause(wait.min(left)).await?;
             wait = (wait * 5 / 4).min(Duration::from_millis(10));
         }
     }

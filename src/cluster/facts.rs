@@ -188,6 +188,9 @@ pub struct Host {
     pub orphans: Vec<Process>,
     /// Control data, when it could be read.
     pub control: Option<ControlData>,
+    /// The newest timeline of which a segment or a history file lies in `pg_wal`. Control data may still name the one
+    /// before.
+    pub newest_timeline: Option<Timeline>,
     /// `standby.signal` exists.
     pub standby_signal: bool,
     /// Processes attached to the server's System V shared memory segment, when there is one.
@@ -281,6 +284,14 @@ pub struct Remembered {
     pub receivers: Option<Timed<Vec<String>>>,
     /// The last position and timeline seen as primary.
     pub position: Option<Timed<(Timeline, Lsn)>>,
+}
+
+impl Host {
+    /// The newest timeline that the server has written on, or was to write on.
+    pub fn timeline(&self) -> Option<Timeline> {
+        let control = self.control.as_ref().map(|control| control.timeline);
+        self.newest_timeline.max(control)
+    }
 }
 
 impl Server {

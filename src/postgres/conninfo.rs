@@ -102,14 +102,15 @@ impl Conninfo {
         Ok(info)
     }
 
-    /// The first host and port it names: the name, else the address, else the local socket (an empty name).
+    /// The host and port it names: the name, else the address, else the local socket (an empty name). Several hosts are
+    /// given as they are written: whoever answers is meant, so that no single one of them would be true.
     pub(crate) fn target(&self) -> Result<(String, u16), ConninfoError> {
         let first = |text: &str| text.split(',').next().unwrap_or_default().trim().to_owned();
         let host = self
             .get("host")
-            .map(first)
+            .map(|host| host.trim().to_owned())
             .filter(|h| !h.is_empty())
-            .or_else(|| self.get("hostaddr").map(first))
+            .or_else(|| self.get("hostaddr").map(|host| host.trim().to_owned()))
             .unwrap_or_default();
         let port = match self.get("port").map(first) {
             None => DEFAULT_PORT,
@@ -221,7 +222,7 @@ mod tests {
             ("  host = 'db1'   port=5433", "db1", 5433),
             ("user=u", "", 5432),
             ("hostaddr=10.0.0.1", "10.0.0.1", 5432),
-            ("host=a,b port=1,2", "a", 1),
+            ("host=a,b port=1,2", "a,b", 1),
             (r"password=x\ host=no host=/var/run", "/var/run", 5432),
             (
                 "postgresql://u:p%40w@db1:5433/x?application_name=n",

@@ -18,8 +18,11 @@ pub(crate) struct Names {
     pub(crate) control_data: &'static str,
     pub(crate) wal_dump: &'static str,
     pub(crate) is_ready: &'static str,
-    /// The server program, as the kernel names its processes.
+    /// The server program.
     pub(crate) server: &'static str,
+    /// The names, with blanks between, that the kernel gives its processes: that of the file that was executed, be it a
+    /// link to the program.
+    pub(crate) processes: &'static str,
     pub(crate) pid_file: &'static str,
     pub(crate) auto_conf: &'static str,
     pub(crate) wal_dir: &'static str,
@@ -274,12 +277,13 @@ impl HostStep {
 impl ExecStep {
     fn shown(&self) -> String {
         let mut shown = String::new();
-        for (name, value) in &self.env {
-            let _ = write!(shown, "{name}={} ", given_shown(value));
+        // A secret is a reference, but a site may have put one in as plain text.
+        for name in self.env.keys() {
+            let _ = write!(shown, "{name}={MASK} ");
         }
         shown.push_str(&quote_all(&self.argv));
-        if let Some(stdin) = &self.stdin {
-            let _ = write!(shown, " <<< {}", given_shown(stdin));
+        if self.stdin.is_some() {
+            let _ = write!(shown, " <<< {MASK}");
         }
         shown
     }
@@ -336,13 +340,6 @@ pub(crate) fn in_data(inventory: &Inventory, node: &NodeName, file: &str) -> Str
 /// The path of a program of the server's.
 pub(crate) fn program(node: &Node, name: &str) -> String {
     node.bin.join(name).display().to_string()
-}
-
-/// A text as a shell would take it; a secret as the mask.
-fn given_shown(given: &Given) -> String {
-    given
-        .plain()
-        .map_or_else(|| MASK.to_owned(), |text| quote_all([text]))
 }
 
 /// The URL without what may be a secret (user, password and query), and neither headers nor body, which often hold one.

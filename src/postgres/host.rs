@@ -10,6 +10,7 @@ pub(crate) fn read(text: &str) -> Host {
         postmaster_status: None,
         orphans: Vec::new(),
         control: control_data(control),
+        newest_timeline: None,
         standby_signal: false,
         shared_memory_attached: None,
     };
@@ -20,6 +21,9 @@ pub(crate) fn read(text: &str) -> Host {
             "postmaster" => host.postmaster = rest.trim().parse().ok(),
             "status" => host.postmaster_status = Some(rest.trim().to_owned()),
             "shared" => host.shared_memory_attached = rest.trim().parse().ok(),
+            "timeline" => {
+                host.newest_timeline = u32::from_str_radix(rest.trim(), 16).ok().map(Timeline);
+            }
             "signal" => host.standby_signal = true,
             "process" => processes.extend(Running::read(rest)),
             _ => {}
@@ -117,7 +121,7 @@ mod tests {
     #[test]
     fn children_are_no_orphans_and_strangers_are() {
         let text = format!(
-            "postmaster 10\nstatus standby\nshared 6\nsignal\nprocess 10 1 postgres\nprocess 11 10 postgres\n\
+            "postmaster 10\nstatus standby\nshared 6\nsignal\ntimeline 0000000A\nprocess 10 1 postgres\nprocess 11 10 postgres\n\
              process 12 11 postgres\nprocess 13 1 postgres: u d idle \n{CONTROL}"
         );
         let host = read(&text);
@@ -125,6 +129,7 @@ mod tests {
         assert_eq!(host.postmaster_status.as_deref(), Some("standby"));
         assert_eq!(host.shared_memory_attached, Some(6));
         assert!(host.standby_signal);
+        assert_eq!(host.newest_timeline, Some(Timeline(10)));
         assert_eq!(
             host.orphans,
             vec![Process {

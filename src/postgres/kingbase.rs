@@ -13,6 +13,7 @@ const NAMES: Names = Names {
     wal_dump: "sys_waldump",
     is_ready: "sys_isready",
     server: "kingbase",
+    processes: "kingbase",
     pid_file: "kingbase.pid",
     auto_conf: "kingbase.auto.conf",
     wal_dir: "sys_wal",

@@ -68,7 +68,7 @@ impl LiveCluster {
                 Product::Kingbase => &Kingbase,
             },
             pool: Pool::new(Arc::clone(&inventory)),
-            runner: Local::default(),
+            runner: Local::runner(),
             hosts,
             memory: Memory::default(),
             inventory,
@@ -163,7 +163,7 @@ impl LiveCluster {
     ) -> Command {
         let names = self.dialect.names();
         let data = node.data.display().to_string();
-        let mut all = vec![data.as_str(), names.server, names.pid_file];
+        let mut all = vec![data.as_str(), names.processes, names.pid_file];
         all.extend_from_slice(arguments);
         Command::script(script, &all, deadline)
     }
@@ -211,7 +211,7 @@ impl LiveCluster {
 /// How commands reach a node's host; none where the site file says so.
 fn transport(node: &Node) -> Option<Box<dyn Transport>> {
     match &node.transport {
-        cluster::Transport::Local { user } => Some(Box::new(Local::new(user.clone()))),
+        cluster::Transport::Local { user } => Some(Box::new(Local::on_node(user.clone()))),
         cluster::Transport::Ssh {
             host,
             user,

@@ -101,7 +101,8 @@ impl Native {
     /// Whether a process belongs to the data directory: a server program that works in it.
     fn is_ours(&self, pid: u32) -> Result<bool, Blind> {
         let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        if comm.trim_end() != self.names.server {
+        let mut known = self.names.processes.split(' ');
+        if !known.any(|name| name == comm.trim_end()) {
             return Ok(false);
         }
         for tried in 0..TRIES {
@@ -164,6 +165,7 @@ impl Native {
         if self.exists("standby.signal") {
             lines.push("signal".to_owned());
         }
+        lines.extend(self.newest_timeline().map(|t| format!("timeline {t}")));
         for pid in self.processes()? {
             // One that ends meanwhile is not there.
             let Some(parent) = parent(pid) else { continue };
@@ -173,6 +175,22 @@ impl Native {
         }
         lines.push("control\n".to_owned());
         Ok(lines.join("\n"))
+    }
+
+    /// As the names of segments and history files tell it: eight hexadecimal digits.
+    fn newest_timeline(&self) -> Option<String> {
+        let names = std::fs::read_dir(self.data.join(self.names.wal_dir)).ok()?;
+        names
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                let digits = name.strip_suffix(".history").unwrap_or(&name);
+                let length = if digits.len() == name.len() { 24 } else { 8 };
+                let hexadecimal = |b: u8| b.is_ascii_digit() || (b'A'..=b'F').contains(&b);
+                (digits.len() == length && digits.bytes().all(hexadecimal))
+                    .then(|| digits[..8].to_owned())
+            })
+            .max()
     }
 
     /// Sends SIGKILL to all processes of the data directory, the postmaster first; one that still was there, if any.

@@ -189,7 +189,12 @@ impl Observe for LiveCluster {
             let finished = self.look(name, command).await?;
             return Ok(host::read(&(facts + &finished.out())));
         }
-        let command = self.script(node, scripts::LOOK, &[&control], LOOK);
+        let command = self.script(
+            node,
+            scripts::LOOK,
+            &[&control, self.dialect.names().wal_dir],
+            LOOK,
+        );
         let finished = self.look(name, command).await?;
         let text = finished.out();
         // Without this word the script did not get to its end, and what it did not print means nothing.
@@ -301,9 +306,14 @@ impl Observe for LiveCluster {
                 let command = Command::new(argv, READ_WAL)
                     .with_env([("LC_ALL".to_owned(), "C".to_owned())].into());
                 // It ends with an error at the first place that holds no record: that is the end we look for.
-                let told = self.look(name, command).await?.out();
-                let last = told.lines().next_back().unwrap_or_default();
-                text.extend(["record ", last, "\n"]);
+                let told = self.look(name, command).await?;
+                let out = told.out();
+                let last = out.lines().rfind(|line| line.starts_with("rmgr:"));
+                let said = String::from_utf8_lossy(&told.stderr).into_owned();
+                let said = said.lines().next_back().unwrap_or_default();
+                let status = told.status.to_string();
+                text.extend(["status ", &status, "\nsaid ", said, "\n"]);
+                text.extend(last.map(|last| format!("record {last}\n")));
             }
             text
         } else {
@@ -318,6 +328,11 @@ impl Observe for LiveCluster {
         match waldump::read(&text, from) {
             waldump::End::At(end) => Ok(end),
             waldump::End::Nothing => Ok(from),
+            waldump::End::Untold(why) => Err(Trouble::on(
+                TroubleKind::Failed,
+                name,
+                format!("{what}: {why}"),
+            )),
             waldump::End::NoSegment => Err(Trouble::on(
                 TroubleKind::Failed,
                 name,

@@ -6,7 +6,7 @@ use super::live::{LiveCluster, OPEN, host_trouble, script_trouble};
 use super::login::SessionKind;
 use super::pool::{Error, Warm};
 use super::reveal::Revealed;
-use super::secret::Masked;
+use super::secret::{Masked, masked};
 use super::{literal, scripts, values};
 use crate::cluster::{
     Cluster, CustomEffect, HttpRequest, NodeName, Operation, Outcome, Trouble, TroubleKind,
@@ -278,10 +278,14 @@ impl LiveCluster {
             },
         };
         let env = secrets.map(&step.env).await?;
-        let mut command = Command::new(&step.argv, step.deadline).with_env(env);
-        if let Some(stdin) = &step.stdin {
-            command = command.with_stdin(secrets.text(stdin).await?);
-        }
+        let stdin = match &step.stdin {
+            Some(stdin) => secrets.text(stdin).await?,
+            None => String::new(),
+        };
+        let given: Vec<String> = env.values().chain([&stdin]).cloned().collect();
+        let command = Command::new(&step.argv, step.deadline)
+            .with_env(env)
+            .with_stdin(stdin);
         let program = step.argv.first().map_or("", String::as_str);
         let place = match &step.node {
             Some(_) => "on its host",
@@ -302,7 +306,8 @@ impl LiveCluster {
                 "truncated": finished.truncated,
             })),
             Ok(finished) => {
-                let complaint = finished.complaint();
+                // It may repeat what it was given.
+                let complaint = masked(finished.complaint(), given.iter().map(String::as_str));
                 Outcome::Failed(trouble(
                     TroubleKind::Failed,
                     format!(

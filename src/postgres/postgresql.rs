@@ -24,6 +24,7 @@ const NAMES: Names = Names {
     wal_dump: "pg_waldump",
     is_ready: "pg_isready",
     server: "postgres",
+    processes: "postgres postmaster",
     pid_file: "postmaster.pid",
     auto_conf: "postgresql.auto.conf",
     wal_dir: "pg_wal",

@@ -1,6 +1,6 @@
 //! The shell scripts that look at a host and act on it. POSIX shell, few processes: a failover waits for them.
 //!
-//! All take the data directory, the server program's name and the name of its pid file as `$1 $2 $3`. Whether a
+//! All take the data directory, the names of the server's processes and the name of its pid file as `$1 $2 $3`. Whether a
 //! process belongs to the data directory is told by its working directory, which no server process ever leaves, and by
 //! the name of its program: a person's shell may stand in the same directory. Not to be permitted to look is an error,
 //! never the answer that nothing is there.
@@ -23,7 +23,7 @@ blind() { echo "$1" >&2; exit 66; }
 if [ -e "$D/$P" ] && ! [ -r "$D/$P" ]; then blind "$D/$P may not be read by user $(id -un)"; fi
 of_us() {
   comm=; IFS= read -r comm 2>/dev/null <"/proc/$1/comm"
-  [ "$comm" = "$S" ] || return 1
+  case " $S " in *" $comm "*) [ -n "$comm" ] || return 1 ;; *) return 1 ;; esac
   [ "/proc/$1/cwd" -ef "$D" ] && return 0
   [ -e "/proc/$1/cwd" ] && return 1
   # Not ours to inspect, of another owner, or at its end: a process that is exiting has no directory any more.
@@ -69,7 +69,7 @@ for f in pgbaton.saved.*; do [ -e "$f" ] && echo "${f#pgbaton.saved.}"; done
 :
 "#;
 
-/// Everything that the host knows. Further arguments: the program that prints control data.
+/// Everything that the host knows. Further arguments: the program that prints control data, the directory of the WAL.
 pub(crate) const LOOK: &str = concat!(
     prelude!(),
     r#"
@@ -86,10 +86,23 @@ if [ -e "$D/$P" ]; then
   fi
 fi
 [ -e "$D/standby.signal" ] && echo signal
+# In the order of their names, so that the newest comes last.
+LC_ALL=C; export LC_ALL
+newest=
+for f in "$D/$2"/*; do
+  f=${f##*/}
+  case $f in
+    ????????.history) f=${f%.history} ;;
+    ????????????????????????) f=${f%????????????????} ;;
+    *) continue ;;
+  esac
+  case $f in *[!0-9A-F]*) ;; *) newest=$f ;; esac
+done
+[ -z "$newest" ] || echo "timeline $newest"
 for p in /proc/[0-9]*; do
   p=${p#/proc/}
   of_us "$p" && parent_of "$p" || continue
-  title=$S
+  title=${S%% *}
   if [ "$p" != "$pid" ] && [ "$parent" != "$pid" ]; then title=$(tr '\0' ' ' 2>/dev/null <"/proc/$p/cmdline"); fi
   echo "process $p $parent $title"
 done
@@ -318,7 +331,9 @@ while exists "$@" "$last"; do last=$((last + 1)); done
 if [ "$last" -gt "$n" ]; then
   echo this
   end=$(printf '%X/%X' $((last / per)) $((last % per * segment)))
-  LC_ALL=C "$2" -p "$D/$3" -t "$4" -s "$5" -e "$end" 2>/dev/null | tail -n 1 | { IFS= read -r l && echo "record $l"; }
+  # Its complaint may come before or after what it printed.
+  { LC_ALL=C "$2" -p "$D/$3" -t "$4" -s "$5" -e "$end" 2>&1; echo "status $?"; } |
+    sed -n -e '/^rmgr:/{h;d;}' -e '/^status /p' -e '/waldump: /s/^/said /p' -e '${x;/./s/^/record /p;}'
 fi
 [ "$n" -gt 0 ] && exists "$@" $((n - 1)) && echo before
 :

@@ -29,6 +29,30 @@ pub(crate) enum End {
     Nothing,
     /// The segment of the position is not there: nothing can be told.
     NoSegment,
+    /// The program did not get as far as the end, and its words.
+    Untold(String),
+}
+
+/// Where `pg_waldump` ended, if that is the end of the WAL: it read everything that is there, or met what is no record.
+/// Everything else (it is not installed, may not read, was killed) tells nothing, least of all that nothing is there.
+fn reached_the_end(text: &str) -> Result<(), String> {
+    const ENDS: [&str; 2] = [
+        "error in WAL record at",
+        "could not find a valid record after",
+    ];
+    let status = text.lines().find_map(|line| line.strip_prefix("status "));
+    let said = text
+        .lines()
+        .rfind(|line| line.starts_with("said "))
+        .map_or("", |line| &line[5..]);
+    if status == Some("0") || ENDS.iter().any(|end| said.contains(end)) {
+        return Ok(());
+    }
+    Err(match (said, status) {
+        ("", Some(status)) => format!("the program that reads WAL exited with {status}"),
+        ("", None) => "the program that reads WAL did not run".to_owned(),
+        (said, _) => said.to_owned(),
+    })
 }
 
 const PAGE: u64 = 8192;
@@ -51,6 +75,12 @@ pub(crate) fn read(text: &str, from: Lsn) -> End {
             .unwrap_or(otherwise)
     };
     let (page, segment) = (size("page", PAGE), size("segment", SEGMENT));
+    let there = |word: &str| text.lines().any(|line| line == word);
+    if there("this")
+        && let Err(why) = reached_the_end(text)
+    {
+        return End::Untold(why);
+    }
     if let Some(record) = line("record")
         && let Some((start, length)) = last_record(record)
     {
@@ -63,7 +93,6 @@ pub(crate) fn read(text: &str, from: Lsn) -> End {
             end
         });
     }
-    let there = |word: &str| text.lines().any(|line| line == word);
     if there("this") || (from.0.is_multiple_of(segment) && there("before")) {
         End::Nothing
     } else {
@@ -128,8 +157,12 @@ mod tests {
     #[test]
     fn silence_is_the_end_only_where_the_segment_is_there() {
         for (from, files, end) in [
-            (0x300_0180, "this\nbefore\n", End::Nothing),
-            (0x300_0180, "this\n", End::Nothing),
+            (
+                0x300_0180,
+                "this\nstatus 1\nsaid pg_waldump: error: could not find a valid record after 0/3000180\nbefore\n",
+                End::Nothing,
+            ),
+            (0x300_0180, "this\nstatus 0\n", End::Nothing),
             (0x300_0180, "before\n", End::NoSegment),
             (0x300_0180, "", End::NoSegment),
             (0x300_0000, "before\n", End::Nothing),
@@ -140,12 +173,34 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_did_not_get_to_the_end_tells_nothing() {
+        let record = "record rmgr: XLOG        len (rec/tot):     24/    24, tx:          0, lsn: 0/03000148, prev 0/03000110, desc: NOOP\n";
+        for (told, why) in [
+            ("", "the program that reads WAL did not run"),
+            ("status 137\n", "the program that reads WAL exited with 137"),
+            (
+                "status 127\nsaid sh: 1: /x/pg_waldump: not found\n",
+                "sh: 1: /x/pg_waldump: not found",
+            ),
+            (
+                "status 1\nsaid pg_waldump: error: could not open file \"0001\": Permission denied\n",
+                "pg_waldump: error: could not open file \"0001\": Permission denied",
+            ),
+        ] {
+            for before in ["this\n", &format!("this\n{record}")] {
+                let text = format!("page 8192\nsegment 16777216\n{before}{told}");
+                assert_eq!(read(&text, Lsn(0x300_0180)), End::Untold(why.to_owned()));
+            }
+        }
+    }
+
+    #[test]
     fn the_last_record_tells_the_end() {
-        let switch = "record rmgr: XLOG        len (rec/tot):     24/    24, tx:          0, lsn: 0/03000148, prev 0/03000110, desc: SWITCH";
+        let switch = "this\nstatus 0\nrecord rmgr: XLOG        len (rec/tot):     24/    24, tx:          0, lsn: 0/03000148, prev 0/03000110, desc: SWITCH";
         assert_eq!(read(switch, Lsn(0x300_0000)), End::At(Lsn(0x400_0000)));
         let text = "page 8192\nsegment 16777216\n\
             record rmgr: Standby     len (rec/tot):     50/    50, tx:          0, lsn: 0/03000148, prev 0/03000110, desc: RUNNING_XACTS\n\
-            this\n";
+            this\nstatus 1\nsaid pg_waldump: error: error in WAL record at 0/3000148: invalid record length\n";
         assert_eq!(read(text, Lsn(0x300_0000)), End::At(Lsn(0x300_0180)));
     }
 }

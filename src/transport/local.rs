@@ -16,16 +16,49 @@ const DRAIN: Duration = Duration::from_millis(200);
 /// A command that may not take longer than this needs no second guard; it would cost as much time as a look at a host.
 const BRIEF: Duration = Duration::from_secs(10);
 
+/// What a command on a node is given of this process' environment. A server that is started keeps it for as long as it runs:
+/// a `PGSERVICE` or a password of whoever runs pgbaton would decide how its walreceiver logs in.
+const KEPT: [&str; 10] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "LC_MESSAGES",
+    "TZ",
+    "TMPDIR",
+];
+
 /// Runs commands on this machine, as the current user or, when that is root, as another.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Local {
     user: Option<String>,
+    environment: Inherited,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inherited {
+    All,
+    Kept,
 }
 
 impl Local {
-    /// Commands run as `user`; as the current user when absent.
-    pub fn new(user: Option<String>) -> Self {
-        Self { user }
+    /// Commands on a node of this machine: as `user`, as the current user when absent, with a bare environment.
+    pub fn on_node(user: Option<String>) -> Self {
+        Self {
+            user,
+            environment: Inherited::Kept,
+        }
+    }
+
+    /// Commands of the site's where pgbaton runs: as the current user, with its environment.
+    pub fn runner() -> Self {
+        Self {
+            user: None,
+            environment: Inherited::All,
+        }
     }
 
     /// What has to stand before the program so that it runs as the user, and the environment that goes with it.
@@ -113,7 +146,14 @@ impl Transport for Local {
             argv.extend(words(&["timeout", "-k", "2", &beyond]));
         }
         argv.extend(command.argv.iter().cloned());
+        let inherited = self.environment;
         let mut child = spawn_group(&argv, |c| {
+            if inherited == Inherited::Kept {
+                let kept = KEPT
+                    .iter()
+                    .filter_map(|name| Some((name, std::env::var_os(name)?)));
+                c.env_clear().envs(kept);
+            }
             c.envs(env).envs(&command.env);
         })?;
         let mut guard = FamilyGuard::new(child.id());
@@ -238,11 +278,23 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     #[tokio::test]
+    async fn a_command_on_a_node_does_not_get_what_only_pgbaton_was_told() {
+        // Cargo sets this for every test.
+        let told = |local: Local| async move {
+            let script = "echo \"${CARGO_MANIFEST_DIR:+told} $PATH\"";
+            let command = Command::script(script, &[], Duration::from_secs(10));
+            local.run(command).await.unwrap().out()
+        };
+        assert!(told(Local::runner()).await.starts_with("told /"));
+        assert!(told(Local::on_node(None)).await.starts_with(" /"));
+    }
+
+    #[tokio::test]
     async fn status_outputs_input_and_environment_pass_through() {
         let command = Command::script(r#"cat; echo "$X $1" >&2; exit 255"#, &["a b"], LONG)
             .with_stdin("fed")
             .with_env([("X".to_owned(), "$(y)".to_owned())].into());
-        let finished = Local::default().run(command).await.unwrap();
+        let finished = Local::runner().run(command).await.unwrap();
         assert_eq!(finished.status, 255);
         assert_eq!(finished.stdout, b"fed");
         assert_eq!(finished.stderr, b"$(y) a b\n");
@@ -262,7 +314,7 @@ mod tests {
             timeout 300 sh -c 'echo $$ >group; sleep 300; :' &
             setsid sh -c 'echo $$ >server; exec sleep 300' & wait"#;
         let command = Command::script(script, &[path], Duration::from_millis(900));
-        let error = Local::default().run(command).await.unwrap_err();
+        let error = Local::runner().run(command).await.unwrap_err();
         assert!(matches!(error, TransportError::Deadline { .. }), "{error}");
         let pid = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
         // A signal is sent at once and takes effect soon.
@@ -283,7 +335,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_left_behind_does_not_hold_the_command_up() {
         let command = Command::script("sleep 5 & echo done", &[], LONG);
-        let finished = tokio::time::timeout(Duration::from_secs(4), Local::default().run(command))
+        let finished = tokio::time::timeout(Duration::from_secs(4), Local::runner().run(command))
             .await
             .expect("the outputs held open must not be waited for")
             .unwrap();
@@ -294,7 +346,7 @@ mod tests {
     async fn only_the_end_of_a_long_output_is_kept() {
         let mut command = Command::script("seq 1 100000", &[], LONG);
         command.keep = 7;
-        let finished = Local::default().run(command).await.unwrap();
+        let finished = Local::runner().run(command).await.unwrap();
         assert_eq!(finished.stdout, b"100000\n");
         assert!(finished.truncated);
     }
@@ -302,7 +354,7 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_a_command_never_starts() {
         for argv in [vec![], vec![String::new()], vec!["a\0b".to_owned()]] {
-            let error = Local::default()
+            let error = Local::runner()
                 .run(Command::new(argv, LONG))
                 .await
                 .unwrap_err();

@@ -1,7 +1,9 @@
 //! Where a node stands that is to follow, running or not.
 
 use super::super::scene::Scene;
-use crate::cluster::{ControlState, Identity, Lsn, NodeName, Server, SystemId, Timeline};
+use crate::cluster::{
+    ControlData, ControlState, Identity, Lsn, NodeName, Server, SystemId, Timeline,
+};
 use crate::engine::Failure;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -47,27 +49,48 @@ pub(super) async fn standing(scene: &Scene<'_>, node: &NodeName) -> Result<Stand
                 .host(node)
                 .await
                 .map_err(|_| Failure::from(trouble.clone()))?;
+            let newest = host.timeline();
             match host.control {
                 Some(control) if host.postmaster.is_none() => {
-                    // A primary's clean shutdown ends with its checkpoint's record. Timelines fork between records, so
-                    // a fork beyond the beginning of the last one is not before its end: nothing needs to be read.
-                    let clean = control.state == ControlState::ShutDown;
-                    Ok(Standing {
-                        system: control.system,
-                        timeline: control.timeline,
-                        at: if clean {
-                            Lsn(control.checkpoint.0 + 1)
-                        } else {
-                            wal_end(scene, node, control.timeline, control.redo).await?
-                        },
-                        running: false,
-                        within_last: clean,
-                    })
+                    stopped(scene, node, &control, newest).await
                 }
                 _ => Err(trouble.into()),
             }
         }
     }
+}
+
+/// Where a node stands that does not run.
+async fn stopped(
+    scene: &Scene<'_>,
+    node: &NodeName,
+    control: &ControlData,
+    newest: Option<Timeline>,
+) -> Result<Standing, Failure> {
+    let stands = |timeline, at, within_last| Standing {
+        system: control.system,
+        timeline,
+        at,
+        running: false,
+        within_last,
+    };
+    // A primary's clean shutdown ends with its checkpoint's record. Timelines fork between records, so a fork beyond the
+    // beginning of the last one is not before its end: nothing needs to be read.
+    if control.state == ControlState::ShutDown {
+        return Ok(stands(
+            control.timeline,
+            Lsn(control.checkpoint.0 + 1),
+            true,
+        ));
+    }
+    // A standby that has gone on to a timeline without a checkpoint there: control data still name the one before.
+    if let Some(newest) = newest.filter(|newest| *newest != control.timeline)
+        && let Ok(end) = scene.cluster.wal_end(node, newest, control.redo).await
+    {
+        return Ok(stands(newest, end, false));
+    }
+    let end = wal_end(scene, node, control.timeline, control.redo).await?;
+    Ok(stands(control.timeline, end, false))
 }
 
 /// How long a standby that is about to have replayed all is waited for.

@@ -1,5 +1,6 @@
 //! What each standby holds, and whether all of them lie on one history (rule 2).
 
+use super::super::receives::{Source, source};
 use super::super::scene::Scene;
 use super::nobody;
 use crate::cluster::{Ancestry, Lsn, NodeName, PromotePolicy, Timeline};
@@ -18,9 +19,17 @@ pub(super) struct Entry {
     pub(super) priority: i64,
     pub(super) near: bool,
     pub(super) allowed: bool,
-    /// It received from the old primary, or was frozen: it needs a new upstream.
-    pub(super) direct: bool,
+    /// It has a walreceiver, from wherever.
+    pub(super) receives: bool,
+    /// Whom it follows, where that is not the old primary; none when it is frozen and needs a new upstream.
     pub(super) upstream: Option<NodeName>,
+}
+
+impl Entry {
+    /// It is frozen: it received from the old primary, or from nobody.
+    pub(super) fn frozen(&self) -> bool {
+        self.upstream.is_none()
+    }
 }
 
 /// What one standby holds. An error says why it does not count.
@@ -33,9 +42,6 @@ pub(super) async fn look(
     let (identity, upstream) =
         tokio::join!(scene.cluster.identify(node), scene.cluster.upstream(node));
     let (identity, upstream) = (identity?, upstream?);
-    let upstream = upstream
-        .and_then(|(host, port)| inventory.node_at(&host, port))
-        .map(|n| n.name.clone());
     let mut server = scene.server(node).await?;
     if !server.in_recovery {
         return Err(Failure::hold(format!(
@@ -46,13 +52,23 @@ pub(super) async fn look(
             "look at `pgbaton status`; if that promotion was meant, let the others follow it",
         ));
     }
-    let receiving = server.receiver_pid.is_some() || server.receiver.is_some();
-    if upstream.as_ref() == Some(old) && receiving {
+    let source = source(inventory, &server, upstream.as_ref());
+    if let Source::Perhaps(what) = &source {
         return Err(Failure::new(
             TroubleKind::Unmet,
-            "it is not frozen: it still receives from the old primary",
+            format!("it is not frozen: it {what}"),
         ));
     }
+    let upstream = match source {
+        Source::Node(upstream) if upstream == *old => {
+            return Err(Failure::new(
+                TroubleKind::Unmet,
+                format!("it is not frozen: it receives from {old}, or is set to"),
+            ));
+        }
+        Source::Node(upstream) => Some(upstream),
+        Source::Nobody | Source::Perhaps(_) => None,
+    };
     let patience = Instant::now() + (scene.time_left() / 2).min(Duration::from_secs(5));
     while !server.drained() && !server.replay_paused && Instant::now() < patience {
         scene.pause(Duration::from_millis(5)).await?;
@@ -78,7 +94,7 @@ pub(super) async fn look(
         priority: about.map_or(0, |n| n.priority),
         near: about.map(|n| &n.location) == inventory.node(old).map(|n| &n.location),
         allowed: about.is_some_and(|n| n.promote == PromotePolicy::Allowed),
-        direct: upstream.is_none() || upstream.as_ref() == Some(old),
+        receives: server.receiver_pid.is_some() || server.receiver.is_some(),
         upstream,
     })
 }

@@ -20,6 +20,7 @@ pub(super) async fn loss(
     timeline: Timeline,
     best: Lsn,
     entries: &[Entry],
+    written: Option<Timeline>,
 ) -> Result<Loss, Failure> {
     let remembered = scene.cluster.remembered(old);
     if let Some((last, _)) = remembered.position.as_ref().map(|p| p.value)
@@ -28,6 +29,10 @@ pub(super) async fn loss(
         return Err(Failure::hold(format!(
             "the standbys are on timeline {timeline}, {old} was last seen on {last}: another promotion happened"
         )));
+    }
+    let seen = remembered.position.as_ref().map(|p| p.value.0);
+    if let Some(newest) = seen.max(written).filter(|newest| *newest > timeline) {
+        return Err(left_behind(old, newest, timeline));
     }
     let names = remembered
         .synchronous_standby_names
@@ -79,6 +84,18 @@ pub(super) async fn loss(
             }),
         },
     }
+}
+
+/// What the old primary wrote on its own timeline is on none of the standbys; and a promotion would begin another timeline
+/// of the same number, which nobody could tell from the first.
+fn left_behind(old: &NodeName, newest: Timeline, timeline: Timeline) -> Failure {
+    Failure::hold(format!(
+        "{old} was on timeline {newest}, the standbys are on {timeline}: none of them has what {old} committed there"
+    ))
+    .with_help(format!(
+        "start {old} again and let the standbys follow it; if its data is lost for good, move its data directory away and \
+         run again: what it committed is lost then"
+    ))
 }
 
 /// Loss is a number that someone agreed to; an unknown one counts as too much.

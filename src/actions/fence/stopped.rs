@@ -120,6 +120,7 @@ mod tests {
             postmaster_status: None,
             orphans: vec![],
             control: None,
+            newest_timeline: None,
             standby_signal: true,
             shared_memory_attached: Some(0),
         };

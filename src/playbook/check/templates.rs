@@ -228,7 +228,7 @@ impl Checker<'_> {
             format!("`{shown}` is a secret, and this does not take one"),
         );
         error.help = Some(
-            "secrets go whole into inputs of type secret, into `stdin`, or into an entry of `env`"
+            "secrets go whole into inputs of type secret, into `stdin`, `body` or `url`, or into an entry of `env` or `headers`"
                 .to_owned(),
         );
     }
