@@ -70,9 +70,10 @@ impl World {
                 Some(Sender {
                     pid: stream.sender?,
                     application: stream.application.clone(),
-                    state: match stream.caught_up {
-                        true => "streaming",
-                        false => "catchup",
+                    state: if stream.caught_up {
+                        "streaming"
+                    } else {
+                        "catchup"
                     }
                     .to_owned(),
                     sent: Some(end),

@@ -98,9 +98,7 @@ impl World {
         let client = &self.clients[id.0];
         client.session.is_some_and(|(node, life)| {
             let node = self.node(node);
-            node.writes()
-                && node.life() == Some(life)
-                && self.connected(client.host, node.host)
+            node.writes() && node.life() == Some(life) && self.connected(client.host, node.host)
         })
     }
 

@@ -3,11 +3,10 @@
 use super::fault::Fault;
 use super::ids::{At, Life, NodeId, RUNNER};
 use super::inject::Injections;
-use super::network::Shell;
 use super::node::{Hang, Phase};
 use super::outside::{Outside, Unknowable};
 use super::world::World;
-use crate::cluster::{Inventory, NodeName, Render, Transport, TroubleKind};
+use crate::cluster::{Inventory, NodeName, Render, TroubleKind};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,14 +16,8 @@ use tokio::time::{Instant, sleep};
 /// As on the live side: until a session is given up that does not open, and an answer that does not come.
 const CONNECT: Duration = Duration::from_secs(3);
 pub(super) const REPLY: Duration = Duration::from_secs(6);
-/// The same for a command on a host.
-const SSH: Duration = Duration::from_secs(5);
-/// What a host that is silent in the middle of a command is given by ssh's own keep-alives.
-const SSH_ALIVE: Duration = Duration::from_secs(6);
 /// Half of what a statement takes on its way there and back.
 const SQL_HOP: Duration = Duration::from_micros(300);
-const SHELL_HOP: Duration = Duration::from_millis(2);
-const LOCAL_HOP: Duration = Duration::from_micros(500);
 
 /// Which of a server's sessions that are kept open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,7 +127,7 @@ impl SimCluster {
         })
     }
 
-    async fn hop(&self, base: Duration) {
+    pub(super) async fn hop(&self, base: Duration) {
         let wait = self.state().world.about(base);
         sleep(wait).await;
     }
@@ -152,6 +145,11 @@ impl SimCluster {
         let life = match self.session(id, way) {
             Open::Kept(life) => life,
             Open::Refused(fault) => {
+                let silent =
+                    matches!(fault, Fault::Recorded(_)) && self.look(|w| w.node(id).unseen());
+                if silent {
+                    sleep(CONNECT).await;
+                }
                 self.hop(SQL_HOP).await;
                 return Err(fault);
             }
@@ -166,7 +164,9 @@ impl SimCluster {
         self.hop(SQL_HOP).await;
         let arrived = self.look(|w| {
             let node = w.node(id);
-            if node.life() != Some(life) || !matches!(node.process.as_ref().map(|p| p.phase), Some(Phase::Ready)) {
+            if node.life() != Some(life)
+                || !matches!(node.process.as_ref().map(|p| p.phase), Some(Phase::Ready))
+            {
                 return Err(Some("the server ended the session"));
             }
             let silent = !w.passes(RUNNER, node.host) || node.hang == Hang::Server;
@@ -262,124 +262,6 @@ impl SimCluster {
         match self.statement(name, way, REPLY, |w, id| work(w, id)).await {
             Err(Fault::Lost(_)) => self.statement(name, way, REPLY, |w, id| work(w, id)).await,
             other => other,
-        }
-    }
-
-    /// Whether the node's host is this machine: then its files and processes need no connection.
-    fn is_here(&self, name: &NodeName) -> bool {
-        self.inventory
-            .node(name)
-            .is_some_and(|n| matches!(n.transport, Transport::Local { .. }))
-    }
-
-    /// Sends a command to a node's host and does `work` where it arrives. A host that does not answer has provably not
-    /// been told to go.
-    pub(super) async fn command<T>(
-        &self,
-        name: &NodeName,
-        work: impl FnOnce(&mut World, NodeId) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        let id = self.id(name)?;
-        let here = self.is_here(name);
-        self.greet(name, id, here).await?;
-        self.hop(if here { LOCAL_HOP } else { SHELL_HOP }).await;
-        let arrived = self.look(|w| here || w.passes(RUNNER, w.node(id).host));
-        if !arrived {
-            return Err(self.lost().await);
-        }
-        let result = self.with(|w| work(w, id))?;
-        self.hop(if here { LOCAL_HOP } else { SHELL_HOP }).await;
-        if !self.hears(id, here) {
-            return Err(self.lost().await);
-        }
-        Ok(result)
-    }
-
-    async fn greet(&self, name: &NodeName, id: NodeId, here: bool) -> Result<(), Fault> {
-        if !self.has_way(name) {
-            return Err(Fault::unreachable(
-                "the site file gives no way to run commands on its host",
-            ));
-        }
-        let (dark, up, connected, shell) = self.look(|w| {
-            let node = w.node(id);
-            let machine = &w.machines[node.host.0];
-            (
-                node.dark.host.clone(),
-                machine.up,
-                w.connected(RUNNER, node.host),
-                machine.shell,
-            )
-        });
-        if let Some(trouble) = dark {
-            self.hop(SHELL_HOP).await;
-            return Err(Fault::Recorded(trouble));
-        }
-        if here && up {
-            return Ok(());
-        }
-        if !connected || shell == Shell::Hangs {
-            sleep(SSH).await;
-            return Err(Fault::unreachable(format!(
-                "failed to run a command on its host: no ssh connection within {} s",
-                SSH.as_secs_f64()
-            )));
-        }
-        if shell == Shell::Refuses {
-            self.hop(SHELL_HOP).await;
-            return Err(Fault::unreachable(
-                "failed to run a command on its host: no ssh connection: Connection refused",
-            ));
-        }
-        Ok(())
-    }
-
-    /// The site file gives a way to run commands on its host.
-    pub(super) fn has_way(&self, name: &NodeName) -> bool {
-        let node = self.inventory.node(name);
-        node.is_some_and(|n| n.transport != Transport::None)
-    }
-
-    /// What a command says still gets back.
-    pub(super) fn hears(&self, id: NodeId, here: bool) -> bool {
-        self.look(|w| {
-            let host = w.node(id).host;
-            let shell = w.machines[host.0].shell;
-            w.host_up(host) && (here || (w.connected(RUNNER, host) && shell != Shell::DiesAfterSend))
-        })
-    }
-
-    async fn lost(&self) -> Fault {
-        sleep(SSH_ALIVE).await;
-        Fault::Lost("the connection was lost while the command ran".to_owned())
-    }
-
-    /// Waits on a node's host until the world is so; none when this took too long.
-    pub(super) async fn wait_on_host<T>(
-        &self,
-        name: &NodeName,
-        id: NodeId,
-        within: Duration,
-        is_so: impl Fn(&World) -> Option<T>,
-    ) -> Result<Option<T>, Fault> {
-        let end = Instant::now() + within;
-        let here = self.is_here(name);
-        loop {
-            if !self.hears(id, here) {
-                return Err(self.lost().await);
-            }
-            let (found, next) = self.look(|w| (is_so(w), w.next_event()));
-            if let Some(found) = found {
-                return Ok(Some(found));
-            }
-            let now = Instant::now();
-            if now >= end {
-                return Ok(None);
-            }
-            // Nothing changes before the next event, nor faster than a host looks.
-            let next = next.map_or(within, |at| at.since(self.now()));
-            let wait = next.max(Duration::from_millis(3)).min(end - now);
-            sleep(wait).await;
         }
     }
 }

@@ -182,7 +182,9 @@ impl World {
 
     fn isolate(&mut self, host: HostId, cut: bool) {
         let others = (0..self.machines.len()).map(HostId).filter(|h| *h != host);
-        let ways: Vec<_> = others.flat_map(|other| [(host, other), (other, host)]).collect();
+        let ways: Vec<_> = others
+            .flat_map(|other| [(host, other), (other, host)])
+            .collect();
         for way in ways {
             if cut {
                 self.links.cut.insert(way);
@@ -203,7 +205,11 @@ impl World {
     fn host_down(&mut self, host: HostId) {
         self.machines[host.0].up = false;
         self.ways_changed();
-        for id in self.ids().filter(|id| self.nodes[id.0].host == host).collect::<Vec<_>>() {
+        for id in self
+            .ids()
+            .filter(|id| self.nodes[id.0].host == host)
+            .collect::<Vec<_>>()
+        {
             self.exit(id);
             self.node_mut(id).orphans.clear();
         }

@@ -148,7 +148,9 @@ impl World {
         let is_ours = node.process.as_ref().is_some_and(|p| p.pid == pid)
             || node.orphans.iter().any(|o| o.pid == pid);
         if is_ours {
-            return Err(Fault::conflict(format!("process {pid} is not a walreceiver")));
+            return Err(Fault::conflict(format!(
+                "process {pid} is not a walreceiver"
+            )));
         }
         Ok(())
     }

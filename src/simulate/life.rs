@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use super::ids::{Life, NodeId, StreamId};
-use super::node::{Hang, Orphan, Phase, Process, Receiving};
+use super::node::{Hang, Orphan, Phase, Process};
 use super::world::World;
 use crate::cluster::{ControlState, Lsn, StopMode, Timeline};
 use std::time::Duration;
@@ -96,7 +96,9 @@ impl World {
             _ => process.phase = Phase::Stopping(mode),
         }
         let life = process.life;
-        self.end_receiver(id);
+        if hang != Hang::Server {
+            self.end_receiver(id);
+        }
         let wait = match (mode, hang) {
             (_, Hang::Server) => THAW,
             (StopMode::Fast, Hang::Backend) => return,
@@ -167,13 +169,16 @@ impl World {
         node.process = None;
         // Whatever could not be found out of the server that ran is over with it.
         node.dark.sql = None;
-        node.hang = Hang::None;
+        let hung = std::mem::replace(&mut node.hang, Hang::None) == Hang::Server;
         node.restart_receiver = false;
         node.waiters.clear();
         self.end_receiver(id);
-        debug_assert_eq!(self.node(id).receiving, Receiving::Off);
         for stream in self.fed_by(id) {
             self.sender_ends(stream);
+        }
+        if hung {
+            // The kernel says farewell for a process that could not.
+            self.ways_changed();
         }
     }
 

@@ -3,7 +3,9 @@
 use super::conf::{Conf, Target, Value};
 use super::ids::{At, ClientId, HostId, Life, NodeId, StreamId};
 use super::wal::{BranchId, Wal};
-use crate::cluster::{ControlData, Lsn, NodeName, SlotName, StopMode, SyncNames, SystemId, Trouble, TroubleKind};
+use crate::cluster::{
+    ControlData, Lsn, NodeName, SlotName, StopMode, SyncNames, SystemId, Trouble, TroubleKind,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

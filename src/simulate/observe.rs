@@ -229,16 +229,12 @@ impl Observe for SimCluster {
                     .await
                     .map_err(|why| why.when_asking(from, "failed to try a connection"))?,
             };
-            match self.meets(host, to)? {
-                Some(reach) => {
-                    sleep(Duration::from_millis(1)).await;
-                    Ok(reach)
-                }
-                None => {
-                    sleep_until(end).await;
-                    Ok(Reach::Silent)
-                }
+            if let Some(reach) = self.meets(host, to)? {
+                sleep(Duration::from_millis(1)).await;
+                return Ok(reach);
             }
+            sleep_until(end).await;
+            Ok(Reach::Silent)
         })
         .await
     }
@@ -254,9 +250,8 @@ impl Observe for SimCluster {
                 format!("failed to read the end of its WAL on timeline {timeline} from {from}");
             let told = self
                 .command(node, |w, id| {
-                    w.wal_end(id, timeline, from).ok_or_else(|| {
-                        Why::failed("the segment of that position is not there")
-                    })
+                    w.wal_end(id, timeline, from)
+                        .ok_or_else(|| Why::failed("the segment of that position is not there"))
                 })
                 .await;
             told.map_err(|why| why.when_asking(node, &what))

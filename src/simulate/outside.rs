@@ -22,7 +22,9 @@ impl Outside for Unknowable {
         Outcome::Unknown(Trouble {
             kind: TroubleKind::Unknown,
             node: operation.node().cloned(),
-            message: format!("nothing is run in a simulation, and nobody can tell what {what} would do"),
+            message: format!(
+                "nothing is run in a simulation, and nobody can tell what {what} would do"
+            ),
             help: None,
         })
     }

@@ -1,20 +1,14 @@
 //! The simulated side of the port: what can be done.
 
 use super::cluster::{REPLY, SimCluster, Way};
-use super::conf::{CONNINFO, RESTORE, SYNC_NAMES, Value};
-use super::effects::{Changes, saved_answer};
-use super::fault::{Fault as Why, partly};
+use super::effects::saved_answer;
+use super::fault::Fault as Why;
 use super::ids::NodeId;
 use super::inject::{Fault, What};
-use super::node::Phase;
 use super::world::World;
-use crate::cluster::{
-    Cluster, CustomEffect, ExecPlace, NodeName, Operation, Outcome, SlotName, StopMode, Trouble,
-    TroubleKind, UpstreamRoute,
-};
+use crate::cluster::{Cluster, CustomEffect, NodeName, Operation, Outcome, Trouble, TroubleKind};
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -26,9 +20,9 @@ const GRACE: Duration = Duration::from_secs(3);
 const CHECKPOINT: Duration = Duration::from_millis(40);
 const LONG: Duration = Duration::from_hours(1);
 /// What the site's commands for forbidding and allowing a return may take.
-const SITE: Duration = Duration::from_secs(30);
+pub(super) const SITE: Duration = Duration::from_secs(30);
 
-type Done = Result<Json, Outcome>;
+pub(super) type Done = Result<Json, Outcome>;
 
 #[async_trait]
 impl Cluster for SimCluster {
@@ -59,14 +53,18 @@ impl Cluster for SimCluster {
                 other => other,
             },
             Some(Fault::LoseAnswer) => match self.done(operation).await {
-                Outcome::Done(_) => {
-                    settled(operation, injected(TroubleKind::Unknown, "the answer was lost"))
-                }
+                Outcome::Done(_) => settled(
+                    operation,
+                    injected(TroubleKind::Unknown, "the answer was lost"),
+                ),
                 other => other,
             },
             Some(Fault::Hang) => {
                 sleep(limit(operation)).await;
-                settled(operation, injected(TroubleKind::Unknown, "no answer in time"))
+                settled(
+                    operation,
+                    injected(TroubleKind::Unknown, "no answer in time"),
+                )
             }
             Some(Fault::Before(disruption)) => {
                 self.with(|w| w.disrupt(&disruption));
@@ -136,9 +134,11 @@ impl SimCluster {
                 .await
             }
             Operation::CreateSlot { node, slot } => {
-                self.tell(node, "SELECT pg_create_physical_replication_slot(…)", |w, id| {
-                    w.create_slot(id, slot).map(|()| Json::Null)
-                })
+                self.tell(
+                    node,
+                    "SELECT pg_create_physical_replication_slot(…)",
+                    |w, id| w.create_slot(id, slot).map(|()| Json::Null),
+                )
                 .await
             }
             Operation::DropSlot { node, slot } => {
@@ -161,7 +161,10 @@ impl SimCluster {
                 upstream,
                 slot,
                 route,
-            } => self.set_upstream(node, upstream, slot.as_ref(), *route).await,
+            } => {
+                self.set_upstream(node, upstream, slot.as_ref(), *route)
+                    .await
+            }
             Operation::SetSynchronous { node, names, .. } => {
                 let text = names.as_ref().map(ToString::to_string).unwrap_or_default();
                 self.set_synchronous(node, text).await
@@ -197,7 +200,8 @@ impl SimCluster {
             } => self.restore(node, tag, *archive_only, *route).await,
             Operation::ForgetSettings { node, tag } => self.forget(node, tag).await,
             Operation::EndReceiver { node, pid } => {
-                self.run(node, |w, id| w.terminate_receiver(id, *pid)).await?;
+                self.run(node, |w, id| w.terminate_receiver(id, *pid))
+                    .await?;
                 Ok(Json::Null)
             }
             Operation::EndOrphans { node, pids } => {
@@ -225,7 +229,7 @@ impl SimCluster {
     }
 
     /// Sends an effect as a statement, once.
-    async fn tell(
+    pub(super) async fn tell(
         &self,
         node: &NodeName,
         shown: &str,
@@ -236,7 +240,7 @@ impl SimCluster {
             .map_err(|why| why.when_doing(node, &format!("`{shown}` failed")))
     }
 
-    async fn run<T>(
+    pub(super) async fn run<T>(
         &self,
         node: &NodeName,
         work: impl FnOnce(&mut World, NodeId) -> Result<T, Why>,
@@ -246,229 +250,11 @@ impl SimCluster {
             .map_err(|why| why.when_doing(node, "failed on its host"))
     }
 
-    async fn reload(&self, node: &NodeName) -> Done {
+    pub(super) async fn reload(&self, node: &NodeName) -> Done {
         self.tell(node, "SELECT pg_reload_conf()", |w, id| {
             w.reload(id);
             Ok(Json::Null)
         })
         .await
-    }
-
-    /// `ALTER SYSTEM` for each of these, then what follows.
-    async fn alter(
-        &self,
-        node: &NodeName,
-        changes: Vec<(String, Option<Value>)>,
-        then_reload: bool,
-    ) -> Done {
-        let parts = changes.len() + usize::from(then_reload);
-        for (index, (name, value)) in changes.into_iter().enumerate() {
-            let shown = format!("ALTER SYSTEM SET {name} = …");
-            let change: Changes = BTreeMap::from([(name, value)]);
-            let told = self.tell(node, &shown, |w, id| {
-                w.edit(id, &change);
-                Ok(Json::Null)
-            });
-            told.await.map_err(|o| partly(index, parts, o))?;
-        }
-        if then_reload {
-            let reloaded = self.reload(node).await;
-            reloaded.map_err(|o| partly(parts - 1, parts, o))?;
-        }
-        Ok(Json::Null)
-    }
-
-    async fn freeze(&self, node: &NodeName) -> Done {
-        let empty = |name: &str| (name.to_owned(), Some(Value::text("")));
-        let mut changes = vec![empty(CONNINFO)];
-        let id = self
-            .id(node)
-            .map_err(|why| why.when_doing(node, "failed"))?;
-        if self.look(|w| w.reloads(id, RESTORE)) {
-            changes.push(empty(RESTORE));
-        }
-        self.alter(node, changes, true).await
-    }
-
-    async fn set_synchronous(&self, node: &NodeName, text: String) -> Done {
-        let change = (SYNC_NAMES.to_owned(), Some(Value::Text(text)));
-        self.alter(node, vec![change], true).await
-    }
-
-    async fn set_upstream(
-        &self,
-        node: &NodeName,
-        upstream: &NodeName,
-        slot: Option<&SlotName>,
-        route: UpstreamRoute,
-    ) -> Done {
-        let Some(about) = self.inventory.node(upstream) else {
-            let why = "there is no such node in the site file";
-            return Err(Outcome::Failed(Trouble::on(
-                TroubleKind::Failed,
-                upstream,
-                why,
-            )));
-        };
-        let address = (about.host.clone(), about.port);
-        let values = World::upstream_values(node, address, slot);
-        let changes = values.map(|(name, value)| (name.to_owned(), Some(value)));
-        match route {
-            UpstreamRoute::Sql => self.alter(node, changes.into(), false).await,
-            UpstreamRoute::File => {
-                self.run(node, |w, id| {
-                    w.node_mut(id).signal = true;
-                    Ok(())
-                })
-                .await?;
-                let changes: Changes = changes.into();
-                let edited = self.run(node, |w, id| {
-                    w.edit(id, &changes);
-                    Ok(Json::Null)
-                });
-                edited.await.map_err(|o| partly(1, 2, o))
-            }
-        }
-    }
-
-    fn saved_file(&self, node: &NodeName, tag: &str) -> Result<String, Outcome> {
-        let good = (1..=120).contains(&tag.len())
-            && tag
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-        if !good {
-            let why = format!("`{tag}` cannot be the name of saved settings");
-            return Err(Outcome::Failed(Trouble::on(TroubleKind::Failed, node, why)));
-        }
-        let data = self.inventory.node(node).map(|n| n.data.clone());
-        let file = data.unwrap_or_default().join(format!("pgbaton.saved.{tag}"));
-        Ok(file.display().to_string())
-    }
-
-    async fn restore(
-        &self,
-        node: &NodeName,
-        tag: &str,
-        archive_only: bool,
-        route: UpstreamRoute,
-    ) -> Done {
-        self.saved_file(node, tag)?;
-        let kept = self.run(node, |w, id| w.kept(id, tag, archive_only)).await?;
-        let Some(changes) = kept else {
-            return Ok(json!({ "restored": false }));
-        };
-        match route {
-            UpstreamRoute::Sql => {
-                self.alter(node, changes.into_iter().collect(), true).await?;
-            }
-            UpstreamRoute::File => {
-                self.run(node, |w, id| {
-                    w.edit(id, &changes);
-                    Ok(())
-                })
-                .await?;
-            }
-        }
-        match self.forget(node, tag).await {
-            Ok(_) => Ok(json!({ "restored": true })),
-            Err(outcome) => Err(partly(1, 2, outcome)),
-        }
-    }
-
-    async fn forget(&self, node: &NodeName, tag: &str) -> Done {
-        self.run(node, |w, id| {
-            w.node_mut(id).saved.remove(tag);
-            Ok(Json::Null)
-        })
-        .await
-    }
-
-    async fn stop(&self, node: &NodeName, mode: StopMode, deadline: Duration) -> Done {
-        let failed = |why: Why| why.when_doing(node, "failed on its host");
-        let told = self.run(node, |w, id| {
-            let was = w.node(id).life();
-            // A kill ends every process of the data directory, whoever started it.
-            if was.is_some() || mode == StopMode::Kill {
-                w.stop(id, mode);
-            }
-            Ok((id, was))
-        });
-        let (id, was) = told.await?;
-        let Some(life) = was else {
-            return Ok(json!({ "was": "stopped" }));
-        };
-        let gone = self.wait_on_host(node, id, deadline, |w| {
-            (w.node(id).life() != Some(life)).then_some(())
-        });
-        match gone.await.map_err(failed)? {
-            Some(()) => Ok(json!({ "was": "running" })),
-            None => Err(failed(Why::Pending(format!(
-                "the server still runs {} s after it was told to stop, and goes on stopping",
-                deadline.as_secs().max(1)
-            )))),
-        }
-    }
-
-    async fn start(&self, node: &NodeName, deadline: Duration) -> Done {
-        let failed = |why: Why| why.when_doing(node, "failed on its host");
-        let told = self.run(node, |w, id| {
-            let running = w.node(id).process.is_some();
-            if !running {
-                w.start(id).map_err(Why::failed)?;
-            }
-            Ok((id, running))
-        });
-        let (id, running) = told.await?;
-        let ready = self.wait_on_host(node, id, deadline, |w| {
-            let phase = w.node(id).process.as_ref().map(|p| p.phase);
-            match phase {
-                None => Some(Err(Why::failed("the server that was starting has gone"))),
-                Some(Phase::Ready) => Some(Ok(())),
-                Some(Phase::Stopping(_) | Phase::Draining) => {
-                    Some(Err(Why::conflict("the server is shutting down")))
-                }
-                Some(Phase::Starting) => None,
-            }
-        });
-        match ready.await.map_err(failed)? {
-            Some(Ok(())) => Ok(json!({ "was": if running { "running" } else { "stopped" } })),
-            Some(Err(why)) => Err(failed(why)),
-            None => Err(failed(Why::Pending(format!(
-                "the server was started and does not accept connections after {} s; it goes on starting",
-                deadline.as_secs().max(1)
-            )))),
-        }
-    }
-
-    /// `standby.signal`, and the site's own command.
-    async fn return_allowed(&self, node: &NodeName, allowed: bool) -> Done {
-        self.run(node, |w, id| {
-            w.node_mut(id).signal = !allowed;
-            Ok(())
-        })
-        .await?;
-        let about = self.inventory.node(node);
-        let command = about.and_then(|n| {
-            if allowed {
-                n.allow_return.clone()
-            } else {
-                n.forbid_return.clone()
-            }
-        });
-        let Some(argv) = command else {
-            return Ok(Json::Null);
-        };
-        let site = Operation::Exec {
-            place: ExecPlace::Node(node.clone()),
-            argv,
-            env: BTreeMap::new(),
-            stdin: None,
-            effect: CustomEffect::Idempotent,
-            deadline: SITE,
-        };
-        match self.outside.answer(&site) {
-            Outcome::Done(_) => Ok(Json::Null),
-            other => Err(partly(1, 2, other)),
-        }
     }
 }

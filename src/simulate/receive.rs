@@ -88,7 +88,10 @@ impl World {
         }
         let free = usize::try_from(upstream.conf.number(MAX_SENDERS)).unwrap_or(0);
         let slot_is_free = slot.is_none_or(|name| {
-            upstream.slots.get(name).is_some_and(|s| s.physical && !s.lost)
+            upstream
+                .slots
+                .get(name)
+                .is_some_and(|s| s.physical && !s.lost)
                 && self.holder(up, name).is_none()
         });
         if !upstream.serves()
@@ -207,7 +210,7 @@ impl World {
             let node = self.node_mut(id);
             node.round = round;
             node.receiving = Receiving::Asleep;
-            self.later(interval - passed, Event::Wake(id, round));
+            self.later(interval.saturating_sub(passed), Event::Wake(id, round));
         }
     }
 

@@ -14,9 +14,7 @@ impl World {
         self.checkpoints
             .iter()
             .rev()
-            .find(|(branch, at)| {
-                *at < replayed && self.branches.holds(of, *branch, Lsn(at.0 + 1))
-            })
+            .find(|(branch, at)| *at < replayed && self.branches.holds(of, *branch, Lsn(at.0 + 1)))
             .copied()
     }
 
@@ -27,14 +25,21 @@ impl World {
         if limit >= 0 {
             let oldest = Lsn(node.wal.end.0.saturating_sub(bytes(limit)));
             for slot in node.slots.values_mut() {
-                if slot.restart.is_some_and(|at| segment_start(at) < segment_start(oldest)) {
+                if slot
+                    .restart
+                    .is_some_and(|at| segment_start(at) < segment_start(oldest))
+                {
                     slot.lost = true;
                     slot.restart = None;
                 }
             }
         }
         let kept = node.slots.values().filter_map(|slot| slot.restart).min();
-        let wanted = Lsn(node.control.redo.0.saturating_sub(bytes(node.conf.number(KEEP))));
+        let wanted = Lsn(node
+            .control
+            .redo
+            .0
+            .saturating_sub(bytes(node.conf.number(KEEP))));
         let begin = segment_start(kept.map_or(wanted, |kept| kept.min(wanted)));
         self.wal_begins(id, begin);
     }

@@ -1,15 +1,14 @@
 //! Worlds that begin where a live cluster stands.
 
-use super::conf::{self, CONNINFO, Conf, RESTORE, SLOT_NAME, SYNC_NAMES, Target, Value};
+use super::conf;
 use super::ids::{At, HostId, NodeId, RUNNER};
-use super::memory::Sighting;
-use super::node::{Dark, Hang, Node, Phase, Process, Receiving, Replay, Saved, SlotState};
+use super::node::{Dark, Hang, Node, Phase, Process, Receiving, Replay, SlotState};
 use super::snapshot::{NodeFacts, Snapshot};
 use super::wal::{BranchId, Wal};
 use super::world::World;
 use crate::cluster::{
-    ControlData, ControlState, History, Inventory, Lsn, Node as Entry, NodeName, Remembered,
-    Setting, StartupState, SystemId, Timed, Timeline, Transport, Trouble, TroubleKind, WalStatus,
+    ControlData, ControlState, History, Inventory, Lsn, Node as Entry, NodeName, StartupState,
+    SystemId, Timeline, Transport, Trouble, TroubleKind,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -71,8 +70,8 @@ impl World {
 }
 
 /// A world in the making.
-struct Seeding {
-    world: World,
+pub(super) struct Seeding {
+    pub(super) world: World,
     /// Branches by their whole ancestry.
     branches: BTreeMap<Vec<(u32, u64)>, BranchId>,
     machines: BTreeMap<String, HostId>,
@@ -80,7 +79,7 @@ struct Seeding {
 }
 
 impl Seeding {
-    fn assume(&mut self, node: &NodeName, text: impl Into<String>) {
+    pub(super) fn assume(&mut self, node: &NodeName, text: impl Into<String>) {
         self.assumed.push(Assumption {
             node: node.clone(),
             text: text.into(),
@@ -227,7 +226,10 @@ impl Seeding {
         let explained = facts.host.known().is_some() && !runs;
         let sql = facts.server.trouble().filter(|_| !explained).cloned();
         if sql.is_some() && host.is_some() {
-            self.assume(name, "nothing can be reached there, and nothing changes there");
+            self.assume(
+                name,
+                "nothing can be reached there, and nothing changes there",
+            );
         }
         Dark { sql, host }
     }
@@ -235,11 +237,13 @@ impl Seeding {
     fn position(&mut self, name: &NodeName, facts: Option<&NodeFacts>) -> (BranchId, Lsn) {
         let told = facts.and_then(|f| f.wal_end.as_ref()?.known().copied());
         if let Some(facts) = facts
-            && let (Some(identity), Some(history)) =
-                (facts.identity.known(), facts.history.known())
+            && let (Some(identity), Some(history)) = (facts.identity.known(), facts.history.known())
         {
             let branch = self.branch(history);
-            let server = facts.server.known().and_then(crate::cluster::Server::position);
+            let server = facts
+                .server
+                .known()
+                .and_then(crate::cluster::Server::position);
             let end = identity.at.max(server.unwrap_or_default());
             return (branch, end.max(told.unwrap_or_default()));
         }
@@ -253,132 +257,17 @@ impl Seeding {
             .values()
             .find_map(|branch| Some(self.world.branches.named(*branch, timeline)?.0));
         if control.is_some() {
-            self.assume(name, format!("its log is that of timeline {timeline} as the others have it"));
+            self.assume(
+                name,
+                format!("its log is that of timeline {timeline} as the others have it"),
+            );
         }
         let branch = known.unwrap_or_else(|| self.branch(&History::first(timeline)));
         (branch, end)
     }
-
-    fn conf(&mut self, entry: &Entry, facts: Option<&NodeFacts>) -> Conf {
-        let mut conf = Conf::default();
-        let Some(facts) = facts else { return conf };
-        let nothing = BTreeMap::new();
-        for (name, setting) in facts.settings.known().unwrap_or(&nothing) {
-            self.setting(&entry.name, &mut conf, name, setting);
-        }
-        let upstream = facts.upstream.known().cloned().flatten();
-        if let Some((host, port)) = upstream {
-            let target = Target {
-                host,
-                port,
-                application: entry.name.to_string(),
-            };
-            conf.auto.insert(CONNINFO.to_owned(), Value::Target(target));
-        }
-        conf.load();
-        conf
-    }
-
-    fn setting(&mut self, node: &NodeName, conf: &mut Conf, name: &str, setting: &Setting) {
-        if setting.pending_restart {
-            self.assume(node, format!("the value of {name} that waits for a restart is not known"));
-        }
-        if name == CONNINFO || setting.source == "default" {
-            return;
-        }
-        let value = match setting.secret {
-            true if setting.set => Value::text("(not shown)"),
-            _ => Value::text(&setting.value),
-        };
-        let place = match setting.source.as_str() {
-            "command line" => &mut conf.line,
-            _ if [SLOT_NAME, RESTORE, SYNC_NAMES].contains(&name) => &mut conf.auto,
-            _ => &mut conf.file,
-        };
-        place.insert(name.to_owned(), value);
-    }
-
-    fn slots(&mut self, name: &NodeName, facts: Option<&NodeFacts>) -> Slots {
-        let Some((slots, _)) = facts.and_then(|f| f.slots.known()) else {
-            return Slots::new();
-        };
-        let state = |slot: &crate::cluster::Slot| SlotState {
-            physical: slot.physical,
-            restart: slot.restart,
-            lost: matches!(slot.wal_status, WalStatus::Lost | WalStatus::Unreserved),
-        };
-        if slots.iter().any(|slot| slot.active_pid.is_none() && !slot.physical) {
-            self.assume(name, "its logical slots stay as they are");
-        }
-        slots.iter().map(|slot| (slot.name.clone(), state(slot))).collect()
-    }
-
-    fn saved(&mut self, name: &NodeName, facts: Option<&NodeFacts>) -> BTreeMap<String, Saved> {
-        let tags = facts.and_then(|f| f.saved.known()).cloned().unwrap_or_default();
-        if !tags.is_empty() {
-            self.assume(name, "what its kept settings hold is not known: putting them back changes nothing here");
-        }
-        let unknown = Saved {
-            owner: String::new(),
-            values: BTreeMap::new(),
-            contents_known: false,
-        };
-        tags.into_iter().map(|tag| (tag, unknown.clone())).collect()
-    }
-
-    fn remembered(&mut self, id: NodeId, told: &Remembered) {
-        let ages = [
-            age(told.synchronous_standby_names.as_ref()),
-            age(told.synchronous_commit.as_ref()),
-            age(told.receivers.as_ref()),
-            age(told.position.as_ref()),
-        ];
-        let Some(older) = ages.into_iter().flatten().max() else {
-            return;
-        };
-        let sighting = Sighting {
-            at: self.world.now,
-            older: Duration::from_millis(older),
-            names: told.synchronous_standby_names.as_ref().map(|t| t.value.clone()),
-            commit: told.synchronous_commit.as_ref().map(|t| t.value.clone()),
-            receivers: told.receivers.as_ref().map(|t| t.value.clone()),
-            position: told.position.as_ref().map(|t| t.value),
-        };
-        self.world.sightings.insert(id, sighting);
-    }
-
-    /// A connection that stands.
-    fn stream(&mut self, id: NodeId, facts: &NodeFacts, all: &Snapshot) {
-        let Some(receiver) = facts.server.known().and_then(|s| s.receiver.as_ref()) else {
-            return;
-        };
-        let Some(up) = self.world.at_address(&receiver.host, receiver.port) else {
-            return;
-        };
-        let (name, upstream) = (self.world.node(id).name.clone(), self.world.node(up).name.clone());
-        let senders = all.nodes.get(&upstream).and_then(|f| f.senders.known());
-        let sender = senders
-            .into_iter()
-            .flatten()
-            .find(|s| s.application.eq_ignore_ascii_case(name.as_str()));
-        if senders.is_some() && sender.is_none() {
-            // The upstream knows nothing of it: the connection is over, and the standby does not know yet.
-            self.assume(&name, format!("it has to connect to {upstream} again"));
-            return;
-        }
-        if senders.is_none() {
-            self.assume(&name, format!("nothing more arrives from {upstream}, which cannot be asked"));
-        }
-        self.world.taken_pid(receiver.pid);
-        self.world.adopt(id, up, receiver, sender);
-    }
 }
 
-type Slots = BTreeMap<crate::cluster::SlotName, SlotState>;
-
-fn age<T>(told: Option<&Timed<T>>) -> Option<u64> {
-    told.map(|t| t.age_ms)
-}
+pub(super) type Slots = BTreeMap<crate::cluster::SlotName, SlotState>;
 
 fn orphans(host: &crate::cluster::Host) -> Vec<super::node::Orphan> {
     let of = |process: &crate::cluster::Process| super::node::Orphan {

@@ -89,8 +89,7 @@ impl Branches {
 
     /// Whether what was written at this position of `branch` is on the line of `of`.
     pub(super) fn holds(&self, of: BranchId, branch: BranchId, at: Lsn) -> bool {
-        self.line(of)
-            .any(|(id, end)| id == branch && at <= end)
+        self.line(of).any(|(id, end)| id == branch && at <= end)
     }
 }
 

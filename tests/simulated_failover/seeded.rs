@@ -25,13 +25,22 @@ fn a_twin_says_what_the_original_said() {
         let after = snapshot(&twin.sim).await;
         for (node, told) in &before.nodes {
             let again = &after.nodes[node];
-            assert_eq!(told.identity.known().unwrap().system, again.identity.known().unwrap().system);
+            assert_eq!(
+                told.identity.known().unwrap().system,
+                again.identity.known().unwrap().system
+            );
             assert_eq!(told.upstream, again.upstream, "{node}");
             assert_eq!(told.settings, again.settings, "{node}");
-            assert_eq!(told.host.known().unwrap().control, again.host.known().unwrap().control);
+            assert_eq!(
+                told.host.known().unwrap().control,
+                again.host.known().unwrap().control
+            );
             let slots = |f: &pgbaton::simulate::NodeFacts| {
                 let (slots, most) = f.slots.known().unwrap();
-                (slots.iter().map(|s| s.name.clone()).collect::<Vec<_>>(), *most)
+                (
+                    slots.iter().map(|s| s.name.clone()).collect::<Vec<_>>(),
+                    *most,
+                )
             };
             assert_eq!(slots(told), slots(again), "{node}");
         }
@@ -54,13 +63,22 @@ fn a_failover_of_the_twin_foretells_that_of_the_original() {
             let (twin, _) = twin(&site, Commits::Quorum).await;
             let foretold = twin.run("failover", &[]).await;
             let ran = site.run("failover", &[]).await;
-            assert_eq!(foretold.report.outcome, ran.report.outcome, "{dead:?}\n{}", foretold.told());
+            assert_eq!(
+                foretold.report.outcome,
+                ran.report.outcome,
+                "{dead:?}\n{}",
+                foretold.told()
+            );
             if ran.report.outcome == Outcome::Ok {
                 assert_eq!(twin.primary(), site.primary());
                 // The slots of n1 could not be read where it did not run.
                 for node in ["n2", "n3"] {
                     let (a, b) = (twin.state(node), site.state(node));
-                    assert_eq!((&a.set_to, &a.slots, a.timeline), (&b.set_to, &b.slots, b.timeline), "{node}");
+                    assert_eq!(
+                        (&a.set_to, &a.slots, a.timeline),
+                        (&b.set_to, &b.slots, b.timeline),
+                        "{node}"
+                    );
                 }
             }
         });
@@ -76,6 +94,9 @@ fn what_nobody_could_read_stays_unknown() {
         let (twin, assumed) = twin(&site, Commits::Quorum).await;
         assert!(assumed > 0);
         let told = pgbaton::cluster::Observe::server(&twin.sim, &name("n1")).await;
-        assert_eq!(told.unwrap_err().kind, facts.nodes[&name("n1")].server.trouble().unwrap().kind);
+        assert_eq!(
+            told.unwrap_err().kind,
+            facts.nodes[&name("n1")].server.trouble().unwrap().kind
+        );
     });
 }

@@ -56,7 +56,12 @@ pub(crate) fn inventory(nodes: usize, commits: Commits) -> Inventory {
 
 /// A world of them, with a client that writes.
 pub(crate) fn world(inventory: &Inventory, commits: Commits, seed: u64) -> WorldBuilder<'_> {
-    let standbys: Vec<&str> = inventory.nodes.keys().skip(1).map(NodeName::as_str).collect();
+    let standbys: Vec<&str> = inventory
+        .nodes
+        .keys()
+        .skip(1)
+        .map(NodeName::as_str)
+        .collect();
     let names = match commits {
         Commits::Asynchronous => String::new(),
         Commits::Quorum => format!("ANY 1 ({})", standbys.join(", ")),
@@ -188,18 +193,20 @@ impl Site {
 
     /// No client was told of a commit that this node does not hold.
     pub(crate) fn assert_nothing_lost(&self, node: &str) {
-        let (told, missing) =
-            self.sim
-                .with(|w| (w.acknowledged_commits().len(), w.missing_on(&name(node))));
+        let (told, missing) = self
+            .sim
+            .with(|w| (w.acknowledged_commits().len(), w.missing_on(&name(node))));
         assert!(told > 0, "nobody wrote anything");
-        assert!(missing.is_empty(), "{} of {told}: {missing:?}", missing.len());
+        assert!(
+            missing.is_empty(),
+            "{} of {told}: {missing:?}",
+            missing.len()
+        );
     }
 
     /// Nothing is left behind on any node whose server runs.
     pub(crate) fn assert_tidy(&self) {
-        let (slots, half) = self
-            .sim
-            .with(|w| (w.orphaned_slots(), w.half_configured()));
+        let (slots, half) = self.sim.with(|w| (w.orphaned_slots(), w.half_configured()));
         assert!(slots.is_empty(), "{slots:?}");
         assert!(half.is_empty(), "{half:?}");
     }

@@ -21,7 +21,10 @@ fn there_and_back_under_load_loses_nothing_and_leaves_nothing() {
                     site.assert_streams(node, candidate);
                 }
                 site.sim.pass(Duration::from_secs(1)).await;
-                assert_eq!(site.state(candidate).timeline.0, u32::try_from(round).unwrap() + 1);
+                assert_eq!(
+                    site.state(candidate).timeline.0,
+                    u32::try_from(round).unwrap() + 1
+                );
             }
             site.assert_nothing_lost("n1");
             site.assert_tidy();
@@ -64,7 +67,10 @@ fn a_candidate_that_is_down_is_refused_before_anything_is_changed() {
         let site = Site::new(3, Commits::Quorum, 3);
         site.after(Disruption::StopServer(name("n2")), 500).await;
         let ran = site.run("switchover", &[("candidate", "n2")]).await;
-        assert!(matches!(ran.report.outcome, Outcome::Failed | Outcome::Refused));
+        assert!(matches!(
+            ran.report.outcome,
+            Outcome::Failed | Outcome::Refused
+        ));
         assert_eq!(ran.operations(), Vec::<String>::new());
         assert_eq!(site.primary(), "n1");
     });
@@ -77,7 +83,10 @@ fn a_primary_that_does_not_stop_is_put_back() {
         site.sim.pass(Duration::from_secs(1)).await;
         site.disrupt(&Disruption::HangSession(name("n1")));
         let ran = site.run("switchover", &[("candidate", "n2")]).await;
-        assert!(!matches!(ran.report.outcome, Outcome::Ok | Outcome::Degraded));
+        assert!(!matches!(
+            ran.report.outcome,
+            Outcome::Ok | Outcome::Degraded
+        ));
         assert!(site.sim.with(|w| w.completed_promotions()).is_empty());
         assert!(site.state("n2").slots.is_empty());
         site.assert_nothing_lost("n1");
