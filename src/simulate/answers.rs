@@ -3,11 +3,11 @@
 use super::conf::{CONNINFO, MAX_SLOTS, Value};
 use super::ids::NodeId;
 use super::node::{Hang, Node, Phase, Receiving};
-use super::wal::segment_start;
+use super::wal::{SEGMENT, segment_start};
 use super::world::World;
 use crate::cluster::{
     Host, Identity, Lsn, Process, Receiver, Sender, Server, Slot, StartupState, SyncMethod,
-    Timeline,
+    Timeline, WalFiles,
 };
 
 impl World {
@@ -120,6 +120,16 @@ impl World {
         (slots, most)
     }
 
+    /// What lies in `pg_wal`: every timeline that began with a promotion left its history file.
+    pub(super) fn wal_files(&self, id: NodeId) -> WalFiles {
+        let wal = &self.node(id).wal;
+        WalFiles {
+            segment: SEGMENT,
+            oldest: Some(segment_start(wal.begin)),
+            histories: self.branches.promoted(wal.branch),
+        }
+    }
+
     /// Where the node is set to receive from: as it runs, or as its files say.
     pub(super) fn upstream(&self, id: NodeId, by_files: bool) -> Option<(String, u16)> {
         let conf = &self.node(id).conf;
@@ -155,6 +165,7 @@ impl World {
             postmaster_status: status(node).map(str::to_owned),
             orphans,
             control: Some(node.control.clone()),
+            newest_timeline: Some(self.branches.timeline(node.wal.branch)),
             standby_signal: node.signal,
             shared_memory_attached: attached,
         }

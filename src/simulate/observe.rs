@@ -7,7 +7,7 @@ use super::inject::{Fault, What};
 use super::node::{Hang, Phase};
 use crate::cluster::{
     History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach, Remembered, Render, Sender,
-    Server, Setting, Slot, Timeline, Trouble, TroubleKind,
+    Server, Setting, Slot, Timeline, Trouble, TroubleKind, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -145,6 +145,14 @@ impl Observe for SimCluster {
         self.question("slots", node, async {
             let told = self.ask(node, Way::Sql, |w, id| Ok(w.slots(id))).await;
             told.map_err(|why| why.when_asking(node, "failed to read its replication slots"))
+        })
+        .await
+    }
+
+    async fn wal_files(&self, node: &NodeName) -> Result<WalFiles, Trouble> {
+        self.question("wal_files", node, async {
+            let told = self.ask(node, Way::Sql, |w, id| Ok(w.wal_files(id))).await;
+            told.map_err(|why| why.when_asking(node, "failed to list its WAL files"))
         })
         .await
     }

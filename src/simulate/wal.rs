@@ -54,6 +54,18 @@ impl Branches {
         })
     }
 
+    /// The timelines on its line that began with a promotion, oldest first.
+    pub(super) fn promoted(&self, branch: BranchId) -> Vec<Timeline> {
+        let begun = |id: &BranchId| self.0[id.0].parent.is_some();
+        let mut found: Vec<Timeline> = self
+            .line(branch)
+            .filter(|(id, _)| begun(id))
+            .map(|(id, _)| self.timeline(id))
+            .collect();
+        found.reverse();
+        found
+    }
+
     /// As a history file tells it.
     pub(super) fn history(&self, branch: BranchId) -> History {
         let mut forks: Vec<Fork> = self
