@@ -21,6 +21,8 @@ pub mod transport;
 
 pub mod postgres;
 
+pub mod simulate;
+
 pub mod lab;
 
 pub mod runs;

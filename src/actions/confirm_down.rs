@@ -72,7 +72,7 @@ impl Deed for ConfirmDown {
         refuse_unless_silent("from here", &primary, from_here?)?;
         let mut observers = Vec::new();
         for (node, found) in others.iter().zip(views) {
-            let Some((server, reach)) = found else {
+            let Some((server, answered, reach)) = found else {
                 continue;
             };
             if !server.in_recovery {
@@ -82,7 +82,12 @@ impl Deed for ConfirmDown {
             if let Some(reach) = reach {
                 refuse_unless_silent(&format!("from {node}"), &primary, reach)?;
             }
-            listen(scene, node, &primary, server, suspicion, patience).await?;
+            let asked = Asked {
+                suspicion,
+                answered,
+                patience,
+            };
+            listen(scene, node, &primary, server, asked).await?;
             // Whoever could not even try a connection has seen nothing.
             if reach.is_some() {
                 observers.push(node.as_str());
@@ -114,12 +119,24 @@ async fn view(
     node: &NodeName,
     primary: &NodeName,
     patience: Duration,
-) -> Option<(Server, Option<Reach>)> {
-    let (server, reach) = tokio::join!(
-        bounded(patience, scene.cluster.server(node)),
-        scene.cluster.reach(Some(node), primary, patience)
-    );
-    Some((server?, reach.ok()))
+) -> Option<(Server, Instant, Option<Reach>)> {
+    let server = async {
+        let server = bounded(patience, scene.cluster.server(node)).await;
+        (server, Instant::now())
+    };
+    let ((server, answered), reach) =
+        tokio::join!(server, scene.cluster.reach(Some(node), primary, patience));
+    Some((server?, answered, reach.ok()))
+}
+
+/// When a standby was asked for what it hears.
+struct Asked {
+    /// The suspicion began.
+    suspicion: Instant,
+    /// It answered; how long its upstream has been silent is as of now.
+    answered: Instant,
+    /// For how long after the suspicion it may still hear something.
+    patience: Duration,
 }
 
 async fn bounded<T, E>(limit: Duration, ask: impl Future<Output = Result<T, E>>) -> Option<T> {
@@ -150,8 +167,7 @@ async fn listen(
     node: &NodeName,
     primary: &NodeName,
     mut server: Server,
-    suspicion: Instant,
-    patience: Duration,
+    mut asked: Asked,
 ) -> Result<(), Failure> {
     loop {
         let Some(receiver) = server.receiver.as_ref().filter(|r| r.status == "streaming") else {
@@ -162,7 +178,8 @@ async fn listen(
         if source.is_some_and(|source| source != primary) {
             return Ok(());
         }
-        let elapsed = i64::try_from(suspicion.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let since = asked.answered.saturating_duration_since(asked.suspicion);
+        let elapsed = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
         if receiver.silent_ms.is_some_and(|silent| silent < elapsed) {
             let whom = match source {
                 Some(source) => format!("still streams from {source}"),
@@ -176,7 +193,7 @@ async fn listen(
             }
             .with_help("the way from this host to the primary is broken, the primary is not"));
         }
-        if suspicion.elapsed() >= patience {
+        if asked.suspicion.elapsed() >= asked.patience {
             return Ok(());
         }
         scene.pause(Duration::from_millis(20)).await?;
@@ -184,5 +201,6 @@ async fn listen(
             Ok(server) => server,
             Err(_) => return Ok(()),
         };
+        asked.answered = Instant::now();
     }
 }

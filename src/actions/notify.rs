@@ -32,6 +32,11 @@ impl Deed for Notify {
                     "it gets a POST of {\"run\": …, \"message\": …}; may be a secret",
                 )
                 .secret_too(),
+                Field::optional(
+                    "debt",
+                    Type::Boolean,
+                    "it is left for a person to do, and is listed at the end of the run",
+                ),
             ],
             outputs: vec![],
             effect: Some(EffectClass::Idempotent),
@@ -78,9 +83,10 @@ impl Deed for Notify {
     }
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
+        let topic = if scene.flag("debt") { "debt" } else { "notify" };
         scene
             .note(
-                "notify",
+                topic,
                 scene.text("message").unwrap_or_default(),
                 serde_json::Value::Null,
             )

@@ -62,10 +62,19 @@ impl Deed for Promote {
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let node = scene.node()?;
         proven(scene, &node, &scene.required_node("old_primary")?)?;
-        scene
+        let told = scene
             .guard()
             .perform(Operation::Promote { node: node.clone() }, true)
-            .await?;
+            .await;
+        match told {
+            // Whether it was heard is for the server to tell, and that takes it a moment.
+            Err(doubt) if doubt.kind == TroubleKind::Unknown => {
+                scene
+                    .note("doubt", doubt.message, serde_json::Value::Null)
+                    .await;
+            }
+            told => drop(told?),
+        }
         // `pg_promote` with its own wait polls every 100 ms; a question of our own costs a fraction of a millisecond.
         scene
             .until(|| async {

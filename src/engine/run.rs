@@ -218,6 +218,10 @@ async fn close(run: &Run<'_>, top: &Scope<'_>, end: ScopeEnd, reached: bool) -> 
     if lost.is_some() {
         debts.extend(left_behind(shared));
     }
+    if passed && outcome == Outcome::Held && lost.is_none() {
+        // Nothing is undone any more: what was done for what did not come stays.
+        debts.extend(left_behind(shared));
+    }
     if passed && outcome == Outcome::Held && !not_run.is_empty() {
         debts.push(format!("these steps were not run: {}", not_run.join(", ")));
     }

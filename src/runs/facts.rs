@@ -20,7 +20,7 @@ struct View {
 }
 
 /// Asks every node at once; takes no longer than the slowest, and never longer than [`PATIENCE`].
-pub(super) async fn topology(cluster: &dyn Cluster) -> Topology {
+pub async fn topology(cluster: &dyn Cluster) -> Topology {
     let inventory = cluster.inventory();
     let mut nodes: Vec<&Node> = inventory.nodes.values().collect();
     nodes.sort_by_key(|node| node.id);
@@ -207,7 +207,7 @@ fn note_synchronous(cluster: &dyn Cluster, rows: &mut [Row]) {
 }
 
 /// What expressions see under `cluster`: inventory and facts, pinned when the run starts.
-pub(super) fn pinned(inventory: &Inventory, topology: &Topology) -> Map {
+pub fn pinned(inventory: &Inventory, topology: &Topology) -> Map {
     let names = |wanted: &dyn Fn(&Row) -> bool| -> Value {
         topology
             .rows

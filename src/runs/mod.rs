@@ -7,6 +7,7 @@ mod order;
 mod world;
 
 pub use error::RunsError;
+pub use facts::{pinned, topology};
 pub use library::{Shelves, Stock, stock_playbooks};
 pub use order::{Finished, Order};
 pub use world::{World, site_file, site_vars};

@@ -164,7 +164,14 @@ async fn after_the_point_of_no_return_nothing_is_undone_and_the_run_is_held() {
             .unwrap()
             .contains("nothing was undone")
     );
-    assert_eq!(ran.report.debts, ["these steps were not run: later"]);
+    assert_eq!(
+        ran.report.debts,
+        [
+            "`before` was done and is not undone: change before",
+            "`promote` was done and is not undone: change promote",
+            "these steps were not run: later"
+        ]
+    );
     assert_eq!(
         ran.state.point_of_no_return().map(ToString::to_string),
         Some("promote".to_owned())

@@ -1,0 +1,102 @@
+//! Worlds that begin where another cluster stands.
+
+use super::support::{Commits, Site, inventory, name, simulated};
+use pgbaton::engine::Outcome;
+use pgbaton::simulate::{Disruption, Snapshot, World, snapshot};
+use std::time::Duration;
+
+/// A site with the facts of this one.
+async fn twin(site: &Site, commits: Commits) -> (Site, usize) {
+    let facts = snapshot(&site.sim).await;
+    let text = serde_json::to_string(&facts).unwrap();
+    let facts: Snapshot = serde_json::from_str(&text).unwrap();
+    let inventory = inventory(facts.nodes.len(), commits);
+    let (world, assumed) = World::from_snapshot(&inventory, &facts, 1);
+    (Site::over(inventory, world, 1), assumed.len())
+}
+
+#[test]
+fn a_twin_says_what_the_original_said() {
+    simulated(async {
+        let site = Site::new(3, Commits::Quorum, 1);
+        let before = snapshot(&site.sim).await;
+        let (twin, assumed) = twin(&site, Commits::Quorum).await;
+        assert_eq!(assumed, 0);
+        let after = snapshot(&twin.sim).await;
+        for (node, told) in &before.nodes {
+            let again = &after.nodes[node];
+            assert_eq!(
+                told.identity.known().unwrap().system,
+                again.identity.known().unwrap().system
+            );
+            assert_eq!(told.upstream, again.upstream, "{node}");
+            assert_eq!(told.settings, again.settings, "{node}");
+            assert_eq!(
+                told.host.known().unwrap().control,
+                again.host.known().unwrap().control
+            );
+            let slots = |f: &pgbaton::simulate::NodeFacts| {
+                let (slots, most) = f.slots.known().unwrap();
+                (
+                    slots.iter().map(|s| s.name.clone()).collect::<Vec<_>>(),
+                    *most,
+                )
+            };
+            assert_eq!(slots(told), slots(again), "{node}");
+        }
+        twin.assert_streams("n2", "n1");
+        twin.assert_streams("n3", "n1");
+    });
+}
+
+#[test]
+fn a_failover_of_the_twin_foretells_that_of_the_original() {
+    for dead in [
+        Disruption::KillServer(name("n1")),
+        Disruption::HostDown(name("n1")),
+        Disruption::Freeze(name("n1")),
+    ] {
+        simulated(async {
+            let site = Site::new(3, Commits::Quorum, 2);
+            site.sim.pass(Duration::from_secs(1)).await;
+            site.after(dead.clone(), 500).await;
+            let (twin, _) = twin(&site, Commits::Quorum).await;
+            let foretold = twin.run("failover", &[]).await;
+            let ran = site.run("failover", &[]).await;
+            assert_eq!(
+                foretold.report.outcome,
+                ran.report.outcome,
+                "{dead:?}\n{}",
+                foretold.told()
+            );
+            if ran.report.outcome == Outcome::Ok {
+                assert_eq!(twin.primary(), site.primary());
+                // The slots of n1 could not be read where it did not run.
+                for node in ["n2", "n3"] {
+                    let (a, b) = (twin.state(node), site.state(node));
+                    assert_eq!(
+                        (&a.set_to, &a.slots, a.timeline),
+                        (&b.set_to, &b.slots, b.timeline),
+                        "{node}"
+                    );
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn what_nobody_could_read_stays_unknown() {
+    simulated(async {
+        let site = Site::new(3, Commits::Quorum, 3);
+        site.after(Disruption::HostDown(name("n1")), 500).await;
+        let facts = snapshot(&site.sim).await;
+        let (twin, assumed) = twin(&site, Commits::Quorum).await;
+        assert!(assumed > 0);
+        let told = pgbaton::cluster::Observe::server(&twin.sim, &name("n1")).await;
+        assert_eq!(
+            told.unwrap_err().kind,
+            facts.nodes[&name("n1")].server.trouble().unwrap().kind
+        );
+    });
+}
