@@ -33,11 +33,12 @@ fn with_steps(text: &str, steps: &str) -> String {
 }
 
 fn no_freeze(text: &str) -> String {
-    swap(
+    let text = swap(
         &without(text, "freeze"),
         "needs: [freeze]",
         "needs: [fence_host]",
-    )
+    );
+    swap(&text, "steps.freeze.items[name].status == 'ok'", "true")
 }
 
 fn no_fence(text: &str) -> String {
