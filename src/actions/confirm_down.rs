@@ -70,6 +70,11 @@ impl Deed for ConfirmDown {
             ),
         );
         refuse_unless_silent("from here", &primary, from_here?)?;
+        // A postmaster that runs, and is not frozen.
+        let running = host
+            .as_ref()
+            .filter(|host| !host.frozen)
+            .and_then(|host| host.postmaster);
         let mut observers = Vec::new();
         for (node, found) in others.iter().zip(views) {
             let Some((server, answered, reach)) = found else {
@@ -87,7 +92,17 @@ impl Deed for ConfirmDown {
                 answered,
                 patience,
             };
-            listen(scene, node, &primary, server, asked).await?;
+            let streams = listen(scene, node, &primary, server, asked).await?;
+            if streams && let Some(pid) = running {
+                return Err(Failure::refused(format!(
+                    "{node} has a stream from {primary}, silent though it is, and on its host the postmaster {pid} runs: it may be \
+                     alive under another address"
+                ))
+                .with_help(format!(
+                    "compare the address of {primary} in the site file with what the standbys use; to replace a server that \
+                     hangs, stop it first"
+                )));
+            }
             // Whoever could not even try a connection has seen nothing.
             if reach.is_some() {
                 observers.push(node.as_str());
@@ -161,22 +176,22 @@ fn refuse_unless_silent(whence: &str, primary: &NodeName, reach: Reach) -> Resul
 /// A message that arrived after the suspicion began disproves it, and so does a stream from an address that nobody knows. The
 /// silence of an old stream proves nothing (a receiver of a frozen primary says `streaming` for `wal_receiver_timeout`), but
 /// where connections are refused at once it has had no time to speak: it gets `patience`. A receiver that has gone, as it
-/// does when the primary's processes end, is not waited for.
+/// does when the primary's processes end, is not waited for. True: a stream is there, and says nothing.
 async fn listen(
     scene: &Scene<'_>,
     node: &NodeName,
     primary: &NodeName,
     mut server: Server,
     mut asked: Asked,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     loop {
         let Some(receiver) = server.receiver.as_ref().filter(|r| r.status == "streaming") else {
-            return Ok(());
+            return Ok(false);
         };
         let (host, port) = (&receiver.host, receiver.port);
         let source = scene.inventory().node_at(host, port).map(|n| &n.name);
         if source.is_some_and(|source| source != primary) {
-            return Ok(());
+            return Ok(false);
         }
         let since = asked.answered.saturating_duration_since(asked.suspicion);
         let elapsed = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
@@ -194,12 +209,12 @@ async fn listen(
             .with_help("the way from this host to the primary is broken, the primary is not"));
         }
         if asked.suspicion.elapsed() >= asked.patience {
-            return Ok(());
+            return Ok(true);
         }
         scene.pause(Duration::from_millis(20)).await?;
         server = match scene.cluster.server(node).await {
             Ok(server) => server,
-            Err(_) => return Ok(()),
+            Err(_) => return Ok(false),
         };
         asked.answered = Instant::now();
     }

@@ -182,6 +182,8 @@ pub struct Setting {
 pub struct Host {
     /// The living postmaster of this data directory.
     pub postmaster: Option<u32>,
+    /// It is stopped by a signal (SIGSTOP), as a frozen server is: it exists and does nothing.
+    pub frozen: bool,
     /// Line 8 of `postmaster.pid`: `ready`, `standby`, `starting`, `stopping`.
     pub postmaster_status: Option<String>,
     /// Processes of this data directory that are not the postmaster and not its children: they outlived it.

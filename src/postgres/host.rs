@@ -7,6 +7,7 @@ pub(crate) fn read(text: &str) -> Host {
     let (facts, control) = text.split_once("control\n").unwrap_or((text, ""));
     let mut host = Host {
         postmaster: None,
+        frozen: false,
         postmaster_status: None,
         orphans: Vec::new(),
         control: control_data(control),
@@ -24,6 +25,7 @@ pub(crate) fn read(text: &str) -> Host {
             "timeline" => {
                 host.newest_timeline = u32::from_str_radix(rest.trim(), 16).ok().map(Timeline);
             }
+            "frozen" => host.frozen = true,
             "signal" => host.standby_signal = true,
             "process" => processes.extend(Running::read(rest)),
             _ => {}
@@ -121,14 +123,14 @@ mod tests {
     #[test]
     fn children_are_no_orphans_and_strangers_are() {
         let text = format!(
-            "postmaster 10\nstatus standby\nshared 6\nsignal\ntimeline 0000000A\nprocess 10 1 postgres\nprocess 11 10 postgres\n\
+            "postmaster 10\nfrozen\nstatus standby\nshared 6\nsignal\ntimeline 0000000A\nprocess 10 1 postgres\nprocess 11 10 postgres\n\
              process 12 11 postgres\nprocess 13 1 postgres: u d idle \n{CONTROL}"
         );
         let host = read(&text);
         assert_eq!(host.postmaster, Some(10));
         assert_eq!(host.postmaster_status.as_deref(), Some("standby"));
         assert_eq!(host.shared_memory_attached, Some(6));
-        assert!(host.standby_signal);
+        assert!(host.standby_signal && host.frozen);
         assert_eq!(host.newest_timeline, Some(Timeline(10)));
         assert_eq!(
             host.orphans,

@@ -145,6 +145,9 @@ impl Native {
         let postmaster = self.alive()?;
         if let Some(pid) = postmaster {
             lines.push(format!("postmaster {pid}"));
+            if stat(pid).is_some_and(|rest| rest.starts_with(['T', 't'])) {
+                lines.push("frozen".to_owned());
+            }
         }
         if let Some(status) = noted.get(7).filter(|s| !s.is_empty()) {
             lines.push(format!("status {status}"));

@@ -73,7 +73,11 @@ for f in pgbaton.saved.*; do [ -e "$f" ] && echo "${f#pgbaton.saved.}"; done
 pub(crate) const LOOK: &str = concat!(
     prelude!(),
     r#"
-if alive; then echo "postmaster $pid"; fi
+if alive; then
+  echo "postmaster $pid"
+  line=; IFS= read -r line 2>/dev/null <"/proc/$pid/stat"
+  case ${line##*) } in [Tt]*) echo frozen ;; esac
+fi
 if [ -e "$D/$P" ]; then
   l1= l7= l8=
   { IFS= read -r l1; IFS= read -r l; IFS= read -r l; IFS= read -r l; IFS= read -r l; IFS= read -r l; read -r l7; read -r l8; } <"$D/$P"

@@ -162,6 +162,7 @@ impl World {
         };
         Host {
             postmaster: node.process.as_ref().map(|p| p.pid),
+            frozen: node.process.is_some() && node.hang == Hang::Server,
             postmaster_status: status(node).map(str::to_owned),
             orphans,
             control: Some(node.control.clone()),

@@ -117,6 +117,7 @@ mod tests {
     fn a_server_counts_as_stopped_only_when_nothing_of_it_is_left() {
         let stopped = Host {
             postmaster: None,
+            frozen: false,
             postmaster_status: None,
             orphans: vec![],
             control: None,
