@@ -127,7 +127,35 @@ async fn the_host_tells_what_runs_and_what_the_control_file_says() {
     ]);
     let stopped = live.host(&n1).await.unwrap();
     assert_eq!((stopped.postmaster, stopped.orphans.len()), (None, 0));
-    assert_eq!(stopped.control.unwrap().state, ControlState::ShutDown);
+    let control = stopped.control.unwrap();
+    assert_eq!(control.state, ControlState::ShutDown);
+    // As the program that came with the server reads the file.
+    let printed = std::process::Command::new(format!("{BIN}/pg_controldata"))
+        .args(["-D", &pair.data("n1")])
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let says = |name: &str| {
+        let line = printed.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().trim().to_owned()
+    };
+    assert_eq!(
+        says("Database system identifier:"),
+        control.system.to_string()
+    );
+    assert_eq!(
+        says("Latest checkpoint location:"),
+        control.checkpoint.to_string()
+    );
+    assert_eq!(
+        says("Latest checkpoint's REDO location:"),
+        control.redo.to_string()
+    );
+    assert_eq!(
+        says("Latest checkpoint's TimeLineID:"),
+        control.timeline.to_string()
+    );
     assert_eq!(stopped.shared_memory_attached, None);
     // Told from the files when the server is down.
     assert_eq!(live.upstream(&n1).await.unwrap(), None);

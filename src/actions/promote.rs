@@ -2,7 +2,7 @@
 
 use super::receives::{Source, source};
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::{NodeName, Operation, Server};
+use crate::cluster::{NodeName, Operation};
 use crate::engine::{Consequence, Evidence, Failure, Probe};
 use crate::playbook::{
     EffectClass, Field, Map, NodeRule, PROOF, Role, Signature, TroubleKind, Type,
@@ -78,11 +78,9 @@ impl Deed for Promote {
         // `pg_promote` with its own wait polls every 100 ms; a question of our own costs a fraction of a millisecond.
         scene
             .until(|| async {
-                Ok(match scene.cluster.server(&node).await {
-                    Ok(Server {
-                        in_recovery: false, ..
-                    }) => Ok(()),
-                    Ok(_) => Err("it is still in recovery".to_owned()),
+                Ok(match scene.cluster.in_recovery(&node).await {
+                    Ok(false) => Ok(()),
+                    Ok(true) => Err("it is still in recovery".to_owned()),
                     Err(trouble) => Err(trouble.to_string()),
                 })
             })
@@ -93,7 +91,7 @@ impl Deed for Promote {
 
     async fn verify(&self, scene: &Scene<'_>, given: Map) -> Result<Map, Failure> {
         let node = scene.node()?;
-        if scene.server(&node).await?.in_recovery {
+        if scene.cluster.in_recovery(&node).await? {
             return Err(Failure::new(
                 TroubleKind::Unmet,
                 format!("{node} is in recovery"),

@@ -84,9 +84,10 @@ impl Deed for VerifyAttach {
                 Err(why) => why,
             };
             if scene.time_left().is_zero() {
+                let held = held_by_another(scene, &node, &upstream).await;
                 return Err(Failure::new(
                     TroubleKind::Timeout,
-                    format!("{node} is not attached to {upstream}: {why}"),
+                    format!("{node} is not attached to {upstream}: {why}{held}"),
                 )
                 .with_help(format!(
                     "look at the log of {node}: it says why it does not stream"
@@ -112,6 +113,30 @@ impl Deed for VerifyAttach {
     }
 }
 
+/// Why a node with a good setting may get no sender, where it is that.
+async fn held_by_another(scene: &Scene<'_>, node: &NodeName, upstream: &NodeName) -> String {
+    let name = scene.inventory().slot_of(node);
+    let (senders, slots) = tokio::join!(
+        scene.cluster.senders(upstream),
+        scene.cluster.slots(upstream)
+    );
+    let (Ok(senders), Ok((slots, _))) = (senders, slots) else {
+        return String::new();
+    };
+    let own = |pid| {
+        senders
+            .iter()
+            .any(|s| s.pid == pid && s.application == node.as_str())
+    };
+    slots
+        .iter()
+        .find(|slot| slot.name == name)
+        .and_then(|slot| slot.active_pid)
+        .filter(|pid| !own(*pid))
+        .map(|pid| format!("; slot {name} is held by process {pid}, which is another's"))
+        .unwrap_or_default()
+}
+
 async fn receiver_absent(scene: &Scene<'_>, node: &NodeName) -> bool {
     matches!(
         scene.cluster.server(node).await,
@@ -130,30 +155,15 @@ async fn look(
     timeline: Timeline,
     mark: Lsn,
 ) -> Result<Result<Map, String>, Failure> {
-    let (senders, slots, server) = tokio::join!(
-        scene.cluster.senders(upstream),
-        scene.cluster.slots(upstream),
-        scene.cluster.server(node)
-    );
-    let (senders, (slots, _)) = (senders?, slots?);
-    let Ok(server) = server else {
-        return Ok(Err(format!("{node} does not answer")));
-    };
+    // The question that most looks end with comes first, alone.
+    let senders = scene.cluster.senders(upstream).await?;
     let mine: Vec<_> = senders
         .iter()
         .filter(|s| s.application == node.as_str())
         .collect();
     let sender = match mine.as_slice() {
         [one] => *one,
-        [] => {
-            let name = scene.inventory().slot_of(node);
-            let holder = slots.iter().find(|slot| slot.name == name);
-            let held = holder
-                .and_then(|slot| slot.active_pid)
-                .map(|pid| format!("; slot {name} is held by process {pid}, which is another's"));
-            let held = held.unwrap_or_default();
-            return Ok(Err(format!("{upstream} has no sender for {node}{held}")));
-        }
+        [] => return Ok(Err(format!("{upstream} has no sender for {node}"))),
         many => {
             return Ok(Err(format!(
                 "{upstream} has {} senders of the name {node}",
@@ -167,6 +177,17 @@ async fn look(
             sender.state
         )));
     }
+    let flushed = sender.flushed.unwrap_or_default();
+    if flushed < mark {
+        return Ok(Err(format!(
+            "{node} has {flushed} on disk, the mark is at {mark}"
+        )));
+    }
+    let (slots, server) = tokio::join!(scene.cluster.slots(upstream), scene.cluster.server(node));
+    let (slots, _) = slots?;
+    let Ok(server) = server else {
+        return Ok(Err(format!("{node} does not answer")));
+    };
     let Some(receiver) = server.receiver else {
         return Ok(Err(format!("{node} has no walreceiver")));
     };
@@ -200,12 +221,6 @@ async fn look(
             "slot {used} on {upstream} is not held by {node}"
         )));
     }
-    let flushed = sender.flushed.unwrap_or_default();
-    if flushed < mark {
-        return Ok(Err(format!(
-            "{node} has {flushed} on disk, the mark is at {mark}"
-        )));
-    }
     let lag = sender
         .sent
         .map_or(0, |sent| sent.bytes_since(flushed).max(0));
@@ -220,7 +235,7 @@ async fn look(
 async fn primary_above(scene: &Scene<'_>, upstream: NodeName) -> Result<NodeName, Failure> {
     let mut here = upstream;
     for _ in 0..MAX_CASCADE {
-        if !scene.server(&here).await?.in_recovery {
+        if !scene.cluster.in_recovery(&here).await? {
             return Ok(here);
         }
         let above = scene.cluster.upstream(&here).await?;

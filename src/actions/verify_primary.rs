@@ -33,7 +33,7 @@ impl Deed for VerifyPrimary {
 
     async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
         let node = scene.node()?;
-        if scene.server(&node).await?.in_recovery {
+        if scene.cluster.in_recovery(&node).await? {
             return Err(Failure::new(
                 TroubleKind::Unmet,
                 format!("{node} is in recovery: it is no primary"),

@@ -18,6 +18,11 @@ pub trait Observe: Send + Sync {
     /// The server's own view of itself, in one round trip.
     async fn server(&self, node: &NodeName) -> Result<Server, Trouble>;
 
+    /// `pg_is_in_recovery()` alone: cheap enough to be asked every few milliseconds.
+    async fn in_recovery(&self, node: &NodeName) -> Result<bool, Trouble> {
+        Ok(self.server(node).await?.in_recovery)
+    }
+
     /// System identifier, timeline and position, by the replication protocol.
     async fn identify(&self, node: &NodeName) -> Result<Identity, Trouble>;
 

@@ -4,6 +4,7 @@
 mod archiving;
 mod autoconf;
 mod conninfo;
+mod control;
 mod dialect;
 mod fault;
 mod here;

@@ -8,7 +8,7 @@ use super::login::SessionKind;
 use super::native::Native;
 use super::pool::{Error, Warm};
 use super::questions;
-use super::{archiving, host, scripts, wal_files, waldump};
+use super::{archiving, control, host, scripts, wal_files, waldump};
 use crate::cluster::{
     Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach, Remembered,
     Render, Sender, Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind, WalFiles,
@@ -45,6 +45,20 @@ impl Observe for LiveCluster {
         }
         self.memory.note(node, &seen);
         Ok(seen.server)
+    }
+
+    async fn in_recovery(&self, node: &NodeName) -> Result<bool, Trouble> {
+        self.ask(
+            node,
+            "failed to ask whether it is in recovery",
+            Warm::Sql,
+            |_| "SELECT pg_is_in_recovery()::int".to_owned(),
+            |answers| {
+                let row = answers.first().and_then(|a| a.rows.first());
+                Ok(row.is_some_and(|r| matches!(r.first(), Some(Some(t)) if t == "1")))
+            },
+        )
+        .await
     }
 
     async fn identify(&self, node: &NodeName) -> Result<Identity, Trouble> {
@@ -180,11 +194,21 @@ impl Observe for LiveCluster {
 
     async fn host(&self, name: &NodeName) -> Result<Host, Trouble> {
         let node = self.node(name)?;
-        let control = program(node, self.dialect.names().control_data);
+        let printer = program(node, self.dialect.names().control_data);
         // The processes first, then what the last of them wrote.
-        if let Some(Ok(facts)) = self.here(node, Native::look).await {
+        let look = |native: &Native| {
+            let facts = native.look();
+            (facts, native.read(control::FILE).ok().flatten())
+        };
+        if let Some((Ok(facts), file)) = self.here(node, look).await {
+            if let Some(read) = file.as_deref().and_then(control::read) {
+                return Ok(Host {
+                    control: Some(read),
+                    ..host::read(&facts)
+                });
+            }
             let data = node.data.display().to_string();
-            let command = Command::new([control.as_str(), "-D", &data], LOOK)
+            let command = Command::new([printer.as_str(), "-D", &data], LOOK)
                 .with_env([("LC_ALL".to_owned(), "C".to_owned())].into());
             let finished = self.look(name, command).await?;
             return Ok(host::read(&(facts + &finished.out())));
@@ -192,7 +216,7 @@ impl Observe for LiveCluster {
         let command = self.script(
             node,
             scripts::LOOK,
-            &[&control, self.dialect.names().wal_dir],
+            &[&printer, self.dialect.names().wal_dir],
             LOOK,
         );
         let finished = self.look(name, command).await?;
