@@ -109,11 +109,12 @@ impl Deed for Freeze {
             return Ok(given);
         }
         let node = scene.node()?;
-        cleared(scene, &node).await?;
+        let (cleared, first) = tokio::join!(cleared(scene, &node), scene.server(&node));
+        cleared?;
+        let mut server = first?;
         // Draining is waited for briefly: `choose` finds the end of what is not replayed by other means.
         let drained_by = Instant::now() + (scene.time_left() / 2).min(Duration::from_secs(5));
         loop {
-            let server = scene.server(&node).await?;
             if server.receiver.is_some() || server.receiver_pid.is_some() {
                 return Err(Failure::new(
                     TroubleKind::Unmet,
@@ -124,6 +125,7 @@ impl Deed for Freeze {
                 return Ok(state(&server, true));
             }
             scene.pause(Duration::from_millis(3)).await?;
+            server = scene.server(&node).await?;
         }
     }
 

@@ -39,7 +39,15 @@ impl Deed for Promote {
     async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
         let node = scene.node()?;
         let old = scene.required_node("old_primary")?;
-        let server = scene.server(&node).await?;
+        let before = !scene.step.effects.point_of_no_return_passed();
+        let (server, alone) = tokio::join!(scene.server(&node), async {
+            if before {
+                nobody_receives(scene, &node, &old).await
+            } else {
+                Ok(())
+            }
+        });
+        let server = server?;
         if !server.in_recovery {
             let given = outputs([("node", node.as_str().into())]);
             return Ok(Probe::Satisfied(given, "it has left recovery".to_owned()));
@@ -47,9 +55,7 @@ impl Deed for Promote {
         if server.receiver.is_some() || server.receiver_pid.is_some() {
             return Err(still_receives(&node, &old));
         }
-        if !scene.step.effects.point_of_no_return_passed() {
-            nobody_receives(scene, &node, &old).await?;
-        }
+        alone?;
         Ok(Probe::Needed("it is in recovery".to_owned()))
     }
 

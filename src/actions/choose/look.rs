@@ -39,10 +39,12 @@ pub(super) async fn look(
     old: &NodeName,
 ) -> Result<Entry, Failure> {
     let inventory = scene.inventory();
-    let (identity, upstream) =
-        tokio::join!(scene.cluster.identify(node), scene.cluster.upstream(node));
-    let (identity, upstream) = (identity?, upstream?);
-    let mut server = scene.server(node).await?;
+    let (identity, upstream, server) = tokio::join!(
+        scene.cluster.identify(node),
+        scene.cluster.upstream(node),
+        scene.server(node)
+    );
+    let (identity, upstream, mut server) = (identity?, upstream?, server?);
     if !server.in_recovery {
         return Err(Failure::hold(format!(
             "{node} is a primary already (timeline {})",
