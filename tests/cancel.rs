@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use std::path::PathBuf;
 use support::{Cluster, UnderWay, assert_nothing_lost, stock, swap};
 
-const BEFORE: &str = "needs: [fast_forward, slots, prepare_synchronous]";
+const BEFORE: &str = "needs: [fast_forward, check_candidate, slots, prepare_synchronous]";
 
 /// The stock failover with a step that holds it up, written beside the lab's site file.
 fn held_up(cluster: &Cluster, replace: &str, by: &str, step: &str) -> PathBuf {
@@ -30,7 +30,7 @@ async fn before_the_promotion_all_is_taken_back() {
     let playbook = held_up(
         &cluster,
         BEFORE,
-        "needs: [fast_forward, slots, prepare_synchronous, hold]",
+        "needs: [fast_forward, check_candidate, slots, prepare_synchronous, hold]",
         "  hold:\n    needs: [slots, prepare_synchronous]\n    action: wait\n    with: { for: 5m }\n    timeout: 6m\n",
     );
     let settings = "SELECT string_agg(name || '=' || setting, ';' ORDER BY name) FROM pg_settings \
