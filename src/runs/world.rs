@@ -63,6 +63,16 @@ impl World {
         &self.inventory
     }
 
+    /// `site.vars`.
+    pub(super) fn vars(&self) -> &Map {
+        &self.vars
+    }
+
+    /// All actions at work on the live cluster.
+    pub(super) fn live_actions(&self) -> Arc<LiveActions> {
+        Arc::clone(&self.actions)
+    }
+
     /// The live side of the port.
     pub fn cluster(&self) -> Arc<dyn Cluster> {
         Arc::clone(&self.cluster) as Arc<dyn Cluster>
