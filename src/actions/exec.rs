@@ -170,10 +170,12 @@ pub(super) fn given_of(value: &Value) -> Result<Given, Failure> {
 pub(super) fn text_of(value: &Value) -> Result<String, Failure> {
     match value {
         Value::String(text) => Ok(text.clone()),
-        Value::Null | Value::List(_) | Value::Map(_) | Value::Secret(_) => Err(Failure::new(
-            TroubleKind::Failed,
-            format!("{} cannot be used as text here", value.kind()),
-        )),
+        Value::Null | Value::List(_) | Value::Map(_) | Value::Secret(_) | Value::Unknown => {
+            Err(Failure::new(
+                TroubleKind::Failed,
+                format!("{} cannot be used as text here", value.kind()),
+            ))
+        }
         other => match other.to_json() {
             serde_json::Value::String(text) => Ok(text),
             json => Ok(json.to_string()),

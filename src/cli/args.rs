@@ -54,6 +54,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Check playbooks and site files without touching anything
     Validate(ValidateArgs),
+    /// Show what a run would do, and change nothing
+    Plan(PlanArgs),
     /// Run a playbook on the cluster
     Run(RunArgs),
     /// Show the cluster at a glance
@@ -82,6 +84,20 @@ pub(crate) struct ValidateArgs {
     pub(crate) files: Vec<PathBuf>,
 }
 
+/// `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// A stock playbook, a file beside the site file, or a path
+    #[arg(value_name = "PLAYBOOK")]
+    pub(crate) playbook: String,
+    /// A parameter of the playbook; may be repeated
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = name_value)]
+    pub(crate) params: Vec<(String, String)>,
+    /// Keep the plan here, for `run --plan`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
 /// `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -94,6 +110,9 @@ pub(crate) struct RunArgs {
     /// Idempotency key, recorded with the run; a second request with the same key is not joined to it yet
     #[arg(long, value_name = "KEY")]
     pub(crate) key: Option<String>,
+    /// Run exactly this plan, kept by `plan --out`; refused when what it rests on has changed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
 }
 
 /// `status`.
@@ -268,7 +287,7 @@ mod tests {
     #[test]
     fn what_is_written_is_collected() {
         type Case = (&'static [&'static str], fn(&Arguments) -> bool);
-        let cases: [Case; 6] = [
+        let cases: [Case; 8] = [
             (&["status", "--watch", "--json"], |a| {
                 a.global.json && matches!(&a.command, Command::Status(s) if s.watch)
             }),
@@ -283,6 +302,14 @@ mod tests {
             (&["run", "failover", "-p", "note=a=b", "--key", "k1"], |a| {
                 matches!(&a.command, Command::Run(r)
                     if r.params[0].1 == "a=b" && r.key.as_deref() == Some("k1"))
+            }),
+            (&["plan", "failover", "-p", "a=b", "--out", "x"], |a| {
+                matches!(&a.command, Command::Plan(p)
+                    if p.params[0].0 == "a" && p.out.as_deref() == Some(std::path::Path::new("x")))
+            }),
+            (&["run", "failover", "--plan", "x"], |a| {
+                matches!(&a.command, Command::Run(r)
+                    if r.plan.as_deref() == Some(std::path::Path::new("x")))
             }),
             (
                 &["graph", "failover", "--format", "svg"],
@@ -305,7 +332,8 @@ mod tests {
         for bad in [
             &["pgbaton", "run", "failover", "-p", "=x"][..],
             &["pgbaton", "run", "failover", "-p", "max_loss"],
-            &["pgbaton", "plan", "failover"],
+            &["pgbaton", "plan"],
+            &["pgbaton", "plan", "failover", "--plan", "x"],
             &["pgbaton", "demo", "--standbys", "0"],
         ] {
             assert!(Arguments::try_parse_from(bad).is_err(), "{bad:?}");

@@ -6,7 +6,7 @@ use super::text;
 use crate::document::Diagnostics;
 use crate::engine::LeaseError;
 use crate::playbook::ParamError;
-use crate::runs::RunsError;
+use crate::runs::{Change, RunsError};
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -16,6 +16,8 @@ use std::fmt::Write as _;
 pub(crate) enum Kind {
     /// A file, a parameter or an argument cannot be used; nothing was touched.
     Invalid,
+    /// A safety rule refuses; nothing was touched.
+    Refused,
     /// Another run holds the cluster.
     Busy,
     /// Interrupted by a signal.
@@ -86,6 +88,7 @@ impl CommandError {
     pub(crate) fn code(&self) -> Code {
         match self.kind {
             Kind::Invalid => Code::Invalid,
+            Kind::Refused => Code::Refused,
             Kind::Busy => Code::Busy,
             Kind::Interrupted => Code::Cancelled,
             Kind::Failed => Code::Failed,
@@ -169,6 +172,15 @@ impl From<RunsError> for CommandError {
                     .hint("one run at a time changes a cluster; wait until that one has ended"),
                 LeaseError::Unavailable { .. } => Self::new(Kind::Failed, message),
             },
+            RunsError::Simulation(ref source) => Self::failed(message, source),
+            RunsError::Moved { changes } => {
+                let mut refused = Self::new(Kind::Refused, message);
+                let cause = |c: &Change| format!("{}: {} → {}", c.fact, c.then, c.now);
+                refused.causes = changes.iter().map(cause).collect();
+                refused.hint("nothing was done; look at a new plan, then run that")
+            }
+            RunsError::Hopeless { .. } => Self::new(Kind::Refused, message)
+                .hint("nothing was done; put right what would stop it, then make a new plan"),
             RunsError::Journal { ref source, .. } => {
                 let mut failed = Self::failed(message, source);
                 failed

@@ -15,6 +15,7 @@ mod graph;
 mod lab;
 mod library;
 mod paint;
+mod plan;
 mod playbook;
 mod run;
 mod schema;

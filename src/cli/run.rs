@@ -9,22 +9,56 @@ use super::paint::Paint;
 use super::screen;
 use super::signals::{Hangup, Interrupts};
 use crate::engine::{Report, RunId};
-use crate::runs::{Finished, Order, World};
+use crate::runs::{Finished, Order, Plan, World};
+use std::path::Path;
 
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, CommandError> {
     let interrupts = listen(Hangup::Ignored)?;
     let global = &context.global;
     let world = World::open(global.site.as_deref(), global.cluster.as_deref())?;
-    let order = Order {
-        playbook: args.playbook,
-        params: args.params,
-        trigger: "cli".to_owned(),
-        key: args.key,
+    let order = match &args.plan {
+        None => Order {
+            playbook: args.playbook,
+            params: args.params,
+            trigger: "cli".to_owned(),
+            key: args.key,
+        },
+        Some(file) => {
+            let planned = planned(&world, file, &args, &interrupts).await?;
+            let Some(order) = planned else {
+                return Ok(Code::Cancelled);
+            };
+            Order {
+                key: args.key,
+                ..order
+            }
+        }
     };
     let style = Style::pick(global.json);
     let (finished, view) = watched(&world, order, &interrupts, style, context.paint).await?;
     conclude(&view, Some(&finished.journal), style, context.paint);
     Ok(finished.report.outcome.into())
+}
+
+/// What a kept plan would run, where it still holds; nothing when interrupted meanwhile.
+async fn planned(
+    world: &World,
+    file: &Path,
+    args: &RunArgs,
+    interrupts: &Interrupts,
+) -> Result<Option<Order>, CommandError> {
+    if !args.params.is_empty() {
+        return Err(CommandError::invalid(
+            "parameters cannot be given with --plan: the plan has its own",
+        )
+        .hint("make a plan with these parameters, look at it, and run that"));
+    }
+    let plan = Plan::read(file)?;
+    tokio::select! {
+        biased;
+        () = interrupts.cancel.cancelled() => Ok(None),
+        order = world.still_holds(&plan, &args.playbook) => Ok(Some(order?)),
+    }
 }
 
 /// Runs with the console on, and waits until it has shown the last event. The first signal asks the run to cancel; the

@@ -186,6 +186,8 @@ pub struct Inputs {
     pub probe: Option<Map>,
     /// `undo`, rendered (own steps only).
     pub undo: Option<Map>,
+    /// `assume`, rendered (own steps only, and only in a preview).
+    pub assume: Option<Map>,
 }
 
 impl Inputs {

@@ -3,9 +3,10 @@
 use super::names::ScopeNames;
 use super::panic::caught_now;
 use super::prepare::render;
+use super::prepare::unevaluated;
 use super::scope::{Fault, Run, Scope};
 use super::slots::Slots;
-use super::step::{UnitEnd, label, run_unit};
+use super::step::{UnitEnd, label, may_run, run_unit, unsure};
 use super::{Event, Failure, SkipReason, StepPath, StepStatus};
 use crate::playbook::{ForEach, Items, Map, OnFailure, Step, TroubleKind, Value};
 use futures_util::StreamExt;
@@ -26,6 +27,11 @@ pub(super) async fn run_each<'s>(
         Some(failure) => Err(failure),
         None => items(each, names).and_then(|items| Ok((keys(each, &items, names)?, items))),
     };
+    if let Err(failure) = &items
+        && failure.kind == TroubleKind::Unknown
+    {
+        return may_run(run, path, failure);
+    }
     let listed = items.as_ref().map(|(keys, _)| keys.clone());
     run.shared.emit(Event::StepStarted {
         path: path.clone(),
@@ -37,6 +43,7 @@ pub(super) async fn run_each<'s>(
         Ok((keys, items)) => run_items(run, scope, step, each, &path, &keys, &items).await,
         Err(failure) => failed(&path, failure),
     };
+    let end = unsure(run, &path, end);
     run.shared.emit(Event::StepEnded {
         path,
         status: end.status,
@@ -197,8 +204,9 @@ fn conclude(
 fn items(each: &ForEach, names: ScopeNames<'_>) -> Result<Vec<Value>, Failure> {
     let value = match &each.items {
         Items::List(tree) => render(tree, &names)?,
-        Items::Expression(expression) => caught_now("`items`", || expression.evaluate(&names))?
-            .map_err(|error| Failure::new(TroubleKind::Failed, error.to_string()))?,
+        Items::Expression(expression) => {
+            caught_now("`items`", || expression.evaluate(&names))?.map_err(|e| unevaluated(&e))?
+        }
     };
     match value {
         Value::List(items) => Ok(items),
@@ -252,7 +260,9 @@ fn key(value: &Value) -> Option<String> {
         Value::Boolean(answer) => answer.to_string(),
         Value::Lsn(lsn) => lsn.to_string(),
         Value::Map(map) => map.get("name")?.as_str()?.to_owned(),
-        Value::Null | Value::Duration(_) | Value::List(_) | Value::Secret(_) => return None,
+        Value::Null | Value::Duration(_) | Value::List(_) | Value::Secret(_) | Value::Unknown => {
+            return None;
+        }
     };
     // Brackets would make paths ambiguous.
     let good = !text.is_empty() && !text.contains(|c: char| c.is_control() || "[]".contains(c));

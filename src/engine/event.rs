@@ -222,6 +222,8 @@ pub enum SkipReason {
     Failures,
     /// Nothing new starts any more: status `not_run`.
     Stopping,
+    /// It hangs on something that a preview cannot know, named here: status `may_run`.
+    Unknown(String),
 }
 
 /// How a step stands.
@@ -244,6 +246,8 @@ pub enum StepStatus {
     NotRun,
     /// It was cancelled.
     Cancelled,
+    /// Whether it runs, and how, hangs on something that a preview cannot know. Only in previews.
+    MayRun,
 }
 
 impl StepStatus {
@@ -258,6 +262,7 @@ impl StepStatus {
             Self::Failed => "failed",
             Self::NotRun => "not_run",
             Self::Cancelled => "cancelled",
+            Self::MayRun => "may_run",
         }
     }
 }

@@ -259,6 +259,7 @@ impl RunState {
             SkipReason::Needs(_) | SkipReason::Failures | SkipReason::Stopping => {
                 StepStatus::NotRun
             }
+            SkipReason::Unknown(_) => StepStatus::MayRun,
         };
         Ok(())
     }
@@ -291,7 +292,11 @@ impl RunState {
         let step = self.running(path)?;
         if !matches!(
             status,
-            StepStatus::Ok | StepStatus::Rescued | StepStatus::Failed | StepStatus::Cancelled
+            StepStatus::Ok
+                | StepStatus::Rescued
+                | StepStatus::Failed
+                | StepStatus::Cancelled
+                | StepStatus::MayRun
         ) {
             return illegal(path, "a step ends ok, rescued, failed or cancelled");
         }

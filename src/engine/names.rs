@@ -96,6 +96,7 @@ impl<'s> ScopeNames<'s> {
 
     /// The status and outputs of one step or item; what it declares and has not given is null.
     fn fields(&self, step: &Step, path: &str) -> Map {
+        let mut absent = Value::Null;
         let mut fields = self.run.shared.read(|state| {
             let mut fields = Map::new();
             let status = match state.step(path) {
@@ -105,11 +106,14 @@ impl<'s> ScopeNames<'s> {
                 }
                 None => StepStatus::Pending,
             };
-            fields.insert("status".to_owned(), Value::from(status.as_str()));
+            if status == StepStatus::MayRun {
+                absent = Value::Unknown;
+            }
+            fields.insert("status".to_owned(), status_value(status));
             fields
         });
         for name in self.declared(step) {
-            fields.entry(name).or_insert(Value::Null);
+            fields.entry(name).or_insert_with(|| absent.clone());
         }
         fields
     }
@@ -151,7 +155,7 @@ impl Names for ScopeNames<'_> {
                         .step(&path.0)
                         .map_or(StepStatus::Pending, |s| s.status)
                 });
-                Some(Value::from(status.as_str()))
+                Some(status_value(status))
             }
             ["steps", id, "items", key, rest @ ..] => {
                 let (scope, step) = self.find(id)?;
@@ -176,6 +180,14 @@ impl Names for ScopeNames<'_> {
             ["error", name] => self.error?.get(*name).cloned(),
             _ => self.run.base.lookup(path),
         }
+    }
+}
+
+/// A step's status as expressions see it.
+fn status_value(status: StepStatus) -> Value {
+    match status {
+        StepStatus::MayRun => Value::Unknown,
+        known => Value::from(known.as_str()),
     }
 }
 

@@ -9,8 +9,8 @@ use super::nested::PlaybookWork;
 use super::panic::caught_now;
 use super::scope::{Run, Scope};
 use crate::playbook::{
-    Body, EffectClass, Expression, Fields, Map, Playbook, Signature, Step, TemplateTree,
-    TroubleKind, Unreadable, Value, bind, fit,
+    Body, Custom, EffectClass, EvaluationError, Expression, Fields, Map, Playbook, Signature, Step,
+    TemplateTree, TroubleKind, Unreadable, Value, bind, fit,
 };
 use std::sync::Arc;
 
@@ -64,6 +64,7 @@ pub(super) fn prepare<'s>(
                     .as_ref()
                     .map(|undo| fields(&undo.value))
                     .transpose()?,
+                assume: assumed(run, custom, names)?,
             };
             let class = inputs.effect.or(signature.effect);
             let timeout = step.timeout.as_ref().map(|timeout| timeout.value);
@@ -117,8 +118,9 @@ pub(super) fn outputs<'f>(
             caught_now("an output", || expression.evaluate(names))?
                 .map(|value| (name.to_owned(), value))
                 .map_err(|error| {
-                    let message = format!("output `{name}`: {error}");
-                    Failure::new(TroubleKind::Failed, message)
+                    let failure = unevaluated(&error);
+                    let message = format!("output `{name}`: {}", failure.message);
+                    Failure { message, ..failure }
                 })
         })
         .collect()
@@ -131,8 +133,9 @@ pub(super) fn lenient_outputs<'f>(
 ) -> Map {
     let value = |name: &str, expression: &Expression| {
         let value = caught_now("an output", || expression.evaluate(names));
-        match value.map(|value| value.map_err(|error| error.to_string())) {
+        match value {
             Ok(Ok(value)) => value,
+            Ok(Err(error)) if error.unknown.is_some() => Value::Unknown,
             Ok(Err(error)) => {
                 tracing::debug!(output = name, %error, "an output has no value");
                 Value::Null
@@ -153,8 +156,35 @@ pub(super) fn render(tree: &TemplateTree, names: &ScopeNames<'_>) -> Result<Valu
     if let TemplateTree::Constant(value, _) = tree {
         return Ok(value.clone());
     }
-    caught_now("a template", || tree.render(names))?
-        .map_err(|error| Failure::new(TroubleKind::Failed, error.to_string()))
+    caught_now("a template", || tree.render(names))?.map_err(|error| {
+        let kind = kind_of(error.unknown.as_ref());
+        Failure::new(kind, error.to_string())
+    })
+}
+
+/// Why an expression has no value. One that hangs on what a preview cannot know is `unknown`, never `failed`.
+pub(super) fn unevaluated(error: &EvaluationError) -> Failure {
+    Failure::new(kind_of(error.unknown.as_ref()), error.to_string())
+}
+
+fn kind_of(unknown: Option<&String>) -> TroubleKind {
+    match unknown {
+        Some(_) => TroubleKind::Unknown,
+        None => TroubleKind::Failed,
+    }
+}
+
+/// What a preview is to take for an own step's outputs; a live run does not even look at it. What `assume` itself cannot
+/// know is simply not assumed.
+fn assumed(run: &Run<'_>, custom: &Custom, names: &ScopeNames<'_>) -> Result<Option<Map>, Failure> {
+    let Some(assume) = custom.assume.as_ref().filter(|_| run.forecast) else {
+        return Ok(None);
+    };
+    match render_fields(by_name!(&assume.value), names) {
+        Ok(assumed) => Ok(Some(assumed)),
+        Err(failure) if failure.kind == TroubleKind::Unknown => Ok(None),
+        Err(failure) => Err(named("assume", failure)),
+    }
 }
 
 /// The inputs of an action, in the types that it declares: what is text until the run (`site.vars`, an output) becomes

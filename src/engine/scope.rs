@@ -199,6 +199,8 @@ struct Driver<'s> {
     slots: Slots,
     /// For each step, a step that it needs and that did not end well.
     blocked: Vec<Option<usize>>,
+    /// For each step, a step that it needs and of which a preview cannot know whether it runs.
+    unsure: Vec<Option<usize>>,
     fault: Option<Fault>,
 }
 
@@ -210,6 +212,7 @@ impl<'s> Driver<'s> {
             graph,
             slots: Slots::of(scope.control.slots.as_ref()),
             blocked: vec![None; scope.block.steps.len()],
+            unsure: vec![None; scope.block.steps.len()],
             fault: None,
         }
     }
@@ -268,6 +271,10 @@ impl<'s> Driver<'s> {
             if let Some(need) = self.blocked[next] {
                 let need = &self.scope.block.steps[need].id.value;
                 self.pass_over(next, SkipReason::Needs(need.to_string()), Some(next));
+            } else if let Some(need) = self.unsure[next] {
+                let need = &self.scope.block.steps[need].id.value;
+                let why = format!("it needs `{need}`, which may or may not run");
+                self.pass_over(next, SkipReason::Unknown(why), None);
             } else if self.scope.control.nothing_new(&self.run.shared) {
                 self.pass_over(next, SkipReason::Stopping, None);
             } else {
@@ -287,18 +294,23 @@ impl<'s> Driver<'s> {
 
     fn pass_over(&mut self, step: usize, reason: SkipReason, blocks: Option<usize>) {
         self.graph.take();
+        let unsures = matches!(reason, SkipReason::Unknown(_)).then_some(step);
         skip(self.run, self.scope, &self.scope.block.steps[step], reason);
-        let blocked = &mut self.blocked;
+        let (blocked, unsure) = (&mut self.blocked, &mut self.unsure);
         self.graph.ended(step, |next| {
             blocked[next] = blocked[next].or(blocks);
+            unsure[next] = unsure[next].or(unsures);
         });
     }
 
     fn ended(&mut self, end: &StepEnd) {
-        let blocked = &mut self.blocked;
+        let (blocked, unsure) = (&mut self.blocked, &mut self.unsure);
         self.graph.ended(end.step, |next| {
             if !end.satisfied {
                 blocked[next].get_or_insert(end.step);
+            }
+            if end.unsure {
+                unsure[next].get_or_insert(end.step);
             }
         });
         if let Some(fault) = &end.fault {

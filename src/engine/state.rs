@@ -247,6 +247,15 @@ impl RunState {
             .any(EffectState::may_have_happened)
     }
 
+    /// Whether a step or an item within this step is one of which a preview cannot know whether it runs.
+    pub(super) fn is_unsure_within(&self, path: &str) -> bool {
+        self.steps.iter().any(|(inner, step)| {
+            let below = inner.0.strip_prefix(path);
+            step.status == StepStatus::MayRun
+                && below.is_some_and(|rest| rest.starts_with(['/', '[']))
+        })
+    }
+
     pub(super) fn effects_of(&self, path: &str) -> usize {
         self.steps.get(path).map_or(0, |step| step.effects.len())
     }

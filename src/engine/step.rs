@@ -6,7 +6,7 @@ use super::each::run_each;
 use super::fold::left_by;
 use super::names::{ScopeNames, error_names};
 use super::panic::caught_now;
-use super::prepare::{by_name, outputs, prepare};
+use super::prepare::{by_name, outputs, prepare, unevaluated};
 use super::scope::{DEFAULT_BUDGET, Fault, Run, Scope, run_block};
 use super::slots::Slot;
 use super::{Event, Evidence, Failure, ScopeKind, SkipReason, StepPath, StepStatus};
@@ -18,6 +18,8 @@ pub(super) struct StepEnd {
     pub(super) step: usize,
     /// Whether what needs it may start.
     pub(super) satisfied: bool,
+    /// Nobody can know whether it runs, or how: what needs it is not known either.
+    pub(super) unsure: bool,
     /// Its failure, when nothing made up for it.
     pub(super) fault: Option<Fault>,
 }
@@ -50,10 +52,17 @@ pub(super) async fn run_step<'s>(
         return StepEnd {
             step: index,
             satisfied: true,
+            unsure: false,
             fault: None,
         };
     }
     let broken = condition.err();
+    if let Some(failure) = &broken
+        && failure.kind == TroubleKind::Unknown
+    {
+        let end = may_run(run, path.clone(), failure);
+        return conclude(run, scope, step, index, &path, end);
+    }
     let end = match &step.for_each {
         Some(each) => Box::pin(run_each(run, scope, step, each, path.clone(), broken)).await,
         None => run_unit(run, scope, step, path.clone(), None, broken).await,
@@ -73,10 +82,15 @@ fn conclude(
     let ended = |satisfied, fault| StepEnd {
         step: index,
         satisfied,
+        unsure: false,
         fault,
     };
     match (end.status, end.fault) {
         (StepStatus::Ok | StepStatus::Rescued, _) => ended(true, None),
+        (StepStatus::MayRun, _) => StepEnd {
+            unsure: true,
+            ..ended(true, None)
+        },
         (StepStatus::Failed, Some(fault)) => match step.on_failure.value {
             OnFailure::Fail => {
                 scope.control.fail(&run.shared, &fault.path, &fault.failure);
@@ -113,8 +127,33 @@ pub(super) fn owe(run: &Run<'_>, path: &StepPath, text: String) {
 
 /// Whether a condition holds; what cannot be evaluated is a failure, never an answer.
 pub(super) fn holds(condition: &Expression, names: &ScopeNames<'_>) -> Result<bool, Failure> {
-    caught_now("a condition", || condition.holds(names))?
-        .map_err(|error| Failure::new(TroubleKind::Failed, error.to_string()))
+    caught_now("a condition", || condition.holds(names))?.map_err(|error| unevaluated(&error))
+}
+
+/// A step that hangs on what a preview cannot know has no turn: nothing is guessed.
+pub(super) fn may_run(run: &Run<'_>, path: StepPath, why: &Failure) -> UnitEnd {
+    run.shared.emit(Event::StepSkipped {
+        path,
+        reason: SkipReason::Unknown(why.message.clone()),
+    });
+    UnitEnd {
+        status: StepStatus::MayRun,
+        fault: None,
+    }
+}
+
+/// The same end, or that it is not known where something within the step is not.
+pub(super) fn unsure(run: &Run<'_>, path: &StepPath, end: UnitEnd) -> UnitEnd {
+    let within = end.status == StepStatus::Ok
+        && run.forecast
+        && run.shared.read(|state| state.is_unsure_within(&path.0));
+    if within {
+        return UnitEnd {
+            status: StepStatus::MayRun,
+            ..end
+        };
+    }
+    end
 }
 
 /// Whether something may make up for a failure of this step before it reaches the step's scope.
@@ -153,6 +192,11 @@ pub(super) async fn run_unit<'s>(
         Some(failure) => Err(failure),
         None => prepare(run, scope, step, &names),
     };
+    if let Err(failure) = &work
+        && failure.kind == TroubleKind::Unknown
+    {
+        return may_run(run, path, failure);
+    }
     run.shared.emit(Event::StepStarted {
         path: path.clone(),
         action: label(step),
@@ -191,14 +235,15 @@ pub(super) async fn run_unit<'s>(
             ok: fault.is_none(),
         });
     }
+    let end = unsure(run, &path, UnitEnd { status, fault });
     run.shared.emit(Event::StepEnded {
         path,
-        status,
+        status: end.status,
         outputs,
-        failure: fault.as_ref().map(|fault| fault.failure.clone()),
+        failure: end.fault.as_ref().map(|fault| fault.failure.clone()),
         unchanged,
     });
-    UnitEnd { status, fault }
+    end
 }
 
 type Verdict = (StepStatus, Map, Option<Fault>, bool);

@@ -16,6 +16,7 @@ impl Names for Value {
         for part in path {
             match here {
                 Self::Map(map) => here = map.get(*part)?,
+                Self::Unknown => return Some(Self::Unknown),
                 _ => return None,
             }
         }

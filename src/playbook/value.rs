@@ -30,6 +30,8 @@ pub enum Value {
     Map(Map),
     /// A reference to a secret: the value never holds the secret itself.
     Secret(SecretSource),
+    /// What a preview cannot know: an output of something that was not done. Whatever hangs on it has no value either.
+    Unknown,
 }
 
 /// The types of parameters, inputs and outputs.
@@ -118,10 +120,12 @@ impl Value {
             Self::List(_) => "a list",
             Self::Map(_) => "a map",
             Self::Secret(_) => "a secret",
+            Self::Unknown => "not known before the run",
         }
     }
 
-    /// As plain JSON, for people and programs outside: durations as `1.5s`, LSNs as text, secrets as `<secret>`.
+    /// As plain JSON, for people and programs outside: durations as `1.5s`, LSNs as text, secrets as `<secret>`,
+    /// what is not known as `<unknown>`.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match self {
@@ -136,6 +140,7 @@ impl Value {
                 Json::Object(map.iter().map(|(k, v)| (k.clone(), v.to_json())).collect())
             }
             Self::Secret(_) => Json::from("<secret>"),
+            Self::Unknown => Json::from("<unknown>"),
         }
     }
 
@@ -155,6 +160,16 @@ impl Value {
                     .map(|(k, v)| (k.clone(), Self::from_json(v)))
                     .collect(),
             ),
+        }
+    }
+
+    /// Whether it is unknown, or holds something that is.
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::List(items) => items.iter().any(Self::is_unknown),
+            Self::Map(map) => map.values().any(Self::is_unknown),
+            _ => false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What keeps a run from starting.
 
+use super::Change;
 use crate::document::Diagnostics;
 use crate::engine::LeaseError;
 use crate::playbook::ParamError;
@@ -42,5 +43,20 @@ pub enum RunsError {
         place: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// The simulation that a preview needs cannot be run (exit code 1).
+    #[error("the simulation cannot be run")]
+    Simulation(#[source] std::io::Error),
+    /// A plan does not hold any more (exit code 3).
+    #[error("the plan does not hold any more: what it rests on has changed")]
+    Moved {
+        /// What has.
+        changes: Vec<Change>,
+    },
+    /// The plan itself says that it would not succeed (exit code 3).
+    #[error("the plan ends without success, there is nothing in it to run: {why}")]
+    Hopeless {
+        /// What would stop it.
+        why: String,
     },
 }

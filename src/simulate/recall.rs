@@ -76,6 +76,27 @@ impl Seeding {
             .collect()
     }
 
+    /// The nodes were not asked at one instant: one that is written to is found behind what it had sent by the time its
+    /// standby was asked. Whoever streams from it holds nothing that it does not hold.
+    pub(super) fn as_of_one_instant(&mut self, snapshot: &Snapshot) {
+        // Once for each level of a cascade, which has no more levels than nodes.
+        for _ in &snapshot.nodes {
+            for (name, facts) in &snapshot.nodes {
+                let receiver = facts.server.known().and_then(|s| s.receiver.as_ref());
+                let Some(receiver) = receiver.filter(|r| r.status == "streaming") else {
+                    continue;
+                };
+                let address = (receiver.host.clone(), receiver.port);
+                let world = &mut self.world;
+                let up = world.ids().find(|id| world.node(*id).address == address);
+                if let (Some(up), Some(down)) = (up, world.find(name)) {
+                    let down = world.node(down).wal.clone();
+                    world.node_mut(up).wal.holds(&down);
+                }
+            }
+        }
+    }
+
     pub(super) fn saved(
         &mut self,
         name: &NodeName,

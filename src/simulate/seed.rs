@@ -52,6 +52,7 @@ impl World {
                 seeding.remembered(id, &facts.remembered);
             }
         }
+        seeding.as_of_one_instant(snapshot);
         for (name, facts) in &snapshot.nodes {
             if let Some(id) = seeding.world.find(name) {
                 seeding.stream(id, facts, snapshot);

@@ -120,6 +120,20 @@ pub(super) struct Wal {
     pub(super) replayed: Lsn,
 }
 
+impl Wal {
+    /// It holds all that this one on the same branch does; drained before, drained after.
+    pub(super) fn holds(&mut self, other: &Self) {
+        if self.branch != other.branch || self.end >= other.end {
+            return;
+        }
+        if self.replayed >= self.end {
+            self.replayed = other.end;
+        }
+        self.received = self.received.map(|received| received.max(other.end));
+        self.end = other.end;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,3 +18,4 @@ mod properties;
 mod rescue;
 mod support;
 mod undo;
+mod unknown;

@@ -1,8 +1,9 @@
 //! Worlds that begin where another cluster stands.
 
 use super::support::{Commits, Site, inventory, name, simulated};
+use pgbaton::cluster::Lsn;
 use pgbaton::engine::Outcome;
-use pgbaton::simulate::{Disruption, Snapshot, World, snapshot};
+use pgbaton::simulate::{Disruption, Fact, Snapshot, World, snapshot};
 use std::time::Duration;
 
 /// A site with the facts of this one.
@@ -98,5 +99,31 @@ fn what_nobody_could_read_stays_unknown() {
             told.unwrap_err().kind,
             facts.nodes[&name("n1")].server.trouble().unwrap().kind
         );
+    });
+}
+
+#[test]
+fn a_standby_that_was_asked_later_than_its_upstream_is_not_ahead_of_it() {
+    simulated(async {
+        let site = Site::new(3, Commits::Asynchronous, 4);
+        site.sim.pass(Duration::from_secs(1)).await;
+        let mut facts = snapshot(&site.sim).await;
+        let primary = facts.nodes.get_mut(&name("n1")).unwrap();
+        // As if it had been asked a moment before.
+        let Fact::Known(server) = &mut primary.server else {
+            panic!("it answers")
+        };
+        server.written = server.written.map(|at| Lsn(at.0 - 1000));
+        let Fact::Known(identity) = &mut primary.identity else {
+            panic!("it answers")
+        };
+        identity.at = Lsn(identity.at.0 - 1000);
+        let inventory = inventory(3, Commits::Asynchronous);
+        let (world, _) = World::from_snapshot(&inventory, &facts, 4);
+        let twin = Site::over(inventory, world, 4);
+        let (up, down) = (twin.state("n1"), twin.state("n2"));
+        assert!(up.at >= down.at, "{up:?} {down:?}");
+        let ran = twin.run("switchover", &[("candidate", "n3")]).await;
+        ran.expect(Outcome::Ok);
     });
 }

@@ -12,4 +12,5 @@ mod script;
 
 pub(crate) use live::{Console, Style, conclude};
 
+pub(crate) use tree::why_not;
 pub(crate) use view::View;

@@ -93,6 +93,7 @@ fn of_step(event: &Event) -> Option<Told> {
                 SkipReason::Needs(_) | SkipReason::Failures | SkipReason::Stopping => {
                     StepStatus::NotRun
                 }
+                SkipReason::Unknown(_) => StepStatus::MayRun,
             };
             let (_, _, word, tone) = look(status);
             (path.to_string(), tone, word, why_not(reason))

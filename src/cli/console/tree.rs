@@ -46,6 +46,7 @@ pub(crate) fn look(status: StepStatus) -> (&'static str, &'static str, &'static 
         StepStatus::Failed => ("✗", "x", "failed", Tone::Bad),
         StepStatus::NotRun => ("○", "o", "not run", Tone::Faint),
         StepStatus::Cancelled => ("⊘", "c", "cancelled", Tone::Warn),
+        StepStatus::MayRun => ("?", "?", "may run", Tone::Warn),
     }
 }
 
@@ -196,7 +197,7 @@ fn drop_quiet(lines: &mut Vec<Line>, keep: usize) {
         StepStatus::Running | StepStatus::Failed | StepStatus::Cancelled => 0,
         StepStatus::Rescued => 1,
         StepStatus::Pending => 2,
-        StepStatus::Ok | StepStatus::Skipped | StepStatus::NotRun => 3,
+        StepStatus::Ok | StepStatus::Skipped | StepStatus::NotRun | StepStatus::MayRun => 3,
     };
     for quiet in [3, 2, 1, 0] {
         while lines.len() > keep {
@@ -317,7 +318,7 @@ fn detail(view: &View, line: &Line) -> String {
                 failure()
             }
         }
-        StepStatus::Skipped | StepStatus::NotRun => {
+        StepStatus::Skipped | StepStatus::NotRun | StepStatus::MayRun => {
             entry.skipped.as_ref().map(why_not).unwrap_or_default()
         }
     }
@@ -340,6 +341,7 @@ pub(crate) fn why_not(reason: &SkipReason) -> String {
         SkipReason::Needs(step) => format!("needs {step}"),
         SkipReason::Failures => "more items failed than may".to_owned(),
         SkipReason::Stopping => "the run was ending".to_owned(),
+        SkipReason::Unknown(why) => why.clone(),
     }
 }
 

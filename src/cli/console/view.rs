@@ -77,6 +77,7 @@ impl View {
                     SkipReason::Needs(_) | SkipReason::Failures | SkipReason::Stopping => {
                         StepStatus::NotRun
                     }
+                    SkipReason::Unknown(_) => StepStatus::MayRun,
                 };
                 entry.skipped = Some(reason.clone());
             }

@@ -67,6 +67,8 @@ impl Kind {
             )),
             Value::Map(_) => Self::Map,
             Value::Secret(_) => Self::Secret,
+            // No value of a playbook's text is.
+            Value::Unknown => Self::Never,
         }
     }
 

@@ -24,15 +24,25 @@ pub struct EvaluationError {
     pub text: String,
     /// What is wrong.
     pub why: String,
+    /// The name that it hangs on, where that is something which a preview cannot know.
+    pub unknown: Option<String>,
 }
 
 impl Expression {
     /// Its value with these names. Only the names that it refers to are looked up. Names that do not exist and values that
     /// are null are errors only where they decide: `steps.a.x == 1 || true` is true.
     pub fn evaluate(&self, names: &dyn Names) -> Result<Value, EvaluationError> {
+        let Gathered {
+            roots,
+            unknown,
+            partly,
+        } = self.gather(names);
         let fail = |why: String| EvaluationError {
             text: self.text.clone(),
-            why,
+            why: unknown
+                .as_ref()
+                .map_or(why, |name| format!("`{name}` is not known before the run")),
+            unknown: unknown.clone(),
         };
         let result = Arc::default();
         let mut context = Context::with_env(environment().clone());
@@ -40,13 +50,17 @@ impl Expression {
             .add_function(RANGE, counted())
             .and_then(|()| context.add_function(RESULT, kept(&result)))
             .map_err(|error| fail(error.to_string()))?;
-        for (name, node) in self.gather(names) {
-            context.add_variable_as_val(name, node.into_val());
+        for (name, node) in roots {
+            if let Some(value) = node.into_val() {
+                context.add_variable_as_val(name, value);
+            }
         }
         cel::Value::resolve(&self.program.runnable, &context)
             .map_err(|error| fail(explain(&error)))?;
         let kept = result.lock().map_or(None, |mut result| result.take());
         match kept {
+            // It looked at something as a whole, of which a part is not known: what it makes of the rest is a guess.
+            Some(Ok(_)) if partly => Err(fail(String::new())),
             Some(Ok(value)) => Ok(value),
             Some(Err(kind)) => Err(fail(format!("the result is {kind}"))),
             None => Err(fail("there is no result".to_owned())),
@@ -63,21 +77,40 @@ impl Expression {
                     "a condition must be true or false, this is {}",
                     other.kind()
                 ),
+                unknown: None,
             }),
         }
     }
 
     /// The values that the expression refers to, as a tree by name.
-    fn gather(&self, names: &dyn Names) -> BTreeMap<String, Node> {
+    fn gather(&self, names: &dyn Names) -> Gathered {
         let mut roots = BTreeMap::new();
+        let (mut unknown, mut partly) = (None, false);
         for path in &self.program.lookups {
             // Names below the value of an output (a map, or null) are for the evaluation: give it what is above.
             if let Some((length, value)) = lookup_longest(names, path) {
+                if value.is_unknown() {
+                    unknown.get_or_insert_with(|| path[..length].join("."));
+                    partly |= value != Value::Unknown;
+                }
                 insert(&mut roots, &path[..length], value);
             }
         }
-        roots
+        Gathered {
+            roots,
+            unknown,
+            partly,
+        }
     }
+}
+
+/// What an expression refers to.
+struct Gathered {
+    roots: BTreeMap<String, Node>,
+    /// The first name whose value is not known, or holds something that is not.
+    unknown: Option<String>,
+    /// A value that was looked up holds something that is not known.
+    partly: bool,
 }
 
 /// A name's value, or what is known below it.
@@ -87,11 +120,16 @@ enum Node {
 }
 
 impl Node {
-    fn into_val(self) -> Box<dyn Val> {
+    /// Nothing for what is not known.
+    fn into_val(self) -> Option<Box<dyn Val>> {
         match self {
-            Self::Value(value) => to_cel(&value),
+            Self::Value(Value::Unknown) => None,
+            Self::Value(value) => Some(to_cel(&value)),
             Self::Below(nodes) => {
-                map_to_cel(nodes.into_iter().map(|(key, node)| (key, node.into_val())))
+                let known = nodes
+                    .into_iter()
+                    .filter_map(|(key, node)| Some((key, node.into_val()?)));
+                Some(map_to_cel(known))
             }
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct LsnVal(pub(super) Lsn);
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct TimeSpan(pub(super) Duration);
 
-/// Stands where a secret would be. Nothing can be done with it, and it cannot leave an expression.
+/// Stands where a secret would be, or something that is not known. Nothing can be done with it, and it cannot leave an expression.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Hidden;
 
@@ -42,8 +42,13 @@ pub(super) fn to_cel(value: &Value) -> Box<dyn Val> {
         Value::Duration(d) => Box::new(TimeSpan(*d)),
         Value::Lsn(lsn) => Box::new(LsnVal(*lsn)),
         Value::List(items) => Box::new(CelList::from(items.iter().map(to_cel).collect::<Vec<_>>())),
-        Value::Map(map) => map_to_cel(map.iter().map(|(key, value)| (key.clone(), to_cel(value)))),
-        Value::Secret(_) => Box::new(Hidden),
+        // What is not known is not there: whatever decides by it is an error, and `|| true` still is true.
+        Value::Map(map) => map_to_cel(
+            map.iter()
+                .filter(|(_, value)| **value != Value::Unknown)
+                .map(|(key, value)| (key.clone(), to_cel(value))),
+        ),
+        Value::Secret(_) | Value::Unknown => Box::new(Hidden),
     }
 }
 

@@ -29,6 +29,8 @@ pub struct RenderError {
     pub text: String,
     /// What is wrong.
     pub why: String,
+    /// The name that it hangs on, where that is something which a preview cannot know.
+    pub unknown: Option<String>,
 }
 
 impl TemplateTree {
@@ -102,6 +104,7 @@ impl TemplateTree {
                 expression.evaluate(names).map_err(|error| RenderError {
                     text: error.text,
                     why: error.why,
+                    unknown: error.unknown,
                 })
             }
         }
@@ -154,7 +157,7 @@ impl Template {
             Value::Integer(i) => i.to_string(),
             Value::Duration(d) => format_duration(*d),
             Value::Lsn(lsn) => lsn.to_string(),
-            Value::Null | Value::List(_) | Value::Map(_) | Value::Secret(_) => {
+            Value::Null | Value::List(_) | Value::Map(_) | Value::Secret(_) | Value::Unknown => {
                 return Err(self.fail(format!(
                     "`{name}` is {}, which cannot stand inside a text; `{{{{ json {name} }}}}` can",
                     value.kind()
@@ -182,6 +185,7 @@ impl Template {
         RenderError {
             text: self.text.clone(),
             why,
+            unknown: None,
         }
     }
 }
@@ -202,6 +206,13 @@ fn value_of(
     let (length, value) = lookup_longest(names, path).ok_or_else(|| missing(1))?;
     let rest: Vec<&str> = path[length..].iter().map(String::as_str).collect();
     match value.lookup(&rest) {
+        Some(found) if found.is_unknown() => {
+            let name = path.join(".");
+            Err(RenderError {
+                unknown: Some(name.clone()),
+                ..template.fail(format!("`{name}` is not known before the run"))
+            })
+        }
         Some(found) => Ok(found),
         None if value == Value::Null => {
             Err(template.fail(format!("`{}` is null", path[..length].join("."))))

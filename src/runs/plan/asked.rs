@@ -1,0 +1,157 @@
+//! Which facts a run looks at: a cluster that keeps account of the questions.
+
+use crate::cluster::{
+    Cluster, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Operation, Outcome, Reach,
+    Remembered, Render, Sender, Server, Setting, Slot, Timeline, Trouble, WalFiles,
+};
+use crate::simulate::SimCluster;
+use async_trait::async_trait;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A kind of question about a node whose answer can be compared with what stands later.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Question {
+    /// The server's own view of itself.
+    Server,
+    /// System and timeline.
+    Identity,
+    /// Who streams from it.
+    Senders,
+    /// Its slots.
+    Slots,
+    /// A setting.
+    Setting(String),
+    /// What it is set to follow.
+    Upstream,
+    /// What its host says.
+    Host,
+    /// Which settings are kept there.
+    Saved,
+}
+
+/// What was asked, about which node. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked(Arc<Mutex<BTreeSet<(NodeName, Question)>>>);
+
+impl Asked {
+    /// Everything that was asked so far.
+    pub(super) fn all(&self) -> BTreeSet<(NodeName, Question)> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn keep(&self, node: &NodeName, question: Question) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert((node.clone(), question));
+    }
+}
+
+/// A simulated cluster whose questions are kept.
+pub(super) struct Watched {
+    pub(super) sim: SimCluster,
+    pub(super) asked: Asked,
+}
+
+#[async_trait]
+impl Observe for Watched {
+    fn inventory(&self) -> &Inventory {
+        self.sim.inventory()
+    }
+
+    async fn server(&self, node: &NodeName) -> Result<Server, Trouble> {
+        self.asked.keep(node, Question::Server);
+        self.sim.server(node).await
+    }
+
+    async fn identify(&self, node: &NodeName) -> Result<Identity, Trouble> {
+        self.asked.keep(node, Question::Identity);
+        self.sim.identify(node).await
+    }
+
+    async fn history(&self, node: &NodeName, timeline: Timeline) -> Result<History, Trouble> {
+        // A history is told by its timeline.
+        self.asked.keep(node, Question::Identity);
+        self.sim.history(node, timeline).await
+    }
+
+    async fn senders(&self, node: &NodeName) -> Result<Vec<Sender>, Trouble> {
+        self.asked.keep(node, Question::Senders);
+        self.sim.senders(node).await
+    }
+
+    async fn slots(&self, node: &NodeName) -> Result<(Vec<Slot>, u32), Trouble> {
+        self.asked.keep(node, Question::Slots);
+        self.sim.slots(node).await
+    }
+
+    async fn wal_files(&self, node: &NodeName) -> Result<WalFiles, Trouble> {
+        // What lies there moves on all the time; the slots tell whether it is kept.
+        self.asked.keep(node, Question::Slots);
+        self.sim.wal_files(node).await
+    }
+
+    async fn settings(
+        &self,
+        node: &NodeName,
+        names: &[&str],
+    ) -> Result<BTreeMap<String, Setting>, Trouble> {
+        for name in names {
+            self.asked.keep(node, Question::Setting((*name).to_owned()));
+        }
+        self.sim.settings(node, names).await
+    }
+
+    async fn upstream(&self, node: &NodeName) -> Result<Option<(String, u16)>, Trouble> {
+        self.asked.keep(node, Question::Upstream);
+        self.sim.upstream(node).await
+    }
+
+    async fn host(&self, node: &NodeName) -> Result<Host, Trouble> {
+        self.asked.keep(node, Question::Host);
+        self.sim.host(node).await
+    }
+
+    async fn saved_settings(&self, node: &NodeName) -> Result<Vec<String>, Trouble> {
+        self.asked.keep(node, Question::Saved);
+        self.sim.saved_settings(node).await
+    }
+
+    async fn reach(
+        &self,
+        from: Option<&NodeName>,
+        to: &NodeName,
+        within: Duration,
+    ) -> Result<Reach, Trouble> {
+        self.asked.keep(to, Question::Server);
+        self.sim.reach(from, to, within).await
+    }
+
+    async fn wal_end(
+        &self,
+        node: &NodeName,
+        timeline: Timeline,
+        from: Lsn,
+    ) -> Result<Lsn, Trouble> {
+        self.asked.keep(node, Question::Host);
+        self.sim.wal_end(node, timeline, from).await
+    }
+
+    fn renderer(&self) -> &dyn Render {
+        self.sim.renderer()
+    }
+
+    fn remembered(&self, node: &NodeName) -> Remembered {
+        self.sim.remembered(node)
+    }
+}
+
+#[async_trait]
+impl Cluster for Watched {
+    async fn perform(&self, operation: &Operation) -> Outcome {
+        self.sim.perform(operation).await
+    }
+}

@@ -1,0 +1,213 @@
+//! Makes a plan: asks the live cluster, runs the playbook on a simulated one that begins there.
+
+use super::super::world::World;
+use super::super::{
+    Order, RunsError, SimOrder, bind_params, facts, on_paused_clock, run_simulated, sim_cluster,
+};
+use super::asked::{Asked, Question, Watched};
+use super::branches::branches;
+use super::fold::fold;
+use super::grounds::grounds;
+use super::model::{Plan, PlaybookText, Supposed};
+use super::outside::Taken;
+use super::own::{Around, PreviewActions};
+use crate::cluster::{Cluster, Inventory, NodeName, Topology, Trouble};
+use crate::journal::MemoryRecorder;
+use crate::playbook::{Checked, Map};
+use crate::simulate::{Assumption, Snapshot, World as Simulated, snapshot};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The seed of every preview: the same facts give the same plan.
+const SEED: u64 = 0;
+/// How long the simulated cluster goes on after the run before it is looked at.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// A preview, all decided.
+struct Preview {
+    order: Order,
+    playbook: Checked,
+    params: Map,
+    vars: Map,
+    pinned: Map,
+    before: Topology,
+    snapshot: Snapshot,
+    inventory: Arc<Inventory>,
+    made: jiff::Timestamp,
+}
+
+impl World {
+    /// What a run of this would do. Asks the live cluster and changes nothing anywhere: no lease, no journal, no effect.
+    pub async fn plan(&self, order: Order) -> Result<Plan, RunsError> {
+        let playbook = self.load(&order.playbook)?;
+        let live = self.cluster();
+        let (before, snapshot) = tokio::join!(self.topology(), snapshot(live.as_ref()));
+        let pinned = facts::pinned(self.inventory(), &before);
+        let params = bind_params(&playbook, &order.params, self.vars(), &pinned)?;
+        let preview = Preview {
+            order,
+            playbook,
+            params,
+            vars: self.vars().clone(),
+            pinned,
+            before,
+            snapshot,
+            inventory: Arc::clone(self.inventory()),
+            made: jiff::Timestamp::now(),
+        };
+        let around = Around {
+            live: self.live_actions(),
+            runtime: tokio::runtime::Handle::current(),
+            playbook: preview.playbook.clone(),
+            recorder: MemoryRecorder::new(),
+            taken: Taken::default(),
+        };
+        // The simulation has a clock, and so a runtime, of its own.
+        let simulated =
+            tokio::task::spawn_blocking(move || on_paused_clock(preview.run(around))).await;
+        simulated
+            .map_err(std::io::Error::other)
+            .and_then(|ended| ended)
+            .map_err(RunsError::Simulation)
+    }
+}
+
+impl Preview {
+    async fn run(self, around: Around) -> Plan {
+        let taken = around.taken.clone();
+        let recorder = around.recorder.clone();
+        let (world, assumed) = Simulated::from_snapshot(&self.inventory, &self.snapshot, SEED);
+        let sim = sim_cluster(&self.inventory, world).with_outside(Arc::new(taken.clone()));
+        let asked = Asked::default();
+        let port: Arc<dyn Cluster> = Arc::new(Watched {
+            sim: sim.clone(),
+            asked: asked.clone(),
+        });
+        let actions = PreviewActions::new(&port, around);
+        let order = SimOrder {
+            playbook: self.playbook.clone(),
+            params: self.params.clone(),
+            site_vars: self.vars.clone(),
+            pinned: self.pinned.clone(),
+            started: self.made,
+            seed: SEED,
+            trigger: self.order.trigger.clone(),
+            forecast: true,
+            recorder,
+        };
+        let ran = run_simulated(&self.inventory, Arc::new(actions), order).await;
+        let asked = self.rests_on(asked.all());
+        sim.pass(SETTLE).await;
+        let after = facts::topology(&sim).await;
+        let (steps, mut decisions) = fold(&ran.events).steps();
+        decisions.extend(branches(&steps));
+        Plan {
+            format: Plan::FORMAT,
+            made: self.made.to_string(),
+            cluster: self.inventory.cluster.clone(),
+            playbook: self.order.playbook.clone(),
+            version: self
+                .playbook
+                .playbook
+                .version
+                .as_ref()
+                .map(|v| v.value.clone()),
+            texts: texts(&self.playbook),
+            grounds: grounds(&self.inventory, &self.snapshot, &asked),
+            given: self.order.params,
+            params: self.params,
+            pinned: self.pinned,
+            outcome: ran.report.outcome,
+            failure: ran.report.failure,
+            at: ran.report.at,
+            outputs: ran.report.outputs,
+            debts: ran.report.debts,
+            steps,
+            decisions,
+            assumptions: assumptions(assumed, taken.all()),
+            unknown: unknown(&self.snapshot),
+            before: self.before,
+            after,
+        }
+    }
+
+    /// What the actions asked; where the playbook itself looks at the pinned facts, those of all nodes too.
+    fn rests_on(
+        &self,
+        mut asked: BTreeSet<(NodeName, Question)>,
+    ) -> BTreeSet<(NodeName, Question)> {
+        let pins = |text: &PlaybookText| text.text.contains("cluster.");
+        if texts(&self.playbook).iter().any(pins) {
+            for node in self.inventory.nodes.keys() {
+                for question in [Question::Server, Question::Identity, Question::Upstream] {
+                    asked.insert((node.clone(), question));
+                }
+            }
+        }
+        asked
+    }
+}
+
+/// The playbook first, then what it nests, by name.
+pub(super) fn texts(checked: &Checked) -> Vec<PlaybookText> {
+    let all = std::iter::once(&checked.playbook).chain(checked.nested.values());
+    all.map(|playbook| PlaybookText {
+        name: playbook.name.value.clone(),
+        source: playbook.source.name.to_string(),
+        text: playbook.source.text.to_string(),
+    })
+    .collect()
+}
+
+fn assumptions(seeded: Vec<Assumption>, taken: Vec<Supposed>) -> Vec<Supposed> {
+    let seeded = seeded.into_iter().map(|assumption| Supposed {
+        about: assumption.node.to_string(),
+        text: assumption.text,
+    });
+    seeded.chain(taken).collect()
+}
+
+/// What nobody could read. Where a server does not answer, its facts are not counted one by one.
+fn unknown(snapshot: &Snapshot) -> Vec<Supposed> {
+    let mut all = Vec::new();
+    for (node, facts) in &snapshot.nodes {
+        let silent = facts.server.trouble();
+        // The rest is silent for the same reason.
+        let answers = |trouble: Option<Trouble>| trouble.filter(|_| silent.is_none());
+        let parts = [
+            ("what its server says of itself", silent.cloned()),
+            ("its timeline", answers(facts.identity.trouble().cloned())),
+            (
+                "the history of its timeline",
+                answers(facts.history.trouble().cloned()),
+            ),
+            (
+                "who streams from it",
+                answers(facts.senders.trouble().cloned()),
+            ),
+            ("its slots", answers(facts.slots.trouble().cloned())),
+            ("its settings", answers(facts.settings.trouble().cloned())),
+            (
+                "what it is set to follow",
+                answers(facts.upstream.trouble().cloned()),
+            ),
+            ("what its host says of it", facts.host.trouble().cloned()),
+            (
+                "where its log ends",
+                facts
+                    .wal_end
+                    .as_ref()
+                    .and_then(|end| end.trouble().cloned()),
+            ),
+        ];
+        let told = parts.into_iter().filter_map(|(what, trouble)| {
+            Some(Supposed {
+                about: node.to_string(),
+                text: format!("{what}: {}", trouble?.message),
+            })
+        });
+        all.extend(told);
+    }
+    all
+}
