@@ -129,7 +129,9 @@ fn keep(effects: &mut BTreeMap<String, Vec<String>>, path: &str, operation: &Val
     let kind = operation["operation"].as_str().unwrap();
     // A nudge, and a receiver that stays, are matters of milliseconds: escalations that no forecast can hold.
     let nudge = kind == "reload" && path.ends_with("verify_attach");
-    if nudge || kind == "end_receiver" {
+    // The slots of a server that is down are told nowhere: which of them are stale shows when it runs again.
+    let untold = path.ends_with("drop_stale_slots");
+    if nudge || untold || kind == "end_receiver" {
         return;
     }
     let mut operation = operation.clone();

@@ -32,9 +32,10 @@ const SITUATIONS: &[Situation] = &[
         before: &[KILLED],
         runs: &[
             (&["failover"], 0),
+            // n1 is still down: it is left out and named.
             (
                 &["switchover", "-p", "candidate=n3", "-p", "old_primary=n2"],
-                0,
+                4,
             ),
         ],
     },
@@ -101,7 +102,7 @@ const SITUATIONS: &[Situation] = &[
         synchronous: false,
         standbys: 2,
         before: &[Before::Fault("n3", Fault::Stop)],
-        runs: &[(&["switchover", "-p", "candidate=n2"], 0)],
+        runs: &[(&["switchover", "-p", "candidate=n2"], 4)],
     },
     Situation {
         name: "a slot of the follower is there already",

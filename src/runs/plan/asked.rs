@@ -1,8 +1,8 @@
 //! Which facts a run looks at: a cluster that keeps account of the questions.
 
 use crate::cluster::{
-    Cluster, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Operation, Outcome, Reach,
-    Remembered, Render, Sender, Server, Setting, Slot, Timeline, Trouble, WalFiles,
+    Archiving, Cluster, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Operation,
+    Outcome, Reach, Remembered, Render, Sender, Server, Setting, Slot, Timeline, Trouble, WalFiles,
 };
 use crate::simulate::SimCluster;
 use async_trait::async_trait;
@@ -92,6 +92,12 @@ impl Observe for Watched {
         // What lies there moves on all the time; the slots tell whether it is kept.
         self.asked.keep(node, Question::Slots);
         self.sim.wal_files(node).await
+    }
+
+    async fn archiving(&self, node: &NodeName) -> Result<Archiving, Trouble> {
+        // It moves on all the time, too; the server that tells of it is the fact.
+        self.asked.keep(node, Question::Server);
+        self.sim.archiving(node).await
     }
 
     async fn settings(
