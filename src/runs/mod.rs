@@ -4,10 +4,16 @@ mod error;
 mod facts;
 mod library;
 mod order;
+mod params;
+mod simulated;
 mod world;
 
 pub use error::RunsError;
 pub use facts::{pinned, topology};
 pub use library::{Shelves, Stock, stock_playbooks};
 pub use order::{Finished, Order};
+pub use params::bind_params;
+pub use simulated::{
+    SimOrder, SimRan, actions_on, facts_of, on_paused_clock, run_simulated, sim_cluster,
+};
 pub use world::{World, site_file, site_vars};

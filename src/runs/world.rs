@@ -2,15 +2,14 @@
 
 use super::facts;
 use super::library::Shelves;
+use super::params::bind_params;
 use super::{Finished, Order, RunsError};
 use crate::actions::{LiveActions, catalog};
 use crate::cluster::{Cluster, Inventory, NodeName, Topology};
 use crate::document::Diagnostics;
 use crate::engine::{Engine, Envelope, Held, Lease, Recorder, Request, RunId};
 use crate::journal::{FileLease, FileRecorder, journal_path};
-use crate::playbook::{
-    Body, Checked, EffectClass, Map, Names, ParamError, SecretSource, Value, bind, check,
-};
+use crate::playbook::{Body, Checked, EffectClass, Map, Value, check};
 use crate::postgres::LiveCluster;
 use crate::site::{Site, SiteError};
 use std::path::{Path, PathBuf};
@@ -106,7 +105,7 @@ impl World {
         let playbook = self.load(&order.playbook)?;
         let topology = self.topology().await;
         let cluster = facts::pinned(&self.inventory, &topology);
-        let params = self.bind(&playbook, &order, &cluster)?;
+        let params = bind_params(&playbook, &order.params, &self.vars, &cluster)?;
         let (now, seed) = (jiff::Timestamp::now(), entropy());
         let run = RunId::generate(now, seed);
         let lease = self.lease(&playbook, &run).await?;
@@ -145,44 +144,6 @@ impl World {
         })
     }
 
-    fn bind(&self, playbook: &Checked, order: &Order, cluster: &Map) -> Result<Map, RunsError> {
-        let refused = |errors| RunsError::Params {
-            playbook: playbook.playbook.name.value.clone(),
-            errors,
-        };
-        let mut given = Map::new();
-        let mut twice = Vec::new();
-        for (name, value) in &order.params {
-            if given.insert(name.clone(), value.as_str().into()).is_some() {
-                twice.push(ParamError {
-                    name: name.clone(),
-                    why: "it is given more than once".to_owned(),
-                    help: None,
-                });
-            }
-        }
-        if !twice.is_empty() {
-            return Err(refused(twice));
-        }
-        let names = Value::Map(Map::from([
-            (
-                "site".to_owned(),
-                Value::Map(Map::from([(
-                    "vars".to_owned(),
-                    Value::Map(self.vars.clone()),
-                )])),
-            ),
-            ("cluster".to_owned(), Value::Map(cluster.clone())),
-        ]));
-        let bound = bind(&playbook.playbook, &given, &names as &dyn Names).map_err(refused)?;
-        let absent = absent_secrets(&bound);
-        if absent.is_empty() {
-            Ok(bound)
-        } else {
-            Err(refused(absent))
-        }
-    }
-
     /// A playbook that changes nothing takes no lease.
     async fn lease(
         &self,
@@ -198,31 +159,6 @@ impl World {
     }
 }
 
-/// Secrets that are not where they are said to be: found before anything is done, not in the middle of it.
-fn absent_secrets(params: &Map) -> Vec<ParamError> {
-    let why = |source: &SecretSource| match source {
-        SecretSource::File(path) => std::fs::File::open(path)
-            .err()
-            .map(|error| format!("the file {} cannot be read: {error}", path.display())),
-        SecretSource::Env(name) => std::env::var_os(name)
-            .is_none()
-            .then(|| format!("the environment variable {name} is not set")),
-    };
-    let secrets = params.iter().filter_map(|(name, value)| match value {
-        Value::Secret(source) => Some((name, source)),
-        _ => None,
-    });
-    secrets
-        .filter_map(|(name, source)| {
-            Some(ParamError {
-                name: name.clone(),
-                why: why(source)?,
-                help: None,
-            })
-        })
-        .collect()
-}
-
 /// Reads and checks a playbook that is found in the user's folders or in the stock.
 pub(super) fn load(shelves: &Shelves, playbook: &str) -> Result<Checked, RunsError> {
     let source = shelves
@@ -235,7 +171,8 @@ pub(super) fn load(shelves: &Shelves, playbook: &str) -> Result<Checked, RunsErr
     })
 }
 
-fn only_reads(checked: &Checked) -> bool {
+/// Whether nothing in it has an effect.
+pub(super) fn only_reads(checked: &Checked) -> bool {
     let catalog = catalog();
     std::iter::once(&checked.playbook)
         .chain(checked.nested.values())

@@ -1,0 +1,68 @@
+//! Parameters as somebody gave them, bound to those that a playbook declares.
+
+use super::RunsError;
+use crate::playbook::{Checked, Map, Names, ParamError, SecretSource, Value, bind};
+
+/// Binds `name=value` pairs; defaults see `site.vars` and the pinned facts. All that is wrong is told at once.
+pub fn bind_params(
+    playbook: &Checked,
+    params: &[(String, String)],
+    site_vars: &Map,
+    pinned: &Map,
+) -> Result<Map, RunsError> {
+    let refused = |errors| RunsError::Params {
+        playbook: playbook.playbook.name.value.clone(),
+        errors,
+    };
+    let mut given = Map::new();
+    let mut twice = Vec::new();
+    for (name, value) in params {
+        if given.insert(name.clone(), value.as_str().into()).is_some() {
+            twice.push(ParamError {
+                name: name.clone(),
+                why: "it is given more than once".to_owned(),
+                help: None,
+            });
+        }
+    }
+    if !twice.is_empty() {
+        return Err(refused(twice));
+    }
+    let vars = Map::from([("vars".to_owned(), Value::Map(site_vars.clone()))]);
+    let names = Value::Map(Map::from([
+        ("site".to_owned(), Value::Map(vars)),
+        ("cluster".to_owned(), Value::Map(pinned.clone())),
+    ]));
+    let bound = bind(&playbook.playbook, &given, &names as &dyn Names).map_err(refused)?;
+    let absent = absent_secrets(&bound);
+    if absent.is_empty() {
+        Ok(bound)
+    } else {
+        Err(refused(absent))
+    }
+}
+
+/// Secrets that are not where they are said to be: found before anything is done, not in the middle of it.
+fn absent_secrets(params: &Map) -> Vec<ParamError> {
+    let why = |source: &SecretSource| match source {
+        SecretSource::File(path) => std::fs::File::open(path)
+            .err()
+            .map(|error| format!("the file {} cannot be read: {error}", path.display())),
+        SecretSource::Env(name) => std::env::var_os(name)
+            .is_none()
+            .then(|| format!("the environment variable {name} is not set")),
+    };
+    let secrets = params.iter().filter_map(|(name, value)| match value {
+        Value::Secret(source) => Some((name, source)),
+        _ => None,
+    });
+    secrets
+        .filter_map(|(name, source)| {
+            Some(ParamError {
+                name: name.clone(),
+                why: why(source)?,
+                help: None,
+            })
+        })
+        .collect()
+}
