@@ -5,7 +5,7 @@ use super::error::CommandError;
 use super::exit_codes::Code;
 use super::paint::{ColorWish, Paint};
 use super::screen;
-use super::{completions, demo, graph, lab, playbook, run, schema, status, validate};
+use super::{completions, demo, graph, lab, playbook, rehearse, run, schema, status, validate};
 use clap::Parser;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -68,6 +68,7 @@ fn act(arguments: Arguments) -> Result<Code, CommandError> {
         Command::Playbook(command) => playbook::playbook(&context, &command),
         Command::Schema(args) => Ok(schema::schema(&args)),
         Command::Completions(args) => Ok(completions::completions(&args)),
+        Command::Rehearse(args) => rehearse::rehearse(&context, &args),
         Command::Run(args) => wait_for(run::run(&context, args)),
         Command::Status(args) => wait_for(status::status(&context, &args)),
         Command::Lab(command) => wait_for(lab::lab(&context, command)),

@@ -16,6 +16,7 @@ mod lab;
 mod library;
 mod paint;
 mod playbook;
+mod rehearse;
 mod run;
 mod schema;
 mod screen;
