@@ -252,11 +252,15 @@ impl Check<'_> {
             .next();
         let nodes: Vec<&NodeName> = chain.iter().chain([upstream]).collect();
         let hit_since = |at| self.stage.script.was_hit(&nodes, at);
-        // A standby that follows another standby was left where it is: what happened above it is no step's fault.
-        let cascaded = chain.len() > 1 && chain.get(1) != Some(upstream);
+        // One that follows whom it followed before was left where it is: what happened above it is no step's fault.
+        let set_to = |states: &[NodeState]| {
+            let state = states.iter().find(|s| s.name == *node);
+            state.map(|s| s.set_to.clone())
+        };
+        let untouched = set_to(&self.states) == set_to(&self.ended.before.states);
         let excused = match seen {
             Some(at) => hit_since(at),
-            None => cascaded && hit_since(self.ended.before.at),
+            None => untouched && hit_since(self.ended.before.at),
         };
         if !excused {
             let detail = format!(
