@@ -27,4 +27,6 @@ pub mod lab;
 
 pub mod runs;
 
+pub mod rehearse;
+
 pub mod cli;

@@ -48,7 +48,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("postgres", vec!["cluster", "transport"]),
         ("simulate", vec!["cluster"]),
         ("runs", runs.clone()),
-        ("rehearse", vec!["runs", "simulate"]),
+        ("rehearse", [runs.clone(), vec!["runs"]].concat()),
         ("trigger", [runs.clone(), vec!["runs"]].concat()),
         ("server", vec!["runs", "trigger"]),
         ("lab", vec!["cluster", "site", "transport", "postgres"]),

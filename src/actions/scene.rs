@@ -275,8 +275,8 @@ impl Scene<'_> {
         }
     }
 
-    /// Asks again and again, with waits from 2 ms to 10 ms, until the answer is something. The attempt's deadline ends
-    /// it with the last `why`.
+    /// Asks again and again, with waits that begin at 2 ms ([`longer`]), until the answer is something. The attempt's
+    /// deadline ends it with the last `why`.
     pub(super) async fn until<T, F, Fut>(&self, ask: F) -> Result<T, Failure>
     where
         F: FnMut() -> Fut + Send,
@@ -297,7 +297,8 @@ impl Scene<'_> {
         Fut: Future<Output = Result<Result<T, String>, Failure>> + Send,
         T: Send,
     {
-        let end = tokio::time::Instant::now() + limit;
+        let began = tokio::time::Instant::now();
+        let end = began + limit;
         let mut wait = Duration::from_millis(2);
         loop {
             let why = match ask().await? {
@@ -312,7 +313,7 @@ impl Scene<'_> {
                 ));
             }
             self.pause(wait.min(left)).await?;
-            wait = (wait * 5 / 4).min(Duration::from_millis(10));
+            wait = longer(wait, began);
         }
     }
 
@@ -320,6 +321,14 @@ impl Scene<'_> {
     pub(super) async fn server(&self, node: &NodeName) -> Result<Server, Failure> {
         Ok(self.cluster.server(node).await?)
     }
+}
+
+/// The wait after this one, of somebody who has waited since `began`: up to 10 ms at first, and never more than a fiftieth of
+/// what was waited already. So nothing is noticed more than 2 % late, and a server that takes a minute is not asked six
+/// thousand times.
+pub(super) fn longer(wait: Duration, began: tokio::time::Instant) -> Duration {
+    let most = (began.elapsed() / 50).max(Duration::from_millis(10));
+    (wait * 5 / 4).min(most)
 }
 
 /// Outputs from pairs.

@@ -1,6 +1,6 @@
 //! Evidence that a standby is attached, from both sides (rule 5).
 
-use super::scene::{Deed, Scene, outputs};
+use super::scene::{Deed, Scene, longer, outputs};
 use super::verify_primary::mark_of;
 use crate::cluster::{Lsn, NodeName, Operation, Server, Timeline};
 use crate::engine::{Failure, Probe};
@@ -73,7 +73,8 @@ impl Deed for VerifyAttach {
             Value::Duration(patience) => *patience,
             _ => Duration::from_secs(1),
         };
-        let mut nudged = Instant::now();
+        let began = Instant::now();
+        let mut nudged = began;
         let mut wait = Duration::from_millis(2);
         loop {
             let why = match look(scene, &node, &upstream, timeline, mark).await? {
@@ -108,7 +109,7 @@ impl Deed for VerifyAttach {
                 nudged = Instant::now();
             }
             scene.pause(wait).await?;
-            wait = (wait * 5 / 4).min(Duration::from_millis(10));
+            wait = longer(wait, began);
         }
     }
 }

@@ -5,7 +5,9 @@ use super::error::CommandError;
 use super::exit_codes::Code;
 use super::paint::{ColorWish, Paint};
 use super::screen;
-use super::{completions, demo, graph, lab, plan, playbook, run, schema, status, validate};
+use super::{
+    completions, demo, graph, lab, plan, playbook, rehearse, run, schema, status, validate,
+};
 use clap::Parser;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -69,6 +71,7 @@ fn act(arguments: Arguments) -> Result<Code, CommandError> {
         Command::Schema(args) => Ok(schema::schema(&args)),
         Command::Completions(args) => Ok(completions::completions(&args)),
         Command::Plan(args) => wait_for(plan::plan(&context, args)),
+        Command::Rehearse(args) => rehearse::rehearse(&context, &args),
         Command::Run(args) => wait_for(run::run(&context, args)),
         Command::Status(args) => wait_for(status::status(&context, &args)),
         Command::Lab(command) => wait_for(lab::lab(&context, command)),

@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Run a playbook on the cluster
     Run(RunArgs),
+    /// Run a playbook against every fault, on simulated clusters
+    Rehearse(RehearseArgs),
     /// Show the cluster at a glance
     Status(StatusArgs),
     /// Draw a playbook's steps
@@ -113,6 +115,32 @@ pub(crate) struct RunArgs {
     /// Run exactly this plan, kept by `plan --out`; refused when what it rests on has changed
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
+}
+
+/// `rehearse`.
+#[derive(Debug, Args)]
+pub(crate) struct RehearseArgs {
+    /// A stock playbook, a file beside the site file, or a path
+    #[arg(value_name = "PLAYBOOK")]
+    pub(crate) playbook: String,
+    /// A parameter of the playbook; may be repeated
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = name_value)]
+    pub(crate) params: Vec<(String, String)>,
+    /// Try two faults at a time too, at every pair of effects
+    #[arg(long)]
+    pub(crate) pairs: bool,
+    /// Try this many random combinations of faults too
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seeds: u64,
+    /// Try random combinations for this long, `90s` or `8h`
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub(crate) for_long: Option<std::time::Duration>,
+    /// Begin in this situation only; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) situation: Vec<String>,
+    /// Play one scenario and tell what happens in it
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["pairs", "seeds", "for_long", "situation"])]
+    pub(crate) replay: Option<String>,
 }
 
 /// `status`.
@@ -243,6 +271,11 @@ pub(crate) struct CompletionsArgs {
     /// For which shell
     #[arg(value_enum)]
     pub(crate) shell: clap_complete::Shell,
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    crate::playbook::parse_duration(text)
+        .ok_or_else(|| "it must be a number with a unit, such as 90s or 10m".to_owned())
 }
 
 fn name_value(text: &str) -> Result<(String, String), String> {

@@ -17,6 +17,7 @@ mod library;
 mod paint;
 mod plan;
 mod playbook;
+mod rehearse;
 mod run;
 mod schema;
 mod screen;

@@ -63,7 +63,7 @@ impl RunState {
             } => self.step_started(path, action, node.as_ref(), items.as_deref()),
             Event::StepSkipped { path, reason } => self.step_skipped(path, reason),
             Event::AttemptStarted { path, attempt, .. } => self.attempt_started(path, *attempt),
-            Event::Probed { path, .. } => self.attempting(path).map(|_| ()),
+            Event::Probed { path, verdict, .. } => self.probed(path, *verdict),
             Event::EffectIntended {
                 path,
                 effect,

@@ -4,6 +4,7 @@ use super::Change;
 use crate::document::Diagnostics;
 use crate::engine::LeaseError;
 use crate::playbook::ParamError;
+use crate::site::SiteError;
 use std::path::PathBuf;
 
 /// What keeps a run from starting, or a cluster from being looked at. Nothing has been touched.
@@ -59,4 +60,22 @@ pub enum RunsError {
         /// What would stop it.
         why: String,
     },
+}
+
+impl From<SiteError> for RunsError {
+    fn from(error: SiteError) -> Self {
+        match error {
+            SiteError::Invalid { path, diagnostics } => Self::Invalid {
+                what: format!("site file {}", path.display()),
+                diagnostics,
+            },
+            SiteError::Read { path, source } => Self::NotFound {
+                what: format!("site file {} cannot be read: {source}", path.display()),
+                help: Some(
+                    "give one with --site FILE; `pgbaton lab up` makes a cluster with a site file to try"
+                        .to_owned(),
+                ),
+            },
+        }
+    }
 }

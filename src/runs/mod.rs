@@ -18,6 +18,7 @@ pub use plan::{
     Change, Decision, Foreseen, Plan, PlannedEffect, PlannedStep, PlaybookText, Supposed,
 };
 pub use simulated::{
-    SimOrder, SimRan, actions_on, facts_of, on_paused_clock, run_simulated, sim_cluster,
+    SimOrder, SimRan, actions_on, facts_of, on_paused_clock, run_recorded, run_simulated,
+    sim_cluster,
 };
-pub use world::{World, site_file, site_vars};
+pub use world::{World, cluster_of, site_file, site_vars};

@@ -84,6 +84,24 @@ pub async fn run_simulated(
     order: SimOrder,
 ) -> SimRan {
     let run = RunId::generate(order.started, order.seed);
+    let recorder = order.recorder.clone();
+    let report = run_recorded(inventory, actions, order, Arc::new(recorder.clone())).await;
+    let events = recorder.events(&run);
+    SimRan {
+        run,
+        report,
+        events,
+    }
+}
+
+/// The same with a recorder of the caller's, in place of the order's own.
+pub async fn run_recorded(
+    inventory: &Inventory,
+    actions: Arc<dyn Actions>,
+    order: SimOrder,
+    recorder: Arc<dyn Recorder>,
+) -> Report {
+    let run = RunId::generate(order.started, order.seed);
     let lease: Option<Arc<dyn Held>> = if only_reads(&order.playbook) {
         None
     } else {
@@ -91,12 +109,8 @@ pub async fn run_simulated(
         let held = MemoryLease::new().acquire(&inventory.cluster, &run).await;
         held.ok().map(Arc::from)
     };
-    let engine = Engine {
-        actions,
-        recorder: Arc::new(order.recorder.clone()) as Arc<dyn Recorder>,
-    };
     let request = Request {
-        run: run.clone(),
+        run,
         started: order.started,
         playbook: order.playbook,
         cluster_name: inventory.cluster.clone(),
@@ -111,13 +125,7 @@ pub async fn run_simulated(
         cancel: CancellationToken::new(),
         observers: Vec::new(),
     };
-    let report = engine.run(request).await;
-    let events = order.recorder.events(&run);
-    SimRan {
-        run,
-        report,
-        events,
-    }
+    Engine { actions, recorder }.run(request).await
 }
 
 /// Shows operations as the live cluster sends them.

@@ -11,7 +11,7 @@ use crate::engine::{Engine, Envelope, Held, Lease, Recorder, Request, RunId};
 use crate::journal::{FileLease, FileRecorder, journal_path};
 use crate::playbook::{Body, Checked, EffectClass, Map, Value, check};
 use crate::postgres::LiveCluster;
-use crate::site::{Site, SiteError};
+use crate::site::Site;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -33,16 +33,8 @@ impl World {
     /// the cluster (may be left out where there is one). Opens no connection.
     pub fn open(site: Option<&Path>, cluster: Option<&str>) -> Result<Self, RunsError> {
         let file = site_file(site)?;
-        let site = Site::load(&file).map_err(|error| match error {
-            SiteError::Invalid { path, diagnostics } => {
-                RunsError::Invalid { what: format!("site file {}", path.display()), diagnostics }
-            }
-            SiteError::Read { path, source } => RunsError::NotFound {
-                what: format!("site file {} cannot be read: {source}", path.display()),
-                help: Some("give one with --site FILE; `pgbaton lab up` makes a cluster with a site file to try".to_owned()),
-            },
-        })?;
-        let inventory = Arc::new(pick(&site, cluster)?.clone());
+        let site = Site::load(&file)?;
+        let inventory = Arc::new(cluster_of(&site, cluster)?.clone());
         let vars = site_vars(&site);
         let live = Arc::new(LiveCluster::new(Arc::clone(&inventory)));
         let port: Arc<dyn Cluster> = Arc::clone(&live) as Arc<dyn Cluster>;
@@ -232,7 +224,8 @@ pub fn site_file(given: Option<&Path>) -> Result<PathBuf, RunsError> {
     })
 }
 
-fn pick<'a>(site: &'a Site, wanted: Option<&str>) -> Result<&'a Inventory, RunsError> {
+/// The cluster of this name; it may be left out where there is only one.
+pub fn cluster_of<'a>(site: &'a Site, wanted: Option<&str>) -> Result<&'a Inventory, RunsError> {
     let names: Vec<&str> = site.clusters.keys().map(String::as_str).collect();
     let all = names.join(", ");
     match (wanted, names.as_slice()) {

@@ -50,6 +50,13 @@ impl World {
         id
     }
 
+    /// All clients write no more often than this from now on.
+    pub fn pace(&mut self, every: Duration) {
+        for client in &mut self.clients {
+            client.every = client.every.max(every);
+        }
+    }
+
     /// Clients in the middle of a statement on this server.
     pub(super) fn busy_clients(&self, node: NodeId, life: Life) -> Vec<ClientId> {
         (0..self.clients.len())
@@ -66,7 +73,9 @@ impl World {
         if every.is_zero() {
             return;
         }
-        self.later(every, Event::Write(id));
+        // The longer a world lives the less often they write: a gap is still known to a fiftieth of its length.
+        let age = self.now.since(At::default()) / 50;
+        self.later(every.max(age), Event::Write(id));
         if let Some((_, since)) = self.clients[id.0].waiting {
             if self.now.since(since) < PATIENCE && self.session_lives(id) {
                 return;

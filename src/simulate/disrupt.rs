@@ -30,6 +30,13 @@ pub enum Disruption {
     StopServer(NodeName),
     /// Somebody, or a service manager, starts the server as its files are: a primary, unless `standby.signal` is there.
     StartServer(NodeName),
+    /// The node is as somebody finds it who repairs it: the machine is up, its ways are open, and its server goes on or is
+    /// started as its files are.
+    ComeBack(NodeName),
+    /// Nothing gets from the node's machine to those of the other nodes or back; pgbaton and the clients reach it.
+    Part(NodeName),
+    /// Nothing gets from pgbaton to the node's machine or back; the others reach it.
+    Lose(NodeName),
     /// SIGSTOP to all of the server.
     Freeze(NodeName),
     /// SIGCONT.
@@ -101,6 +108,19 @@ impl World {
                     let _ = self.start(id);
                 }
             }
+            Disruption::ComeBack(_) => {
+                self.machines[host.0].up = true;
+                self.isolate(host, false);
+                self.hang(id, Hang::None);
+                if self.node(id).process.is_none() {
+                    let _ = self.start(id);
+                }
+            }
+            Disruption::Part(_) => {
+                let others: Vec<HostId> = self.nodes.iter().map(|n| n.host).collect();
+                self.isolate_from(host, others.into_iter(), true);
+            }
+            Disruption::Lose(_) => self.isolate_from(host, std::iter::once(RUNNER), true),
             Disruption::Freeze(_) => self.hang(id, Hang::Server),
             Disruption::Thaw(_) => self.hang(id, Hang::None),
             Disruption::HangSession(_) => self.hang(id, Hang::Backend),
@@ -181,8 +201,12 @@ impl World {
     }
 
     fn isolate(&mut self, host: HostId, cut: bool) {
-        let others = (0..self.machines.len()).map(HostId).filter(|h| *h != host);
+        self.isolate_from(host, (0..self.machines.len()).map(HostId), cut);
+    }
+
+    fn isolate_from(&mut self, host: HostId, others: impl Iterator<Item = HostId>, cut: bool) {
         let ways: Vec<_> = others
+            .filter(|other| *other != host)
             .flat_map(|other| [(host, other), (other, host)])
             .collect();
         for way in ways {
@@ -239,6 +263,9 @@ impl Disruption {
             Self::KillServer(node)
             | Self::StopServer(node)
             | Self::StartServer(node)
+            | Self::ComeBack(node)
+            | Self::Part(node)
+            | Self::Lose(node)
             | Self::Freeze(node)
             | Self::Thaw(node)
             | Self::HangSession(node)

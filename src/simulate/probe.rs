@@ -89,6 +89,25 @@ impl World {
             .collect()
     }
 
+    /// Whether there is more than one of them. Cheap where, as nearly always, only one node can write at all.
+    pub fn several_acknowledge(&self) -> bool {
+        let writers = || self.ids().filter(|id| self.can_write(*id));
+        writers().nth(1).is_some()
+            && writers()
+                .filter(|id| self.has_enough_standbys(*id))
+                .nth(1)
+                .is_some()
+    }
+
+    /// Whether `down` can stream from `up`: it lies on the same history, and what it needs next is still there.
+    pub fn can_feed(&self, up: &NodeName, down: &NodeName) -> bool {
+        let (Some(up), Some(down)) = (self.find(up), self.find(down)) else {
+            return false;
+        };
+        let (up, down) = (&self.node(up).wal, &self.node(down).wal);
+        up.begin <= down.end && self.branches.holds(up.branch, down.branch, down.end)
+    }
+
     fn can_write(&self, id: NodeId) -> bool {
         let node = self.node(id);
         if !self.host_up(node.host) {

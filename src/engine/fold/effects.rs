@@ -1,7 +1,7 @@
 //! How effects and undos change the state of a run.
 
 use super::super::state::{EffectState, RunState, Settled, UndoState};
-use super::super::{Forecast, StepPath, StepStatus, UndoStatus};
+use super::super::{Forecast, StepPath, StepStatus, UndoStatus, Verdict};
 use super::{IllegalEvent, illegal};
 
 impl RunState {
@@ -61,6 +61,22 @@ impl RunState {
             "unknown" => Settled::Unknown(returned.clone()),
             _ => return illegal(path, "an effect ends done, failed or unknown"),
         });
+        Ok(())
+    }
+
+    /// A goal that is found reached although this step's own effect was said to have failed: perhaps it did happen. So an
+    /// undo looks after it.
+    pub(super) fn probed(&mut self, path: &StepPath, verdict: Verdict) -> Result<(), IllegalEvent> {
+        let step = self.attempting(path)?;
+        if verdict == Verdict::Satisfied {
+            for index in step.effects.clone() {
+                if let Some(effect) = self.effects.get_mut(index)
+                    && effect.settled == Some(Settled::Failed)
+                {
+                    effect.settled = Some(Settled::Unknown(serde_json::Value::Null));
+                }
+            }
+        }
         Ok(())
     }
 

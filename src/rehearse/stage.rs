@@ -1,0 +1,143 @@
+//! One run of a playbook on a simulated cluster, with everything that watches it.
+
+use super::record::{Facts, Record};
+use super::script::Script;
+use super::subject::Subject;
+use super::witness::Witnessed;
+use crate::cluster::{Inventory, NodeName};
+use crate::engine::{Actions, Failure, Outcome, Report};
+use crate::journal::MemoryRecorder;
+use crate::playbook::{Checked, Map};
+use crate::runs::{RunsError, SimOrder, actions_on, bind_params, facts_of, run_recorded};
+use crate::simulate::{Acknowledged, At, NodeState, OrphanedSlot, SimCluster};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What runs need besides what is run.
+pub(super) struct Stage<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) inventory: &'a Inventory,
+    pub(super) sim: &'a SimCluster,
+    pub(super) script: &'a Script,
+    pub(super) seed: u64,
+    pub(super) story: bool,
+}
+
+/// The world when a run began.
+pub(super) struct Before {
+    pub(super) at: At,
+    pub(super) states: Vec<NodeState>,
+    pub(super) half: Vec<(NodeName, String)>,
+    pub(super) orphaned: Vec<OrphanedSlot>,
+    pub(super) promotions: usize,
+    /// Commits that the node that is replaced does not hold: whoever lost them, it was not this run.
+    pub(super) missing: BTreeSet<(usize, usize)>,
+}
+
+/// A run that has ended, or was given up.
+pub(super) struct Ended {
+    pub(super) before: Before,
+    /// Whom it replaces, if anybody.
+    pub(super) old: NodeName,
+    /// None: it did not end within its budget.
+    pub(super) report: Option<Report>,
+    pub(super) facts: Facts,
+    /// The node that it promoted.
+    pub(super) promoted: Option<NodeName>,
+    pub(super) params: Map,
+}
+
+impl Stage<'_> {
+    /// Runs `playbook` to its end, or to the end of its budget.
+    pub(super) async fn run(
+        &self,
+        playbook: &Checked,
+        given: &[(String, String)],
+        old: &NodeName,
+    ) -> Result<Ended, RunsError> {
+        let before = self.before(old);
+        self.script.run_begins(old.clone(), before.promotions);
+        let (_, pinned) = facts_of(self.sim).await;
+        let params = bind_params(playbook, given, &self.subject.vars, &pinned)?;
+        let actions = actions_on(self.sim);
+        let actions = match &self.subject.alter {
+            Some(alter) => alter(actions),
+            None => actions,
+        };
+        let actions: Arc<dyn Actions> = Arc::new(Witnessed {
+            actions,
+            sim: self.sim.clone(),
+            script: self.script.clone(),
+        });
+        let record = Record::new(self.sim, self.script, self.story);
+        let order = SimOrder {
+            playbook: playbook.clone(),
+            params: params.clone(),
+            site_vars: self.subject.vars.clone(),
+            pinned,
+            // No clock: a replay must be the same run.
+            started: jiff::Timestamp::UNIX_EPOCH,
+            seed: self.seed,
+            trigger: "rehearsal".to_owned(),
+            forecast: false,
+            recorder: MemoryRecorder::new(),
+        };
+        let run = run_recorded(self.inventory, actions, order, Arc::new(record.clone()));
+        let limit = Subject::budget(playbook);
+        let report = tokio::time::timeout(limit, run).await.ok();
+        let promotions = self.sim.with(|w| w.completed_promotions());
+        let own = promotions.get(before.promotions..).unwrap_or_default();
+        Ok(Ended {
+            old: old.clone(),
+            promoted: own.first().map(|(_, node)| node.clone()),
+            before,
+            report,
+            facts: record.facts(),
+            params,
+        })
+    }
+
+    /// A run that did not start: its parameters could not be bound to what was seen.
+    pub(super) fn refused(&self, why: &RunsError, old: &NodeName) -> Ended {
+        let why = match why {
+            RunsError::Params { errors, .. } => errors
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
+            other => other.to_string(),
+        };
+        self.script
+            .tell(self.sim.now(), || format!("the run does not start: {why}"));
+        Ended {
+            before: self.before(old),
+            old: old.clone(),
+            report: Some(Report {
+                outcome: Outcome::Refused,
+                failure: Some(Failure::refused(why)),
+                at: None,
+                outputs: Map::new(),
+                debts: Vec::new(),
+            }),
+            facts: Facts::default(),
+            promoted: None,
+            params: Map::new(),
+        }
+    }
+
+    fn before(&self, old: &NodeName) -> Before {
+        self.sim.with(|w| Before {
+            at: w.now(),
+            states: w.states(),
+            half: w.half_configured(),
+            orphaned: w.orphaned_slots(),
+            promotions: w.completed_promotions().len(),
+            missing: w.missing_on(old).iter().map(index).collect(),
+        })
+    }
+}
+
+/// A commit's identity.
+pub(super) fn index(commit: &Acknowledged) -> (usize, usize) {
+    commit.index
+}

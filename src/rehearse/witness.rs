@@ -1,0 +1,236 @@
+//! Stands around every action: notes whose calls are whose, and asks the world whether a step that says ok has its goal
+//! reached.
+
+use super::here::{Phase, within};
+use super::invariant::Invariant;
+use super::script::{Compared, Script};
+use crate::cluster::NodeName;
+use crate::engine::{
+    Action, Actions, Applied, Done, Failure, Forecast, Inputs, Probe, StepContext, Undone,
+};
+use crate::playbook::{Map, Signature, Value};
+use crate::simulate::{At, NodeState, SimCluster};
+use async_trait::async_trait;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// All actions, each with its witness.
+pub(super) struct Witnessed {
+    pub(super) actions: Arc<dyn Actions>,
+    pub(super) sim: SimCluster,
+    pub(super) script: Script,
+}
+
+impl Actions for Witnessed {
+    fn find(&self, name: &str) -> Option<Arc<dyn Action>> {
+        Some(Arc::new(Witness {
+            action: self.actions.find(name)?,
+            sim: self.sim.clone(),
+            script: self.script.clone(),
+            began: Mutex::new(None),
+        }))
+    }
+}
+
+struct Witness {
+    action: Arc<dyn Action>,
+    sim: SimCluster,
+    script: Script,
+    /// When the newest attempt began. One of these is made for every step or item.
+    began: Mutex<Option<At>>,
+}
+
+#[async_trait]
+impl Action for Witness {
+    fn signature(&self) -> &Signature {
+        self.action.signature()
+    }
+
+    async fn probe(&self, step: &StepContext) -> Probe {
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.sim.now());
+        within(&step.path, Phase::Probe, self.action.probe(step)).await
+    }
+
+    async fn plan(&self, step: &StepContext) -> Vec<Forecast> {
+        self.action.plan(step).await
+    }
+
+    async fn apply(&self, step: &StepContext) -> Applied {
+        within(&step.path, Phase::Apply, self.action.apply(step)).await
+    }
+
+    async fn verify(&self, step: &StepContext, outputs: Map) -> Result<Map, Failure> {
+        let told = within(&step.path, Phase::Verify, self.action.verify(step, outputs)).await;
+        if let Ok(outputs) = &told {
+            self.look(step, outputs);
+        }
+        told
+    }
+
+    async fn undo(&self, step: &StepContext, done: &[Done]) -> Undone {
+        within(&step.path, Phase::Undo, self.action.undo(step, done)).await
+    }
+}
+
+impl Witness {
+    fn look(&self, step: &StepContext, outputs: &Map) {
+        let action = self.signature().name;
+        let began = *self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        let (states, acknowledge) = self.sim.with(|w| (w.states(), w.can_acknowledge()));
+        let view = View {
+            inputs: &step.inputs,
+            outputs,
+            states: &states,
+            acknowledge: &acknowledge,
+            inventory: crate::cluster::Observe::inventory(&self.sim),
+        };
+        if action == "choose" {
+            self.compared(&view, step);
+        }
+        let Some(missed) = view.missed(action) else {
+            return;
+        };
+        // What happened to a node after the step had looked at it is not the step's fault.
+        let since = began.unwrap_or_default();
+        let nodes: Vec<NodeName> = [view.node(), view.input("upstream"), view.input("from")]
+            .into_iter()
+            .flatten()
+            .collect();
+        if !self
+            .script
+            .was_hit(&nodes.iter().collect::<Vec<_>>(), since)
+        {
+            let detail = format!("step {} ({action}) says ok, and {missed}", step.path);
+            self.script
+                .violated(self.sim.now(), Invariant::GoalReached, detail);
+        }
+    }
+
+    /// Positions were compared: whoever counts must not be able to grow.
+    fn compared(&self, view: &View<'_>, step: &StepContext) {
+        let absent = view.list("absent");
+        let Some(old) = view.input("old_primary") else {
+            return;
+        };
+        let counted: Vec<&NodeState> = view
+            .states
+            .iter()
+            .filter(|s| s.running && s.standby && s.name != old)
+            .filter(|s| !absent.iter().any(|name| *name == s.name.as_str()))
+            .collect();
+        for state in &counted {
+            let receives = state.streams_from.as_ref() == Some(&old);
+            if receives || view.points_at(state, &old) {
+                let detail = format!(
+                    "step {} compared {} while it may still receive from {old}",
+                    step.path, state.name
+                );
+                self.script
+                    .violated(self.sim.now(), Invariant::FrozenBeforeCompared, detail);
+            }
+        }
+        if let Some(Value::Lsn(best)) = view.outputs.get("position") {
+            self.script.lock().compared = Some(Compared {
+                nodes: counted.iter().map(|s| s.name.clone()).collect(),
+                best: *best,
+            });
+        }
+    }
+}
+
+/// The world beside what a step was told and what it says.
+struct View<'a> {
+    inputs: &'a Inputs,
+    outputs: &'a Map,
+    states: &'a [NodeState],
+    acknowledge: &'a [NodeName],
+    inventory: &'a crate::cluster::Inventory,
+}
+
+impl View<'_> {
+    fn node(&self) -> Option<NodeName> {
+        NodeName::parse(self.inputs.node.as_deref()?).ok()
+    }
+
+    fn input(&self, name: &str) -> Option<NodeName> {
+        NodeName::parse(self.inputs.get(name).as_str()?).ok()
+    }
+
+    fn list(&self, name: &str) -> Vec<&str> {
+        match self.outputs.get(name) {
+            Some(Value::List(items)) => items.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn says(&self, name: &str) -> bool {
+        self.outputs.get(name) == Some(&Value::Boolean(true))
+    }
+
+    fn points_at(&self, state: &NodeState, node: &NodeName) -> bool {
+        let about = self.inventory.node(node);
+        about.is_some_and(|n| state.set_to == Some((n.host.clone(), n.port)))
+    }
+
+    /// What is not as this action says that it is; none when all is well, or nothing can be told.
+    fn missed(&self, action: &str) -> Option<String> {
+        let node = self.node()?;
+        let state = self.states.iter().find(|s| s.name == node)?;
+        let wrong = |is_wrong: bool, what: String| is_wrong.then_some(what);
+        match action {
+            "freeze" if self.says("frozen") => wrong(
+                state.streams_from.is_some() || state.set_to.is_some(),
+                format!("{node} can still receive"),
+            ),
+            "set_upstream" if !self.says("restart_required") => {
+                let upstream = self.input("upstream")?;
+                wrong(
+                    !self.points_at(state, &upstream),
+                    format!("{node} is not set to follow {upstream}"),
+                )
+            }
+            "stop" => wrong(state.running, format!("{node} runs")),
+            "start" => wrong(!state.running, format!("{node} does not run")),
+            "promote" | "verify_primary" => wrong(
+                !state.running || state.standby,
+                format!("{node} is no running primary"),
+            ),
+            "create_slot" => {
+                let slot = self.input("for")?.slot();
+                wrong(
+                    !state.slots.contains(&slot),
+                    format!("{node} has no slot {slot}"),
+                )
+            }
+            "drop_slot" => {
+                let slot = self.input("for")?.slot();
+                wrong(
+                    state.slots.contains(&slot),
+                    format!("{node} still has the slot {slot}"),
+                )
+            }
+            "verify_attach" => {
+                let upstream = self.input("upstream")?;
+                wrong(
+                    state.streams_from.as_ref() != Some(&upstream),
+                    format!("{node} does not stream from {upstream}"),
+                )
+            }
+            "settle_settings" => wrong(
+                !state.saved.is_empty(),
+                format!("settings are still kept on {node}"),
+            ),
+            "fence" => match self.outputs.get("proof").and_then(Value::as_str) {
+                Some("stopped") => wrong(
+                    state.running || self.acknowledge.contains(&node) || !state.signal,
+                    format!("{node} runs, or can come back as a primary"),
+                ),
+                Some("starved") => wrong(
+                    self.acknowledge.contains(&node),
+                    format!("{node} can still acknowledge writes"),
+                ),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
