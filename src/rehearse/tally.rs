@@ -54,7 +54,7 @@ impl Column {
         match self {
             Self::None => "none",
             Self::One(kind) => kind.word(),
-            Self::Several => "several",
+            Self::Several => "many",
         }
     }
 }
