@@ -137,8 +137,9 @@ async fn the_host_tells_what_runs_and_what_the_control_file_says() {
         .unwrap();
     let printed = String::from_utf8(printed.stdout).unwrap();
     let says = |name: &str| {
-        let line = printed.lines().find_map(|line| line.strip_prefix(name));
-        line.unwrap().trim().to_owned()
+        let mut printed = printed.lines();
+        let value = printed.find_map(|text| text.strip_prefix(name));
+        value.unwrap().trim().to_owned()
     };
     assert_eq!(
         says("Database system identifier:"),
