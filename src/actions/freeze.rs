@@ -1,7 +1,7 @@
 //! Stop a standby from receiving, so that positions can be compared (rule 2).
 
 use super::receives::{Source, source};
-use super::scene::{Deed, Scene, outputs};
+use super::scene::{Deed, Scene, longer, outputs};
 use crate::cluster::{NodeName, Operation, UpstreamRoute};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type};
@@ -213,6 +213,6 @@ async fn until_receiver_gone(scene: &Scene<'_>, node: &NodeName) -> Result<(), F
             ));
         }
         scene.pause(wait).await?;
-        wait = (wait * 5 / 4).min(Duration::from_millis(10));
+        wait = longer(wait, began);
     }
 }

@@ -1,4 +1,4 @@
-//! From whom a standby receives, or may receive at any moment: by its walreceiver first, by its setting then.
+//! From whom a standby receives, or may receive at any moment: by its walreceiver and by its setting.
 
 use crate::cluster::{Inventory, NodeName, Server};
 
@@ -13,8 +13,9 @@ pub(super) enum Source {
     Perhaps(String),
 }
 
-/// What a standby's walreceiver is connected to counts before what its setting says: a setting that has changed meanwhile
-/// is not yet what is received. A setting that names several hosts may lead to any of them.
+/// What a standby's walreceiver is connected to counts, and what its setting says: one that has changed meanwhile is not yet
+/// what is received, and is what will be received at the next attempt. Where the two differ, either may come. A setting that
+/// names several hosts may lead to any of them.
 pub(super) fn source(
     inventory: &Inventory,
     server: &Server,
@@ -22,7 +23,16 @@ pub(super) fn source(
 ) -> Source {
     let name_of = |host: &str, port: u16| inventory.node_at(host, port).map(|n| n.name.clone());
     if let Some(receiver) = server.receiver.as_ref().filter(|r| !r.host.is_empty()) {
-        return name_of(&receiver.host, receiver.port).map_or_else(
+        let set = setting.map(|(host, port)| name_of(host, *port));
+        let connected = name_of(&receiver.host, receiver.port);
+        if let (Some(set), Some(node)) = (set, &connected)
+            && set.as_ref() != Some(node)
+        {
+            return Source::Perhaps(format!(
+                "receives from {node}, and its setting says something else"
+            ));
+        }
+        return connected.map_or_else(
             || {
                 Source::Perhaps(format!(
                     "receives from {}:{}, which is the address of no node",
@@ -33,7 +43,7 @@ pub(super) fn source(
         );
     }
     match setting {
-        None if server.receiver_pid.is_some() => {
+        None if server.receiver_pid.is_some() || server.receiver.is_some() => {
             Source::Perhaps("has a walreceiver that does not say whom it asks".to_owned())
         }
         None => Source::Nobody,
@@ -98,12 +108,16 @@ mod tests {
     }
 
     #[test]
-    fn the_connection_counts_before_the_setting() {
+    fn both_the_connection_and_the_setting_count() {
         let inventory = inventory();
         let node = |name: &str| Source::Node(NodeName::parse(name).unwrap());
         let at = |host: &str| Some((host.to_owned(), 5432));
         for (receiver, pid, setting, expected) in [
-            (Some(("a", 5432)), Some(7), at("b"), Some(node("n1"))),
+            (Some(("a", 5432)), Some(7), at("a"), Some(node("n1"))),
+            (Some(("a", 5432)), Some(7), at("b"), None),
+            (Some(("b", 5432)), Some(7), at("a"), None),
+            (Some(("a", 5432)), Some(7), at("a,b"), None),
+            (Some(("", 0)), None, None, None),
             (Some(("a", 5432)), Some(7), None, Some(node("n1"))),
             (None, None, at("b"), Some(node("n2"))),
             (None, None, None, Some(Source::Nobody)),

@@ -1,5 +1,6 @@
 //! The proof *starved*: too few standbys are left to acknowledge a commit of the old primary.
 
+use super::super::receives::{Source, source};
 use super::super::scene::Scene;
 use super::owe;
 use crate::cluster::{NodeName, Product, SyncNames, starves};
@@ -92,6 +93,9 @@ pub(super) async fn starved(scene: &Scene<'_>, node: &NodeName) -> Result<(), Fa
 
 async fn is_frozen(scene: &Scene<'_>, node: &NodeName) -> bool {
     let (server, upstream) = tokio::join!(scene.cluster.server(node), scene.cluster.upstream(node));
-    matches!((server, upstream), (Ok(server), Ok(None))
-        if server.in_recovery && server.receiver.is_none() && server.receiver_pid.is_none())
+    let (Ok(server), Ok(upstream)) = (server, upstream) else {
+        return false;
+    };
+    let from = source(scene.inventory(), &server, upstream.as_ref());
+    server.in_recovery && from == Source::Nobody
 }
