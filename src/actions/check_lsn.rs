@@ -3,7 +3,7 @@
 mod standing;
 
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::{Ancestry, History, Identity, Lsn, NodeName, Timeline};
+use crate::cluster::{Ancestry, History, Identity, Lsn, NodeName, Timeline, WalFiles};
 use crate::engine::{Failure, Probe};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
 use async_trait::async_trait;
@@ -65,9 +65,13 @@ impl Deed for CheckLsn {
         if node == upstream {
             return Err(Failure::refused(format!("{node} cannot follow itself")));
         }
-        let (standing, identity) =
-            tokio::join!(standing(scene, &node), scene.cluster.identify(&upstream));
-        let (mut standing, identity) = (standing?, identity?);
+        let (standing, lineage, files) = tokio::join!(
+            standing(scene, &node),
+            lineage(scene, &upstream),
+            scene.cluster.wal_files(&node)
+        );
+        let mut standing = standing?;
+        let (identity, history) = lineage?;
         if standing.system != identity.system {
             return Err(Failure::refused(format!(
                 "{node} belongs to another cluster: its system identifier is {}, that of {upstream} is {}",
@@ -75,13 +79,11 @@ impl Deed for CheckLsn {
             ))
             .with_help("compare the site file with the servers; a node of another cluster must be cloned anew"));
         }
-        let history = if identity.timeline == Timeline(1) {
-            History::first(identity.timeline)
-        } else {
-            scene.cluster.history(&upstream, identity.timeline).await?
-        };
         let identity = caught_up(scene, &upstream, &standing, identity).await?;
-        if let Some(stray) = stray_history(scene, &node, &standing, &history).await? {
+        // Of a server that does not run they cannot be asked.
+        if standing.running
+            && let Some(stray) = stray_history(scene, &node, &standing, files?, &history).await?
+        {
             return Err(stray_refusal(&node, &upstream, stray));
         }
         let mut verdict = compare(&standing, &history, identity.at);
@@ -101,6 +103,17 @@ impl Deed for CheckLsn {
             ("running", standing.running.into()),
         ]))
     }
+}
+
+/// Who a server is, and the history of its timeline.
+async fn lineage(scene: &Scene<'_>, node: &NodeName) -> Result<(Identity, History), Failure> {
+    let identity = scene.cluster.identify(node).await?;
+    let history = if identity.timeline == Timeline(1) {
+        History::first(identity.timeline)
+    } else {
+        scene.cluster.history(node, identity.timeline).await?
+    };
+    Ok((identity, history))
 }
 
 /// An upstream that still receives itself may be behind its future follower for a moment; it is waited for.
@@ -127,12 +140,9 @@ async fn stray_history(
     scene: &Scene<'_>,
     node: &NodeName,
     standing: &Standing,
+    files: WalFiles,
     history: &History,
 ) -> Result<Option<Timeline>, Failure> {
-    if !standing.running {
-        return Ok(None);
-    }
-    let files = scene.cluster.wal_files(node).await?;
     for timeline in files
         .histories
         .into_iter()

@@ -1,7 +1,7 @@
 //! Stop a standby from receiving, so that positions can be compared (rule 2).
 
 use super::receives::{Source, source};
-use super::scene::{Deed, Scene, longer, outputs};
+use super::scene::{Deed, IN_TIME, Scene, longer, outputs};
 use crate::cluster::{NodeName, Operation, UpstreamRoute};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type};
@@ -151,22 +151,27 @@ impl Deed for Freeze {
 /// more than once; a value that stays comes from a place that overrides the file.
 async fn cleared(scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure> {
     let until = Instant::now() + (scene.time_left() / 2).min(Duration::from_secs(5));
-    loop {
-        let settings = scene.cluster.settings(node, &["primary_conninfo"]).await?;
-        let Some(setting) = settings.get("primary_conninfo").filter(|s| s.set) else {
-            return Ok(());
-        };
+    // A value that cannot be read as a conninfo is set, too.
+    while !matches!(scene.cluster.upstream(node).await, Ok(None)) {
         if Instant::now() >= until {
-            let message = format!(
-                "{node} still has a primary_conninfo after it was cleared; it comes from: {}",
-                setting.source
-            );
-            return Err(Failure::new(TroubleKind::Unmet, message).with_help(
-                "a setting from the command line or an environment overrides ALTER SYSTEM; take it out there",
-            ));
+            return Err(still_set(scene, node).await?);
         }
         scene.pause(Duration::from_millis(3)).await?;
     }
+    Ok(())
+}
+
+async fn still_set(scene: &Scene<'_>, node: &NodeName) -> Result<Failure, Failure> {
+    let settings = scene.cluster.settings(node, &["primary_conninfo"]).await?;
+    let source = settings
+        .get("primary_conninfo")
+        .map_or("unknown", |setting| setting.source.as_str());
+    let message = format!(
+        "{node} still has a primary_conninfo after it was cleared; it comes from: {source}"
+    );
+    Ok(Failure::new(TroubleKind::Unmet, message).with_help(
+        "a setting from the command line or an environment overrides ALTER SYSTEM; take it out there",
+    ))
 }
 
 fn state(server: &crate::cluster::Server, frozen: bool) -> Map {
@@ -213,6 +218,6 @@ async fn until_receiver_gone(scene: &Scene<'_>, node: &NodeName) -> Result<(), F
             ));
         }
         scene.pause(wait).await?;
-        wait = longer(wait, began);
+        wait = longer(wait, began, IN_TIME);
     }
 }

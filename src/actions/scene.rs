@@ -313,7 +313,7 @@ impl Scene<'_> {
                 ));
             }
             self.pause(wait.min(left)).await?;
-            wait = longer(wait, began);
+            wait = longer(wait, began, SOON);
         }
     }
 
@@ -323,13 +323,19 @@ impl Scene<'_> {
     }
 }
 
-/// The wait after this one, of somebody who has waited since `began`: up to 10 ms at first, and never more than a fiftieth of
-/// what was waited already. So nothing is noticed more than 2 % late, and a server that takes a minute is not asked six
-/// thousand times.
-pub(super) fn longer(wait: Duration, began: tokio::time::Instant) -> Duration {
-    let most = (began.elapsed() / 50).max(Duration::from_millis(10));
+/// The wait after this one, of somebody who has waited since `began`: up to 4 ms at first, and never more than this share
+/// of what was waited already. So at a fiftieth nothing is noticed more than 2 % late, and a server that takes a minute is
+/// not asked six thousand times.
+pub(super) fn longer(wait: Duration, began: tokio::time::Instant, share: u32) -> Duration {
+    let most = (began.elapsed() / share).max(Duration::from_millis(4));
     (wait * 5 / 4).min(most)
 }
+
+/// The share of a wait that holds up writes.
+const SOON: u32 = 50;
+
+/// The share of a wait that holds up nobody.
+pub(super) const IN_TIME: u32 = 20;
 
 /// Outputs from pairs.
 pub(super) fn outputs<const N: usize>(pairs: [(&str, Value); N]) -> Map {

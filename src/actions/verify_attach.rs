@@ -1,6 +1,6 @@
 //! Evidence that a standby is attached, from both sides (rule 5).
 
-use super::scene::{Deed, Scene, longer, outputs};
+use super::scene::{Deed, IN_TIME, Scene, longer, outputs};
 use super::verify_primary::mark_of;
 use crate::cluster::{Lsn, NodeName, Operation, Server, Timeline};
 use crate::engine::{Failure, Probe};
@@ -109,7 +109,7 @@ impl Deed for VerifyAttach {
                 nudged = Instant::now();
             }
             scene.pause(wait).await?;
-            wait = longer(wait, began);
+            wait = longer(wait, began, IN_TIME);
         }
     }
 }

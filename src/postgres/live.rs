@@ -5,7 +5,7 @@ use super::kingbase::Kingbase;
 use super::memory::Memory;
 use super::pool::{CONNECT, Pool, Warm};
 use super::postgresql::Postgresql;
-use super::questions::Garbled;
+use super::questions::{self, Garbled};
 use super::scripts;
 use super::wire::Answer;
 use crate::cluster::{
@@ -83,9 +83,13 @@ impl LiveCluster {
         }
         let nodes = self.inventory.nodes.keys().map(|node| async move {
             let (sql, replication, host) = tokio::join!(
-                self.remember(node),
                 async {
-                    let warmed = self.pool.warm(node, Warm::Replication).await;
+                    let warmed = self.pool.warm(node, Warm::Sql, &questions::USUAL).await;
+                    warmed.map_err(|e| e.when_asking(node, "failed to open its sessions"))?;
+                    self.remember(node).await
+                },
+                async {
+                    let warmed = self.pool.warm(node, Warm::Replication, &[]).await;
                     warmed.map_err(|e| e.when_asking(node, "failed to open a replication session"))
                 },
                 async {

@@ -10,20 +10,33 @@ use crate::cluster::{Inventory, Node, NodeName, Trouble, TroubleKind};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A session that is not open by then is given up.
 pub(crate) const CONNECT: Duration = Duration::from_secs(3);
 /// An answer that is not there by then is given up. A little more than the server's own limit, so that a server that
 /// lives tells why.
 pub(crate) const REPLY: Duration = Duration::from_secs(6);
-/// Idle sessions kept for each node and kind.
-const KEEP: usize = 2;
+/// How long a question waits for a session that is at work before it opens one of its own. A session takes the server
+/// several milliseconds to open and answers its first question slowly, most answers are there sooner; a session that
+/// hangs holds up nobody for longer than this.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Which of the two warm kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Warm {
     Sql,
     Replication,
+}
+
+impl Warm {
+    /// How many sessions of this kind work on a node at once, and are kept when they are idle.
+    fn most(self) -> usize {
+        match self {
+            Self::Sql => 2,
+            Self::Replication => 1,
+        }
+    }
 }
 
 /// An open session of one of the warm kinds.
@@ -54,6 +67,14 @@ impl Open {
         }
     }
 
+    async fn question(&mut self, question: &str) -> Result<Vec<Answer>, Fault> {
+        match self {
+            Self::Sql(session) => session.question(question, REPLY).await,
+            // The replication protocol has no plans.
+            Self::Replication(session) => session.simple(question, REPLY).await,
+        }
+    }
+
     async fn simple(&mut self, statements: &str) -> Result<Vec<Answer>, Fault> {
         match self {
             Self::Sql(session) => session.simple(statements, REPLY).await,
@@ -67,6 +88,8 @@ pub(crate) struct Pool {
     inventory: Arc<Inventory>,
     tls: OnceLock<Result<Option<Tls>, String>>,
     idle: Mutex<BTreeMap<(NodeName, Warm), Vec<Open>>>,
+    /// Who may work with one of the kept sessions.
+    turns: Mutex<BTreeMap<(NodeName, Warm), Arc<Semaphore>>>,
 }
 
 impl Pool {
@@ -75,6 +98,7 @@ impl Pool {
             inventory,
             tls: OnceLock::new(),
             idle: Mutex::new(BTreeMap::new()),
+            turns: Mutex::new(BTreeMap::new()),
         }
     }
 
@@ -179,18 +203,45 @@ impl Pool {
     fn keep(&self, node: &NodeName, warm: Warm, session: Open) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let sessions = idle.entry((node.clone(), warm)).or_default();
-        if sessions.len() < KEEP {
+        if sessions.len() < warm.most() {
             sessions.push(session);
         }
     }
 
-    /// Opens a session of this kind, unless one is open.
-    pub(crate) async fn warm(&self, node: &NodeName, warm: Warm) -> Result<(), Error> {
-        let session = match self.idle(node, warm).await {
-            Some(session) => session,
-            None => self.open_warm(node, warm).await?,
+    /// Waits for a turn with one of the kept sessions, but not for long: whoever gets none opens a session of its own.
+    async fn turn(&self, node: &NodeName, warm: Warm) -> Option<OwnedSemaphorePermit> {
+        let turns = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(Semaphore::new(warm.most()));
+            Arc::clone(turns.entry((node.clone(), warm)).or_insert_with(new))
         };
-        self.keep(node, warm, session);
+        let turn = tokio::time::timeout(PATIENCE, turns.acquire_owned());
+        turn.await.ok()?.ok()
+    }
+
+    /// Opens the sessions of this kind that are kept, and asks each of them these questions once: what a server has to
+    /// look up for a question, it has to look up in every session.
+    pub(crate) async fn warm(
+        &self,
+        node: &NodeName,
+        warm: Warm,
+        questions: &[fn(u32) -> String],
+    ) -> Result<(), Error> {
+        let mut sessions = Vec::new();
+        for _ in 0..warm.most() {
+            let mut session = match self.idle(node, warm).await {
+                Some(session) => session,
+                None => self.open_warm(node, warm).await?,
+            };
+            for question in questions {
+                let text = question(session.major());
+                session.question(&text).await.map_err(Error::Fault)?;
+            }
+            sessions.push(session);
+        }
+        for session in sessions {
+            self.keep(node, warm, session);
+        }
         Ok(())
     }
 
@@ -201,14 +252,17 @@ impl Pool {
         warm: Warm,
         question: impl Fn(u32) -> String + Send,
     ) -> Result<Vec<Answer>, Error> {
-        if let Some(session) = self.idle(node, warm).await {
-            match self.exchange(node, warm, session, &question).await {
+        let _turn = self.turn(node, warm).await;
+        if let Some(mut session) = self.idle(node, warm).await {
+            let answered = session.question(&question(session.major())).await;
+            match self.back(node, warm, session, answered) {
                 Err(Error::Fault(fault)) if fault.ends_the_session() || fault.is_unsent() => {}
                 other => return other,
             }
         }
-        let session = self.open_warm(node, warm).await?;
-        self.exchange(node, warm, session, &question).await
+        let mut session = self.open_warm(node, warm).await?;
+        let answered = session.question(&question(session.major())).await;
+        self.back(node, warm, session, answered)
     }
 
     /// Sends an effect, once.
@@ -217,26 +271,27 @@ impl Pool {
         node: &NodeName,
         statements: &str,
     ) -> Result<Vec<Answer>, Error> {
-        let statements = &|_| statements.to_owned();
-        if let Some(session) = self.idle(node, Warm::Sql).await {
-            match self.exchange(node, Warm::Sql, session, statements).await {
+        let _turn = self.turn(node, Warm::Sql).await;
+        if let Some(mut session) = self.idle(node, Warm::Sql).await {
+            let told = session.simple(statements).await;
+            match self.back(node, Warm::Sql, session, told) {
                 Err(Error::Fault(fault)) if fault.is_unsent() => {}
                 other => return other,
             }
         }
-        let session = self.open_warm(node, Warm::Sql).await?;
-        self.exchange(node, Warm::Sql, session, statements).await
+        let mut session = self.open_warm(node, Warm::Sql).await?;
+        let told = session.simple(statements).await;
+        self.back(node, Warm::Sql, session, told)
     }
 
-    async fn exchange(
+    /// Keeps a session that is still good after what came of it.
+    fn back(
         &self,
         node: &NodeName,
         warm: Warm,
-        mut session: Open,
-        question: &(impl Fn(u32) -> String + Send),
+        session: Open,
+        result: Result<Vec<Answer>, Fault>,
     ) -> Result<Vec<Answer>, Error> {
-        let text = question(session.major());
-        let result = session.simple(&text).await;
         if !session.is_spent() {
             self.keep(node, warm, session);
         }

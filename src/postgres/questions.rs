@@ -1,7 +1,7 @@
 //! What is asked of a running server, each in one round trip, and how the answer is read.
 
-use super::literal;
 use super::wire::Answer;
+use super::{literal, wal_files};
 use crate::cluster::{
     Identity, Lsn, Receiver, Sender, Server, Setting, Slot, SlotName, StartupState, SystemId,
     Timeline, WalStatus,
@@ -101,6 +101,15 @@ pub(crate) fn server(major: u32) -> String {
          FROM me LEFT JOIN pg_stat_wal_receiver r ON true"
     )
 }
+
+/// What every failover asks.
+pub(crate) const USUAL: [fn(u32) -> String; 5] = [
+    server,
+    slots,
+    |_| SENDERS.to_owned(),
+    |_| settings(&["primary_conninfo"]),
+    |_| wal_files::WAL_FILES.to_owned(),
+];
 
 /// Reads the answer to [`server`].
 pub(crate) fn seen(answers: &[Answer]) -> Result<Seen, Garbled> {

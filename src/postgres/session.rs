@@ -17,6 +17,9 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 /// What a cancelled statement's server is given to hear of it.
 const CANCEL: Duration = Duration::from_secs(2);
 
+/// More questions than this are not kept planned: most are the same few, some hold a name.
+const PLANS: usize = 32;
+
 /// An open session.
 pub(crate) struct Session {
     client: Client,
@@ -28,6 +31,8 @@ pub(crate) struct Session {
     busy: bool,
     /// It ended with an error: a transaction of ours may still be open.
     spoiled: bool,
+    /// The questions that the server has a plan for in this session; each is named after its place.
+    planned: Vec<String>,
 }
 
 impl Session {
@@ -66,6 +71,7 @@ impl Session {
             major,
             busy: false,
             spoiled: false,
+            planned: Vec::new(),
         })
     }
 
@@ -86,6 +92,31 @@ impl Session {
     /// It was given up with a statement under way, or ended with an error.
     pub(crate) fn is_spent(&self) -> bool {
         self.busy || self.spoiled
+    }
+
+    /// One `SELECT` without parameters, that the server plans once in this session: to plan some of ours takes it seven
+    /// times as long as to answer them. Ends within this time.
+    pub(crate) async fn question(
+        &mut self,
+        question: &str,
+        within: Duration,
+    ) -> Result<Vec<Answer>, Fault> {
+        let known = self.planned.iter().position(|known| known == question);
+        let text = match known {
+            Some(place) => format!("EXECUTE {}", name(place)),
+            None if self.planned.len() >= PLANS => return self.simple(question, within).await,
+            None => {
+                let name = name(self.planned.len());
+                format!("PREPARE {name} AS {question}; EXECUTE {name}")
+            }
+        };
+        let mut answers = self.simple(&text, within).await?;
+        if known.is_none() {
+            self.planned.push(question.to_owned());
+            // Of the planning.
+            answers.drain(..answers.len().min(1));
+        }
+        Ok(answers)
     }
 
     /// One or more statements without parameters, in one round trip; an answer for each. Ends within this time.
@@ -114,6 +145,11 @@ impl Session {
         self.spoiled |= result.is_err();
         result
     }
+}
+
+/// The name of the question at this place.
+fn name(place: usize) -> String {
+    format!("pgbaton_{place}")
 }
 
 async fn answers(client: &Client, statements: &str) -> Result<Vec<Answer>, Fault> {

@@ -40,31 +40,33 @@ pub async fn topology(cluster: &dyn Cluster) -> Topology {
 }
 
 async fn view(cluster: &dyn Cluster, node: &NodeName) -> View {
+    // A server that does not answer ends the look at its node: what its files say would take longer to find out, and is
+    // shown nowhere.
     let asked = tokio::time::timeout(PATIENCE, async {
-        tokio::join!(
+        tokio::try_join!(
             cluster.server(node),
-            cluster.identify(node),
-            cluster.upstream(node)
+            async { Ok(cluster.identify(node).await) },
+            async { Ok(cluster.upstream(node).await) }
         )
     })
     .await;
-    if let Ok((server, identity, upstream)) = asked {
-        View {
-            server,
+    let silent = |trouble| View {
+        server: Err(trouble),
+        identity: None,
+        upstream: None,
+    };
+    match asked {
+        Ok(Ok((server, identity, upstream))) => View {
+            server: Ok(server),
             identity: identity.ok(),
             upstream: upstream.ok().flatten(),
-        }
-    } else {
-        let trouble = Trouble::on(
+        },
+        Ok(Err(trouble)) => silent(trouble),
+        Err(_) => silent(Trouble::on(
             TroubleKind::Timeout,
             node,
             format!("no answer within {PATIENCE:?}"),
-        );
-        View {
-            server: Err(trouble),
-            identity: None,
-            upstream: None,
-        }
+        )),
     }
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// A cluster of a site, with everything that is needed to look at it and to run playbooks on it. Connections are
 /// opened on first use and kept warm.
@@ -104,8 +105,15 @@ impl World {
         observers: Vec<mpsc::UnboundedSender<Arc<Envelope>>>,
         cancel: CancellationToken,
     ) -> Result<Finished, RunsError> {
+        // The servers answer while the playbook is read.
+        let cluster = self.cluster();
+        let look = async move { facts::topology(cluster.as_ref()).await };
+        let look = AbortOnDropHandle::new(tokio::spawn(look));
         let playbook = self.load(&order.playbook)?;
-        let topology = self.topology().await;
+        let topology = match look.await {
+            Ok(topology) => topology,
+            Err(_) => self.topology().await,
+        };
         let cluster = facts::pinned(&self.inventory, &topology);
         let params = bind_params(&playbook, &order.params, &self.vars, &cluster)?;
         let (now, seed) = (jiff::Timestamp::now(), entropy());
