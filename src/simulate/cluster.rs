@@ -132,8 +132,7 @@ impl SimCluster {
         sleep(wait).await;
     }
 
-    /// Sends a statement on a session of this kind, does `work` where it arrives, and brings the answer back. A
-    /// session that is open still carries a request where no new one could be opened.
+    /// Sends a statement that changes something, does `work` where it arrives, and brings the answer back.
     pub(super) async fn statement<T>(
         &self,
         name: &NodeName,
@@ -141,6 +140,53 @@ impl SimCluster {
         limit: Duration,
         work: impl FnOnce(&mut World, NodeId) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        let (id, life) = self.deliver(name, way, SQL_HOP).await?;
+        let result = match self.arrived(id, way, life) {
+            Ok(()) => self.with(|w| work(w, id)),
+            Err(None) => return self.silent(id, way, limit).await,
+            Err(Some(fault)) => return Err(fault),
+        };
+        self.hop(SQL_HOP).await;
+        let (gone, silent) = self.look(|w| {
+            let node = w.node(id);
+            let silent = !w.passes(node.host, RUNNER) || node.hang == Hang::Server;
+            (node.life() != Some(life), silent)
+        });
+        if silent {
+            return self.silent(id, way, limit).await;
+        }
+        if gone {
+            self.close(id, way);
+            return Err(Fault::Lost("the server ended the session".to_owned()));
+        }
+        result
+    }
+
+    /// Asks, once. What happens to the answer on its way back tells nobody more than a question that is lost: so all of
+    /// the time that it takes lies before it arrives.
+    async fn ask_once<T>(
+        &self,
+        name: &NodeName,
+        way: Way,
+        work: impl FnOnce(&World, NodeId) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let (id, life) = self.deliver(name, way, SQL_HOP * 2).await?;
+        let heard = self.look(|w| w.passes(w.node(id).host, RUNNER));
+        match self.arrived(id, way, life) {
+            Ok(()) if heard => self.look(|w| work(w, id)),
+            Ok(()) | Err(None) => self.silent(id, way, REPLY).await,
+            Err(Some(fault)) => Err(fault),
+        }
+    }
+
+    /// Finds or opens a session of this kind and sends something on it, which takes so long. A session that is open still
+    /// carries a request where no new one could be opened.
+    async fn deliver(
+        &self,
+        name: &NodeName,
+        way: Way,
+        hop: Duration,
+    ) -> Result<(NodeId, Life), Fault> {
         let id = self.id(name)?;
         let life = match self.session(id, way) {
             Open::Kept(life) => life,
@@ -161,39 +207,23 @@ impl SimCluster {
                 )));
             }
         };
-        self.hop(SQL_HOP).await;
-        let arrived = self.look(|w| {
+        self.hop(hop).await;
+        Ok((id, life))
+    }
+
+    /// Whether a statement got to its session; the inner none is silence.
+    fn arrived(&self, id: NodeId, way: Way, life: Life) -> Result<(), Option<Fault>> {
+        let (ended, silent) = self.look(|w| {
             let node = w.node(id);
-            if node.life() != Some(life)
-                || !matches!(node.process.as_ref().map(|p| p.phase), Some(Phase::Ready))
-            {
-                return Err(Some("the server ended the session"));
-            }
+            let ready = matches!(node.process.as_ref().map(|p| p.phase), Some(Phase::Ready));
             let silent = !w.passes(RUNNER, node.host) || node.hang == Hang::Server;
-            if silent { Err(None) } else { Ok(()) }
+            (node.life() != Some(life) || !ready, silent)
         });
-        let result = match arrived {
-            Ok(()) => self.with(|w| work(w, id)),
-            Err(Some(why)) => {
-                self.close(id, way);
-                return Err(Fault::Lost(why.to_owned()));
-            }
-            Err(None) => return self.silent(id, way, limit).await,
-        };
-        self.hop(SQL_HOP).await;
-        let (gone, silent) = self.look(|w| {
-            let node = w.node(id);
-            let silent = !w.passes(node.host, RUNNER) || node.hang == Hang::Server;
-            (node.life() != Some(life), silent)
-        });
-        if silent {
-            return self.silent(id, way, limit).await;
-        }
-        if gone {
+        if ended {
             self.close(id, way);
-            return Err(Fault::Lost("the server ended the session".to_owned()));
+            return Err(Some(Fault::Lost("the server ended the session".to_owned())));
         }
-        result
+        if silent { Err(None) } else { Ok(()) }
     }
 
     async fn silent<T>(&self, id: NodeId, way: Way, limit: Duration) -> Result<T, Fault> {
@@ -259,8 +289,8 @@ impl SimCluster {
         way: Way,
         work: impl Fn(&World, NodeId) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        match self.statement(name, way, REPLY, |w, id| work(w, id)).await {
-            Err(Fault::Lost(_)) => self.statement(name, way, REPLY, |w, id| work(w, id)).await,
+        match self.ask_once(name, way, &work).await {
+            Err(Fault::Lost(_)) => self.ask_once(name, way, &work).await,
             other => other,
         }
     }

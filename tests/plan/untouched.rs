@@ -71,6 +71,15 @@ fn harmless(statement: &str) -> bool {
     ];
     let begins = ["SELECT", "SHOW", "WITH", "BEGIN", "COMMIT", "SET "];
     let lower = statement.trim_start();
+    // A question is planned once in a session, and executed by its name from then on.
+    if let Some(planned) = lower.strip_prefix("PREPARE ") {
+        return planned
+            .split_once(" AS ")
+            .is_some_and(|(_, question)| harmless(question));
+    }
+    if lower.starts_with("EXECUTE pgbaton_") {
+        return true;
+    }
     begins.iter().any(|word| lower.starts_with(word))
         && EFFECTS
             .iter()
