@@ -10,7 +10,6 @@ mod live_support;
 mod support;
 
 use live_support::sshd::Sshd;
-use pgbaton::cluster::Transport;
 use pgbaton::lab::Fault;
 use pgbaton::site::{Site, to_yaml};
 use std::path::PathBuf;
@@ -19,25 +18,7 @@ use support::{Cluster, assert_nothing_lost};
 /// The lab's site file with ssh in place of local commands, as the user who owns the servers.
 fn over_ssh(cluster: &Cluster, sshd: &Sshd) -> PathBuf {
     let mut site = Site::load(cluster.lab.site_file()).unwrap();
-    let options = sshd.options();
-    for node in site
-        .clusters
-        .values_mut()
-        .flat_map(|c| c.nodes.values_mut())
-    {
-        let user = match &node.transport {
-            Transport::Local { user } => user.clone(),
-            other => panic!("{other:?}"),
-        };
-        node.transport = Transport::Ssh {
-            host: None,
-            user,
-            port: options.port,
-            identity: options.identity.clone(),
-            config: options.config.clone(),
-            known_hosts: options.known_hosts.clone(),
-        };
-    }
+    sshd.reach(&mut site);
     let path = cluster.lab.dir().join("ssh.yaml");
     std::fs::write(&path, to_yaml(&site)).unwrap();
     path

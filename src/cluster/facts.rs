@@ -197,6 +197,8 @@ pub struct Host {
     pub standby_signal: bool,
     /// Processes attached to the server's System V shared memory segment, when there is one.
     pub shared_memory_attached: Option<u32>,
+    /// The slots that lie on its disk: their names, all that can be told without the server.
+    pub slots: Vec<SlotName>,
 }
 
 /// A process on a host.

@@ -26,6 +26,8 @@ pub(crate) struct Names {
     pub(crate) pid_file: &'static str,
     pub(crate) auto_conf: &'static str,
     pub(crate) wal_dir: &'static str,
+    /// Where the slots lie, one directory each.
+    pub(crate) slot_dir: &'static str,
 }
 
 /// A product: its names, and the text of every operation.

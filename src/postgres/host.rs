@@ -1,6 +1,6 @@
 //! What a host says about a server: the answer of the script [`super::scripts::LOOK`], read.
 
-use crate::cluster::{ControlData, ControlState, Host, Process, SystemId, Timeline};
+use crate::cluster::{ControlData, ControlState, Host, Process, SlotName, SystemId, Timeline};
 
 /// Reads the answer.
 pub(crate) fn read(text: &str) -> Host {
@@ -14,6 +14,7 @@ pub(crate) fn read(text: &str) -> Host {
         newest_timeline: None,
         standby_signal: false,
         shared_memory_attached: None,
+        slots: Vec::new(),
     };
     let mut processes: Vec<Running> = Vec::new();
     for line in facts.lines() {
@@ -27,6 +28,8 @@ pub(crate) fn read(text: &str) -> Host {
             }
             "frozen" => host.frozen = true,
             "signal" => host.standby_signal = true,
+            // A slot in the making has another name.
+            "slot" => host.slots.extend(SlotName::parse(rest.trim())),
             "process" => processes.extend(Running::read(rest)),
             _ => {}
         }
@@ -35,6 +38,7 @@ pub(crate) fn read(text: &str) -> Host {
         // The status in the file is that of a postmaster that is dead.
         host.postmaster_status = None;
     }
+    host.slots.sort();
     host.orphans = processes
         .iter()
         .filter(|p| {
@@ -123,7 +127,7 @@ mod tests {
     #[test]
     fn children_are_no_orphans_and_strangers_are() {
         let text = format!(
-            "postmaster 10\nfrozen\nstatus standby\nshared 6\nsignal\ntimeline 0000000A\nprocess 10 1 postgres\nprocess 11 10 postgres\n\
+            "postmaster 10\nfrozen\nstatus standby\nshared 6\nsignal\ntimeline 0000000A\nslot b\nslot a\nslot a.tmp\nprocess 10 1 postgres\nprocess 11 10 postgres\n\
              process 12 11 postgres\nprocess 13 1 postgres: u d idle \n{CONTROL}"
         );
         let host = read(&text);
@@ -132,6 +136,8 @@ mod tests {
         assert_eq!(host.shared_memory_attached, Some(6));
         assert!(host.standby_signal && host.frozen);
         assert_eq!(host.newest_timeline, Some(Timeline(10)));
+        let slots = ["a", "b"].map(|name| SlotName::parse(name).unwrap());
+        assert_eq!(host.slots, slots);
         assert_eq!(
             host.orphans,
             vec![Process {

@@ -17,6 +17,7 @@ const NAMES: Names = Names {
     pid_file: "kingbase.pid",
     auto_conf: "kingbase.auto.conf",
     wal_dir: "sys_wal",
+    slot_dir: "sys_replslot",
 };
 
 /// KingbaseES.

@@ -169,6 +169,7 @@ impl Native {
             lines.push("signal".to_owned());
         }
         lines.extend(self.newest_timeline().map(|t| format!("timeline {t}")));
+        lines.extend(self.slots().map(|slot| format!("slot {slot}")));
         for pid in self.processes()? {
             // One that ends meanwhile is not there.
             let Some(parent) = parent(pid) else { continue };
@@ -194,6 +195,15 @@ impl Native {
                     .then(|| digits[..8].to_owned())
             })
             .max()
+    }
+
+    /// The names of the slots: each has a directory of its own.
+    fn slots(&self) -> impl Iterator<Item = String> {
+        let entries = std::fs::read_dir(self.data.join(self.names.slot_dir));
+        entries.into_iter().flatten().flatten().filter_map(|entry| {
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            entry.file_name().into_string().ok().filter(|_| is_dir)
+        })
     }
 
     /// Sends SIGKILL to all processes of the data directory, the postmaster first; one that still was there, if any.

@@ -213,12 +213,9 @@ impl Observe for LiveCluster {
             let finished = self.look(name, command).await?;
             return Ok(host::read(&(facts + &finished.out())));
         }
-        let command = self.script(
-            node,
-            scripts::LOOK,
-            &[&printer, self.dialect.names().wal_dir],
-            LOOK,
-        );
+        let names = self.dialect.names();
+        let arguments = [printer.as_str(), names.wal_dir, names.slot_dir];
+        let command = self.script(node, scripts::LOOK, &arguments, LOOK);
         let finished = self.look(name, command).await?;
         let text = finished.out();
         // Without this word the script did not get to its end, and what it did not print means nothing.

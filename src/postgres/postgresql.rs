@@ -28,6 +28,7 @@ const NAMES: Names = Names {
     pid_file: "postmaster.pid",
     auto_conf: "postgresql.auto.conf",
     wal_dir: "pg_wal",
+    slot_dir: "pg_replslot",
 };
 
 /// PostgreSQL 12 and later.

@@ -69,7 +69,8 @@ for f in pgbaton.saved.*; do [ -e "$f" ] && echo "${f#pgbaton.saved.}"; done
 :
 "#;
 
-/// Everything that the host knows. Further arguments: the program that prints control data, the directory of the WAL.
+/// Everything that the host knows. Further arguments: the program that prints control data, the directories of the WAL
+/// and of the slots.
 pub(crate) const LOOK: &str = concat!(
     prelude!(),
     r#"
@@ -103,6 +104,10 @@ for f in "$D/$2"/*; do
   case $f in *[!0-9A-F]*) ;; *) newest=$f ;; esac
 done
 [ -z "$newest" ] || echo "timeline $newest"
+for f in "$D/$3"/*/; do
+  [ -d "$f" ] || continue
+  f=${f%/}; echo "slot ${f##*/}"
+done
 for p in /proc/[0-9]*; do
   p=${p#/proc/}
   of_us "$p" && parent_of "$p" || continue

@@ -14,8 +14,10 @@ pub use facts::{pinned, topology};
 pub use library::{Shelves, Stock, stock_playbooks};
 pub use order::{Finished, Order};
 pub use params::bind_params;
+pub(crate) use plan::changes;
 pub use plan::{
-    Change, Decision, Foreseen, Plan, PlannedEffect, PlannedStep, PlaybookText, Supposed,
+    Change, Decision, Details, Foreseen, NodeDetail, Plan, PlannedEffect, PlannedStep,
+    PlaybookText, SlotDetail, Supposed,
 };
 pub use simulated::{
     SimOrder, SimRan, actions_on, facts_of, on_paused_clock, run_recorded, run_simulated,

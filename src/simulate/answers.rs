@@ -1,6 +1,6 @@
 //! What a node and its host say of themselves: facts, as the live side reads them.
 
-use super::conf::{CONNINFO, MAX_SLOTS, Value};
+use super::conf::{CONNINFO, MAX_SENDERS, MAX_SLOTS, Value};
 use super::ids::NodeId;
 use super::node::{Hang, Node, Phase, Receiving};
 use super::wal::{SEGMENT, segment_start};
@@ -45,7 +45,7 @@ impl World {
                 })
             }),
             receiver_pid: self.receiver_pid(id).filter(|_| recovery),
-            senders: u32::try_from(self.fed_by(id).len()).unwrap_or(u32::MAX),
+            senders: u32::try_from(self.senders_busy(id)).unwrap_or(u32::MAX),
         }
     }
 
@@ -83,8 +83,20 @@ impl World {
                 })
             })
             .collect();
+        senders.extend(self.node(id).strangers.iter().cloned());
         senders.sort_by(|a, b| (&a.application, a.pid).cmp(&(&b.application, b.pid)));
         senders
+    }
+
+    /// How many walsenders there are.
+    fn senders_busy(&self, id: NodeId) -> usize {
+        self.fed_by(id).len() + self.node(id).strangers.len()
+    }
+
+    /// Nobody else can stream from it, nor ask by the replication protocol.
+    pub(super) fn senders_are_taken(&self, id: NodeId) -> bool {
+        let most = self.node(id).conf.number(MAX_SENDERS);
+        self.senders_busy(id) >= usize::try_from(most).unwrap_or(0)
     }
 
     fn sync_state(&self, id: NodeId, pid: Option<u32>) -> &'static str {
@@ -169,6 +181,7 @@ impl World {
             newest_timeline: Some(self.branches.timeline(node.wal.branch)),
             standby_signal: node.signal,
             shared_memory_attached: attached,
+            slots: node.slots.keys().cloned().collect(),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::client::Habit;
 use super::conf::{self, CONNINFO, Conf, SLOT_NAME, SYNC_NAMES, Target, Value};
 use super::ids::{At, HostId, NodeId, RUNNER};
-use super::node::{Dark, Hang, Node, Phase, Process, Receiving, Replay, SlotState};
+use super::node::{Dark, Hang, IDLE, Node, Phase, Process, Receiving, Replay, SlotState};
 use super::wal::{BranchId, Wal, segment_start};
 use super::world::World;
 use crate::cluster::{
@@ -231,6 +231,8 @@ impl<'a> WorldBuilder<'a> {
             conf,
             saved: BTreeMap::new(),
             slots: BTreeMap::new(),
+            strangers: Vec::new(),
+            archiving: IDLE,
             receiving: Receiving::Off,
             round: 0,
             last_fail: At::default(),
@@ -286,6 +288,7 @@ impl<'a> WorldBuilder<'a> {
                 physical: true,
                 restart: Some(START),
                 lost: false,
+                stranger: None,
             };
             world.node_mut(upstream).slots.insert(slot, state);
         }
@@ -293,7 +296,7 @@ impl<'a> WorldBuilder<'a> {
 }
 
 /// Settings that the actions and the model ask for.
-pub(super) const ASKED: [&str; 15] = [
+pub(super) const ASKED: [&str; 16] = [
     conf::CONNINFO,
     conf::SLOT_NAME,
     conf::RESTORE,
@@ -309,4 +312,5 @@ pub(super) const ASKED: [&str; 15] = [
     conf::SENDER_TIMEOUT,
     conf::KEEP_SLOTS,
     conf::KEEP,
+    conf::APPLY_DELAY,
 ];

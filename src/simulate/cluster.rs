@@ -278,6 +278,13 @@ impl SimCluster {
             ));
         }
         let life = process.life;
+        if way == Way::Replication && state.world.senders_are_taken(id) {
+            return Open::Refused(Fault::Refused(
+                TroubleKind::Unreachable,
+                "number of requested standby connections exceeds max_wal_senders [53300]"
+                    .to_owned(),
+            ));
+        }
         state.sessions.insert((id, way), life);
         Open::Kept(life)
     }

@@ -17,6 +17,8 @@ pub(super) const RECEIVER_TIMEOUT: &str = "wal_receiver_timeout";
 pub(super) const SENDER_TIMEOUT: &str = "wal_sender_timeout";
 /// In megabytes; negative: no limit.
 pub(super) const KEEP_SLOTS: &str = "max_slot_wal_keep_size";
+/// In milliseconds.
+pub(super) const APPLY_DELAY: &str = "recovery_min_apply_delay";
 /// In megabytes.
 pub(super) const KEEP: &str = "wal_keep_size";
 
@@ -27,7 +29,7 @@ pub(super) const OLDEST: u32 = 120_000;
 pub(super) const KEPT: [&str; 3] = [CONNINFO, SLOT_NAME, RESTORE];
 
 /// What a server has where no file says anything. In the units of `pg_settings`.
-const DEFAULTS: [(&str, &str); 16] = [
+const DEFAULTS: [(&str, &str); 17] = [
     (CONNINFO, ""),
     (SLOT_NAME, ""),
     (RESTORE, ""),
@@ -43,6 +45,7 @@ const DEFAULTS: [(&str, &str); 16] = [
     (SENDER_TIMEOUT, "60000"),
     (KEEP_SLOTS, "-1"),
     (KEEP, "0"),
+    (APPLY_DELAY, "0"),
     (SYNC_SLOTS, ""),
 ];
 const SYNC_SLOTS: &str = "synchronized_standby_slots";

@@ -32,6 +32,7 @@ impl World {
                         physical: true,
                         restart: Some(restart),
                         lost: false,
+                        stranger: None,
                     },
                 );
                 Ok(())

@@ -123,6 +123,8 @@ impl World {
                 self.node_mut(id).control.state = ControlState::ShutDownInRecovery;
                 self.exit(id);
             }
+            // It archives what waits before it shuts down, however long that takes.
+            (Phase::Stopping(StopMode::Fast), Hang::None) if self.node(id).archive_hangs() => {}
             (Phase::Stopping(StopMode::Fast), Hang::None) => {
                 self.checkpoint(id);
                 if let Some(process) = self.node_mut(id).process.as_mut() {
@@ -172,6 +174,10 @@ impl World {
         let hung = std::mem::replace(&mut node.hang, Hang::None) == Hang::Server;
         node.restart_receiver = false;
         node.waiters.clear();
+        node.strangers.clear();
+        for slot in node.slots.values_mut() {
+            slot.stranger = None;
+        }
         self.end_receiver(id);
         for stream in self.fed_by(id) {
             self.sender_ends(stream);

@@ -4,10 +4,10 @@ use super::conf::{Conf, Target, Value};
 use super::ids::{At, ClientId, HostId, Life, NodeId, StreamId};
 use super::wal::{BranchId, Wal};
 use crate::cluster::{
-    ControlData, Lsn, NodeName, SlotName, StopMode, SyncNames, SystemId, Trouble, TroubleKind,
+    Archiving, ControlData, Lsn, NodeName, Sender, SlotName, StopMode, SyncNames, SystemId,
+    Trouble, TroubleKind,
 };
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// One node.
 #[derive(Debug, Clone)]
@@ -31,6 +31,9 @@ pub(super) struct Node {
     pub(super) conf: Conf,
     pub(super) saved: BTreeMap<String, Saved>,
     pub(super) slots: BTreeMap<SlotName, SlotState>,
+    /// Who streams from it and is no node of the site: backups, archivers of WAL.
+    pub(super) strangers: Vec<Sender>,
+    pub(super) archiving: Archiving,
     pub(super) receiving: Receiving,
     /// Of the newest attempt to receive: what earlier ones still have under way counts no more.
     pub(super) round: u64,
@@ -94,12 +97,25 @@ pub(super) struct Saved {
     pub(super) contents_known: bool,
 }
 
+/// How many seconds a file may wait for an archive that works.
+const OLD_S: i64 = 10;
+
+/// Nothing is archived.
+pub(super) const IDLE: Archiving = Archiving {
+    active: false,
+    waiting: 0,
+    oldest_s: None,
+    failing: false,
+};
+
 /// A slot.
 #[derive(Debug, Clone)]
 pub(super) struct SlotState {
     pub(super) physical: bool,
     pub(super) restart: Option<Lsn>,
     pub(super) lost: bool,
+    /// A process that holds it and serves no node of the site.
+    pub(super) stranger: Option<u32>,
 }
 
 /// What the startup process and its walreceiver are at.
@@ -124,8 +140,6 @@ pub(super) enum Receiving {
 pub(super) struct Replay {
     /// `pg_wal_replay_pause()`.
     pub(super) paused: bool,
-    /// How long after its arrival a record is replayed.
-    pub(super) delay: Duration,
     /// The walreceiver does not take anything off the wire.
     pub(super) stalled: bool,
 }
@@ -181,6 +195,14 @@ impl Node {
 
     pub(super) fn is_standby(&self) -> bool {
         self.process.as_ref().is_some_and(|p| p.recovery)
+    }
+
+    /// Something has waited for the archive too long for a command that works. One that fails is given up by a server
+    /// that shuts down.
+    pub(super) fn archive_hangs(&self) -> bool {
+        let archiving = &self.archiving;
+        let old = archiving.oldest_s.is_some_and(|age| age > OLD_S);
+        archiving.active && archiving.waiting > 0 && !archiving.failing && old
     }
 
     pub(super) fn life(&self) -> Option<Life> {

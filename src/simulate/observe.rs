@@ -157,16 +157,12 @@ impl Observe for SimCluster {
         .await
     }
 
-    /// The simulated servers archive nothing.
+    /// As it was when the world began: whatever holds it up is outside of the model.
     async fn archiving(&self, node: &NodeName) -> Result<Archiving, Trouble> {
-        let idle = Archiving {
-            active: false,
-            waiting: 0,
-            oldest_s: None,
-            failing: false,
-        };
         self.question("archiving", node, async {
-            let told = self.ask(node, Way::Sql, |_, _| Ok(idle.clone())).await;
+            let told = self
+                .ask(node, Way::Sql, |w, id| Ok(w.node(id).archiving.clone()))
+                .await;
             told.map_err(|why| why.when_asking(node, "failed to look at its archiving"))
         })
         .await

@@ -6,7 +6,10 @@ use super::memory::Sighting;
 use super::node::{Saved, SlotState};
 use super::seed::{Seeding, Slots};
 use super::snapshot::{NodeFacts, Snapshot};
-use crate::cluster::{Node as Entry, NodeName, Remembered, Setting, Timed, WalStatus};
+use crate::cluster::{
+    Host, Node as Entry, NodeName, Receiver, Remembered, Sender, Setting, SlotName, Timed,
+    WalStatus,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,6 +18,12 @@ impl Seeding {
         let mut conf = Conf::default();
         let Some(facts) = facts else { return conf };
         let nothing = BTreeMap::new();
+        if facts.settings.known().is_none() && facts.host.known().is_some() {
+            self.assume(
+                &entry.name,
+                "but for its upstream its settings are not known: the defaults are taken for them",
+            );
+        }
         for (name, setting) in facts.settings.known().unwrap_or(&nothing) {
             self.setting(&entry.name, &mut conf, name, setting);
         }
@@ -55,14 +64,21 @@ impl Seeding {
         place.insert(name.to_owned(), value);
     }
 
-    pub(super) fn slots(&mut self, name: &NodeName, facts: Option<&NodeFacts>) -> Slots {
+    pub(super) fn slots(
+        &mut self,
+        name: &NodeName,
+        facts: Option<&NodeFacts>,
+        strangers: &[Sender],
+    ) -> Slots {
         let Some((slots, _)) = facts.and_then(|f| f.slots.known()) else {
-            return Slots::new();
+            return self.slots_on_disk(name, facts.and_then(|f| f.host.known()));
         };
+        let stranger = |pid: &u32| strangers.iter().any(|sender| sender.pid == *pid);
         let state = |slot: &crate::cluster::Slot| SlotState {
             physical: slot.physical,
             restart: slot.restart,
             lost: matches!(slot.wal_status, WalStatus::Lost | WalStatus::Unreserved),
+            stranger: slot.active_pid.filter(stranger),
         };
         if slots
             .iter()
@@ -74,6 +90,27 @@ impl Seeding {
             .iter()
             .map(|slot| (slot.name.clone(), state(slot)))
             .collect()
+    }
+
+    /// Of a server that cannot be asked the host tells the names.
+    fn slots_on_disk(&mut self, node: &NodeName, host: Option<&Host>) -> Slots {
+        let names = host.map(|h| h.slots.as_slice()).unwrap_or_default();
+        if !names.is_empty() {
+            let names: Vec<&str> = names.iter().map(SlotName::as_str).collect();
+            let text = format!(
+                "its slots {} are taken for physical ones with all their WAL: its host knows no more than the names",
+                names.join(", ")
+            );
+            self.assume(node, text);
+        }
+        let state = SlotState {
+            physical: true,
+            restart: host.and_then(|h| h.control.as_ref()).map(|c| c.redo),
+            lost: false,
+            stranger: None,
+        };
+        let slots = names.iter().cloned();
+        slots.map(|name| (name, state.clone())).collect()
     }
 
     /// The nodes were not asked at one instant: one that is written to is found behind what it had sent by the time its
@@ -146,7 +183,10 @@ impl Seeding {
 
     /// A connection that stands.
     pub(super) fn stream(&mut self, id: NodeId, facts: &NodeFacts, all: &Snapshot) {
-        let Some(receiver) = facts.server.known().and_then(|s| s.receiver.as_ref()) else {
+        let Some(server) = facts.server.known() else {
+            return self.silent_stream(id, all);
+        };
+        let Some(receiver) = &server.receiver else {
             return;
         };
         let Some(up) = self.world.at_address(&receiver.host, receiver.port) else {
@@ -175,6 +215,54 @@ impl Seeding {
         self.world.taken_pid(receiver.pid);
         self.world.adopt(id, up, receiver, sender);
     }
+}
+
+impl Seeding {
+    /// Of a standby that does not answer its upstream tells: it has a sender for it until that has waited for too long.
+    fn silent_stream(&mut self, id: NodeId, all: &Snapshot) {
+        let node = self.world.node(id);
+        let (true, Some(target)) = (node.process.is_some(), node.conf.target().cloned()) else {
+            return;
+        };
+        let name = node.name.clone();
+        let Some(up) = self.world.resolve(&target) else {
+            return;
+        };
+        let Some(facts) = all.nodes.get(&self.world.node(up).name) else {
+            return;
+        };
+        let mut senders = facts.senders.known().into_iter().flatten();
+        let is_its = |s: &&Sender| s.application.eq_ignore_ascii_case(name.as_str());
+        let Some(sender) = senders.find(is_its) else {
+            return;
+        };
+        let slots = facts.slots.known().map(|(slots, _)| slots.as_slice());
+        let mut slots = slots.unwrap_or_default().iter();
+        let receiver = Receiver {
+            pid: self.world.pid(),
+            status: "streaming".to_owned(),
+            host: target.host,
+            port: target.port,
+            slot: slots
+                .find(|slot| slot.active_pid == Some(sender.pid))
+                .map(|slot| slot.name.clone()),
+            timeline: None,
+            flushed: sender.flushed,
+            silent_ms: None,
+        };
+        self.world.adopt(id, up, &receiver, Some(sender));
+    }
+}
+
+/// Who streams from a node and is none of the site.
+pub(super) fn strangers(facts: Option<&NodeFacts>, all: &Snapshot) -> Vec<Sender> {
+    let senders = facts.and_then(|f| f.senders.known());
+    let is_node = |sender: &Sender| {
+        let mut names = all.nodes.keys();
+        names.any(|name| sender.application.eq_ignore_ascii_case(name.as_str()))
+    };
+    let senders = senders.into_iter().flatten();
+    senders.filter(|s| !is_node(s)).cloned().collect()
 }
 
 fn age<T>(told: Option<&Timed<T>>) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! How a standby finds and loses its upstream: the startup process, its walreceiver, and the waits in between.
 
-use super::conf::{MAX_SENDERS, RETRY, SLOT_NAME, Target};
+use super::conf::{RETRY, SLOT_NAME, Target};
 use super::event::Event;
 use super::ids::{At, NodeId, StreamId};
 use super::node::{Hang, Phase, Receiving};
@@ -86,7 +86,6 @@ impl World {
         {
             return Answer::None;
         }
-        let free = usize::try_from(upstream.conf.number(MAX_SENDERS)).unwrap_or(0);
         let slot_is_free = slot.is_none_or(|name| {
             upstream
                 .slots
@@ -96,7 +95,7 @@ impl World {
         });
         if !upstream.serves()
             || upstream.system != node.system
-            || self.fed_by(up).len() >= free
+            || self.senders_are_taken(up)
             || !slot_is_free
             || self.mismatch(id, up)
         {
@@ -276,6 +275,7 @@ impl World {
             .values()
             .filter(|s| s.up == up && s.slot.as_ref() == Some(slot))
             .find_map(|s| s.sender)
+            .or_else(|| self.node(up).slots.get(slot)?.stranger)
     }
 
     /// Ends streams whose next record is gone from the upstream.

@@ -2,7 +2,8 @@
 
 use super::conf;
 use super::ids::{At, HostId, NodeId, RUNNER};
-use super::node::{Dark, Hang, Node, Phase, Process, Receiving, Replay, SlotState};
+use super::node::{Dark, Hang, IDLE, Node, Phase, Process, Receiving, Replay, SlotState};
+use super::recall::strangers;
 use super::snapshot::{NodeFacts, Snapshot};
 use super::wal::{BranchId, Wal};
 use super::world::World;
@@ -169,11 +170,24 @@ impl Seeding {
         if let Some(control) = &control {
             self.world.checkpoints.push((branch, control.checkpoint));
         }
-        let slots = self.slots(name, facts);
-        let begin = begin_of(&slots, control.as_ref());
+        let strangers = strangers(facts, all);
+        let slots = self.slots(name, facts, &strangers);
+        let files = facts.and_then(|f| f.wal_files.known());
+        let begin = files.and_then(|files| files.oldest).unwrap_or_else(|| {
+            let told = facts.is_some_and(|f| f.slots.known().is_some());
+            begin_of(&slots, told, control.as_ref())
+        });
+        let conf = self.conf(entry, facts);
+        let archiving = facts.and_then(|f| f.archiving.known());
         if server.is_some_and(|s| s.startup == StartupState::Busy && !s.replay_paused) {
-            self.assume(name, "what it has still to replay is replayed in a moment");
-            let wait = self.world.about(BACKLOG);
+            let delay = conf.millis(conf::APPLY_DELAY);
+            let wait = if delay.is_zero() {
+                self.assume(name, "what it has still to replay is replayed in a moment");
+                self.world.about(BACKLOG)
+            } else {
+                self.assume(name, "what it has still to replay arrived just now");
+                delay
+            };
             let id = NodeId(self.world.nodes.len());
             self.world.later(wait, super::event::Event::Replay(id, end));
         }
@@ -195,9 +209,11 @@ impl Seeding {
             orphans: host.map(orphans).unwrap_or_default(),
             control: control.unwrap_or_else(|| unread(recovery, system_of(facts), begin)),
             signal: host.map_or(recovery, |h| h.standby_signal),
-            conf: self.conf(entry, facts),
+            conf,
             saved: self.saved(name, facts),
             slots,
+            strangers,
+            archiving: archiving.cloned().unwrap_or(IDLE),
             receiving: Receiving::Off,
             round: 0,
             last_fail: At::default(),
@@ -252,7 +268,11 @@ impl Seeding {
             .and_then(|f| f.host.known())
             .and_then(|h| h.control.as_ref());
         let timeline = control.map_or(Timeline(1), |c| c.timeline);
-        let end = told.or(control.map(|c| c.checkpoint)).unwrap_or_default();
+        let server = facts.and_then(|f| f.server.known()?.position());
+        let end = told
+            .or(server)
+            .or(control.map(|c| c.checkpoint))
+            .unwrap_or_default();
         let known = self
             .branches
             .values()
@@ -293,8 +313,12 @@ fn system_of(facts: Option<&NodeFacts>) -> SystemId {
     told.or(read).unwrap_or(SystemId(0))
 }
 
-/// The oldest WAL that something visible keeps; all of it where nothing tells.
-fn begin_of(slots: &Slots, control: Option<&ControlData>) -> Lsn {
+/// The oldest WAL that something visible keeps; all of it where nothing tells, or slots keep it of which the host knows no
+/// more than the names.
+fn begin_of(slots: &Slots, told: bool, control: Option<&ControlData>) -> Lsn {
+    if !told && !slots.is_empty() {
+        return Lsn(0);
+    }
     let kept = slots.values().filter_map(|slot| slot.restart).min();
     let redo = control.map(|c| c.redo);
     let oldest = [kept, redo].into_iter().flatten().min();

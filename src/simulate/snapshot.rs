@@ -2,8 +2,8 @@
 
 use super::builder::ASKED;
 use crate::cluster::{
-    History, Host, Identity, Lsn, NodeName, Observe, Remembered, Sender, Server, Setting, Slot,
-    Trouble,
+    Archiving, History, Host, Identity, Lsn, NodeName, Observe, Remembered, Sender, Server,
+    Setting, Slot, Trouble, WalFiles,
 };
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The form that this version writes.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 }
 
 /// Something that was asked for.
@@ -75,6 +75,10 @@ pub struct NodeFacts {
     pub senders: Fact<Vec<Sender>>,
     /// Its slots.
     pub slots: Fact<(Vec<Slot>, u32)>,
+    /// What lies in its `pg_wal`.
+    pub wal_files: Fact<WalFiles>,
+    /// How far its archiving is behind.
+    pub archiving: Fact<Archiving>,
     /// Those of its settings that matter here.
     pub settings: Fact<BTreeMap<String, Setting>>,
     /// Where it is set to receive from.
@@ -100,11 +104,14 @@ pub async fn snapshot(cluster: &dyn Observe) -> Snapshot {
 }
 
 async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
-    let (server, identity, senders, slots, settings, upstream, host, saved) = tokio::join!(
+    // All of it at once: of one that is silent each answer takes its whole time.
+    let (server, identity, senders, slots, wal_files, archiving, settings, upstream, host, saved) = tokio::join!(
         cluster.server(node),
         cluster.identify(node),
         cluster.senders(node),
         cluster.slots(node),
+        cluster.wal_files(node),
+        cluster.archiving(node),
         cluster.settings(node, &ASKED),
         cluster.upstream(node),
         cluster.host(node),
@@ -137,6 +144,8 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         history: history.into(),
         senders: senders.into(),
         slots: slots.into(),
+        wal_files: wal_files.into(),
+        archiving: archiving.into(),
         settings: settings.into(),
         upstream: upstream.into(),
         host: host.into(),

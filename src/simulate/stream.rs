@@ -1,6 +1,6 @@
 //! Streaming: what an upstream has flushed travels to the standby, and the standby's reports travel back.
 
-use super::conf::{RECEIVER_TIMEOUT, SENDER_TIMEOUT};
+use super::conf::{APPLY_DELAY, RECEIVER_TIMEOUT, SENDER_TIMEOUT};
 use super::event::Event;
 use super::ids::{At, NodeId, StreamId};
 use super::node::{Hang, Phase, Receiving};
@@ -109,11 +109,11 @@ impl World {
 
     /// Something arrived on a standby's disk: it is replayed as soon as nothing holds that up.
     fn arrived(&mut self, node: NodeId, upto: Lsn) {
-        let replay = self.node(node).replay;
-        if replay.delay.is_zero() {
+        let delay = self.node(node).conf.millis(APPLY_DELAY);
+        if delay.is_zero() {
             self.replay(node, upto);
         } else {
-            self.later(replay.delay, Event::Replay(node, upto));
+            self.later(delay, Event::Replay(node, upto));
         }
     }
 

@@ -1,5 +1,7 @@
 //! An ssh server of our own on loopback, with keys made for one test.
 
+use pgbaton::cluster::Transport;
+use pgbaton::site::Site;
 use pgbaton::transport::SshOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -92,6 +94,26 @@ impl Sshd {
             identity: Some(self.path("user")),
             config: Some(self.path("client")),
             known_hosts: Some(self.path("known")),
+        }
+    }
+
+    /// Every node of the site is reached by it, as the user who owns the servers.
+    pub fn reach(&self, site: &mut Site) {
+        let options = self.options();
+        let clusters = site.clusters.values_mut();
+        for node in clusters.flat_map(|cluster| cluster.nodes.values_mut()) {
+            let user = match &node.transport {
+                Transport::Local { user } => user.clone(),
+                other => panic!("{other:?}"),
+            };
+            node.transport = Transport::Ssh {
+                host: None,
+                user,
+                port: options.port,
+                identity: options.identity.clone(),
+                config: options.config.clone(),
+                known_hosts: options.known_hosts.clone(),
+            };
         }
     }
 }

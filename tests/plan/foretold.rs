@@ -1,8 +1,9 @@
 //! A plan beside the run that follows it.
 
+use crate::stands;
 use crate::support::{Cluster, Said};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Makes a plan, runs the same, and compares the two.
 pub(crate) async fn plan_then_run(cluster: &Cluster, arguments: &[&str]) -> (Value, Said) {
@@ -27,6 +28,17 @@ pub(crate) async fn plan_then_run(cluster: &Cluster, arguments: &[&str]) -> (Val
         effects_of_run(&said),
         "{lab}, {arguments:?}"
     );
+    assert_eq!(
+        outputs_of_plan(&plan),
+        outputs_of_run(&said),
+        "{lab}, {arguments:?}"
+    );
+    assert_eq!(
+        findings_of_plan(&plan),
+        findings_of_run(&said),
+        "{lab}, {arguments:?}"
+    );
+    stands::compare(cluster, &plan, &format!("{lab}, {arguments:?}")).await;
     let status = cluster.status().await;
     assert_eq!(
         shape(&plan["after"]),
@@ -129,9 +141,7 @@ fn keep(effects: &mut BTreeMap<String, Vec<String>>, path: &str, operation: &Val
     let kind = operation["operation"].as_str().unwrap();
     // A nudge, and a receiver that stays, are matters of milliseconds: escalations that no forecast can hold.
     let nudge = kind == "reload" && path.ends_with("verify_attach");
-    // The slots of a server that is down are told nowhere: which of them are stale shows when it runs again.
-    let untold = path.ends_with("drop_stale_slots");
-    if nudge || untold || kind == "end_receiver" {
+    if nudge || kind == "end_receiver" {
         return;
     }
     let mut operation = operation.clone();
@@ -140,6 +150,70 @@ fn keep(effects: &mut BTreeMap<String, Vec<String>>, path: &str, operation: &Val
     }
     let all = effects.entry(path.to_owned()).or_default();
     all.push(operation.to_string());
+}
+
+/// What a step found out or made, by path: only the positions are the run's own.
+fn outputs_of_plan(plan: &Value) -> BTreeMap<String, String> {
+    let steps = plan["steps"].as_array().unwrap().iter();
+    let own = steps.map(|step| (&step["path"], &step["outputs"]));
+    own.map(outputs).collect()
+}
+
+fn outputs_of_run(said: &Said) -> BTreeMap<String, String> {
+    // A step without a turn has none.
+    let statuses = statuses_of_run(said);
+    let mut all: BTreeMap<String, String> = statuses
+        .into_keys()
+        .map(|path| (path, String::new()))
+        .collect();
+    for envelope in said.events() {
+        let event = &envelope["event"];
+        if event["event"] == "step_ended" {
+            all.extend([outputs((&event["path"], &event["outputs"]))]);
+        }
+    }
+    all
+}
+
+fn outputs((path, outputs): (&Value, &Value)) -> (String, String) {
+    let outputs = outputs.as_object().unwrap().iter();
+    // How far behind, how much waits, and how many slots are free while others are made beside.
+    let volatile = ["lag", "waiting", "bytes", "slots_free"];
+    let kept = outputs
+        .filter(|(name, value)| value["type"] != "lsn" && !volatile.contains(&name.as_str()));
+    let texts: Vec<String> = kept
+        .map(|(name, value)| format!("{name}={}", value["value"]))
+        .collect();
+    (path.as_str().unwrap().to_owned(), texts.join(" "))
+}
+
+/// The topics of what steps decided and found, and whom `choose` chose.
+fn findings_of_plan(plan: &Value) -> BTreeSet<String> {
+    let all = plan["decisions"].as_array().unwrap().iter();
+    all.filter_map(finding).collect()
+}
+
+fn findings_of_run(said: &Said) -> BTreeSet<String> {
+    let events = said.events();
+    let noted = events.iter().map(|envelope| &envelope["event"]);
+    let noted = noted.filter(|event| event["event"] == "noted");
+    noted
+        .filter_map(|event| {
+            let mut evidence = event["evidence"].clone();
+            evidence["path"] = event["path"].clone();
+            finding(&evidence)
+        })
+        .collect()
+}
+
+fn finding(evidence: &Value) -> Option<String> {
+    let topic = evidence["topic"].as_str().unwrap();
+    // Matters of milliseconds; and `branch` is what the effects come to, which are compared themselves.
+    let volatile = ["nudge", "escalation", "orphans", "branch"];
+    (!volatile.contains(&topic)).then(|| {
+        let node = &evidence["data"]["node"];
+        format!("{} {topic} {node}", evidence["path"])
+    })
 }
 
 /// Who is what, on which timeline, and follows whom.

@@ -6,11 +6,18 @@
     reason = "a test ends at what it did not expect"
 )]
 
+#[path = "../live_support/mod.rs"]
+mod live_support;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod failovers;
+mod follows;
 mod foretold;
 mod holds;
 mod own;
-mod situations;
+mod situation;
+mod stands;
+mod switchovers;
+mod tells;
 mod untouched;

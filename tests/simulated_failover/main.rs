@@ -12,3 +12,4 @@ mod injected;
 mod seeded;
 mod support;
 mod switchover;
+mod told;

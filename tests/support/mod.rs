@@ -157,6 +157,19 @@ impl Cluster {
         String::new()
     }
 
+    /// All rows, as texts.
+    pub(crate) async fn rows(&self, node: &str, statement: &str) -> Vec<Vec<Option<String>>> {
+        let messages = self.client(node).await.simple_query(statement).await;
+        let rows = messages.unwrap().into_iter().filter_map(|message| {
+            let tokio_postgres::SimpleQueryMessage::Row(row) = message else {
+                return None;
+            };
+            let fields = (0..row.len()).map(|index| row.get(index).map(str::to_owned));
+            Some(fields.collect())
+        });
+        rows.collect()
+    }
+
     /// Executes statements.
     pub(crate) async fn tell(&self, node: &str, statements: &str) {
         self.client(node)

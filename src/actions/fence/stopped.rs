@@ -124,6 +124,7 @@ mod tests {
             newest_timeline: None,
             standby_signal: true,
             shared_memory_attached: Some(0),
+            slots: vec![],
         };
         assert_eq!(processes_left(&stopped), None);
         assert!(

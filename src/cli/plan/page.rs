@@ -6,7 +6,7 @@ use super::super::paint::{Paint, Tone};
 use super::super::{text, topology_table};
 use super::effects;
 use crate::engine::{Consequence, Outcome, StepStatus};
-use crate::runs::{Foreseen, Plan, PlannedStep, Supposed};
+use crate::runs::{Foreseen, Plan, PlannedStep, Supposed, changes};
 use std::fmt::Write as _;
 
 /// How wide names are before what is said about them.
@@ -36,6 +36,7 @@ pub(super) fn render(plan: &Plan, paint: Paint, columns: Option<usize>) -> Strin
     page.debts(plan);
     page.table("Before", &plan.before, columns);
     page.table("After, as foretold", &plan.after, columns);
+    page.details(plan);
     page.outcome(plan);
     page.text
 }
@@ -231,6 +232,19 @@ impl Page {
         let columns = columns.unwrap_or(usize::MAX);
         self.text
             .push_str(&topology_table::render(topology, self.paint, columns));
+    }
+
+    fn details(&mut self, plan: &Plan) {
+        let changes = changes(&plan.details_before, &plan.details_after);
+        if changes.is_empty() {
+            return;
+        }
+        self.section("Settings and slots that change, as foretold");
+        for (node, change) in changes {
+            let arrow = self.paint.sign("→", "->");
+            let change = change.replace('→', arrow);
+            self.item(2, Tone::Plain, node.as_str(), &change);
+        }
     }
 
     fn outcome(&mut self, plan: &Plan) {

@@ -4,9 +4,10 @@ use super::page::render;
 use crate::cli::paint::Paint;
 use crate::cli::text;
 use crate::cli::topology_table::samples::healthy;
+use crate::cluster::NodeName;
 use crate::engine::{Failure, Outcome, SkipReason, StepPath, StepStatus};
 use crate::playbook::{Map, Value};
-use crate::runs::{Decision, Plan, PlannedEffect, PlannedStep, Supposed};
+use crate::runs::{Decision, Details, NodeDetail, Plan, PlannedEffect, PlannedStep, Supposed};
 use std::collections::BTreeMap;
 
 fn step(path: &str, depth: usize, status: StepStatus) -> PlannedStep {
@@ -97,8 +98,22 @@ fn plan() -> Plan {
         unknown: vec![supposed("what its server says of itself: no connection")],
         before: healthy(),
         after: healthy(),
+        details_before: details("ANY 1 (\"n2\", \"n3\")"),
+        details_after: details("ANY 1 (\"n1\", \"n3\", \"a_standby_with_a_long_name\")"),
         grounds: BTreeMap::new(),
     }
+}
+
+/// Of one node, whose commits wait for these.
+fn details(synchronous: &str) -> Details {
+    let detail = NodeDetail {
+        follows: None,
+        primary_slot_name: None,
+        restore_command: None,
+        synchronous_standby_names: Some(synchronous.to_owned()),
+        slots: BTreeMap::new(),
+    };
+    [(NodeName::parse("n1").unwrap(), detail)].into()
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod ancestors;
 mod asked;
 mod branches;
+mod details;
 mod fold;
 mod grounds;
 mod model;
@@ -16,6 +17,8 @@ mod outside;
 mod own;
 mod preview;
 
+pub(crate) use details::changes;
+pub use details::{Details, NodeDetail, SlotDetail};
 pub use model::{
     Change, Decision, Foreseen, Plan, PlannedEffect, PlannedStep, PlaybookText, Supposed,
 };

@@ -1,6 +1,7 @@
 //! A plan as data: shown to people, kept in a file, compared with what stands later.
 
 use super::super::RunsError;
+use super::details::Details;
 use crate::cluster::Topology;
 use crate::document::read_file;
 use crate::engine::{Failure, Forecast, Outcome, SkipReason, StepPath, StepStatus};
@@ -53,6 +54,10 @@ pub struct Plan {
     pub before: Topology,
     /// The cluster after the run, as foretold.
     pub after: Topology,
+    /// Settings and slots of the nodes that answer now.
+    pub details_before: Details,
+    /// Settings and slots of the nodes that answer after the run, as foretold.
+    pub details_after: Details,
     /// The facts that the decisions rest on, by name.
     pub grounds: BTreeMap<String, String>,
 }
@@ -172,7 +177,7 @@ pub struct Change {
 
 impl Plan {
     /// The form that this version writes and reads.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 
     /// Reads a plan that was kept. Another form, and anything that does not belong there, is an error.
     pub fn read(file: &Path) -> Result<Self, RunsError> {

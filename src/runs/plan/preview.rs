@@ -6,6 +6,7 @@ use super::super::{
 };
 use super::asked::{Asked, Question, Watched};
 use super::branches::branches;
+use super::details::{details, foretold};
 use super::fold::fold;
 use super::grounds::grounds;
 use super::model::{Plan, PlaybookText, Supposed};
@@ -22,7 +23,9 @@ use std::time::Duration;
 /// The seed of every preview: the same facts give the same plan.
 const SEED: u64 = 0;
 /// How long the simulated cluster goes on after the run before it is looked at.
-const SETTLE: Duration = Duration::from_secs(1);
+///
+/// Longer than a standby that failed to connect waits before it tries again.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// A preview, all decided.
 struct Preview {
@@ -99,7 +102,9 @@ impl Preview {
         let ran = run_simulated(&self.inventory, Arc::new(actions), order).await;
         let asked = self.rests_on(asked.all());
         sim.pass(SETTLE).await;
-        let after = facts::topology(&sim).await;
+        let (after, ended) = tokio::join!(facts::topology(&sim), snapshot(&sim));
+        let details_before = details(&self.inventory, &self.snapshot);
+        let details_after = foretold(&self.inventory, &self.snapshot, &ended);
         let (steps, mut decisions) = fold(&ran.events).steps();
         decisions.extend(branches(&steps));
         Plan {
@@ -129,6 +134,8 @@ impl Preview {
             unknown: unknown(&self.snapshot),
             before: self.before,
             after,
+            details_before,
+            details_after,
         }
     }
 
@@ -187,6 +194,14 @@ fn unknown(snapshot: &Snapshot) -> Vec<Supposed> {
                 answers(facts.senders.trouble().cloned()),
             ),
             ("its slots", answers(facts.slots.trouble().cloned())),
+            (
+                "what lies in its pg_wal",
+                answers(facts.wal_files.trouble().cloned()),
+            ),
+            (
+                "how far its archiving is behind",
+                answers(facts.archiving.trouble().cloned()),
+            ),
             ("its settings", answers(facts.settings.trouble().cloned())),
             (
                 "what it is set to follow",
