@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const SITE: &str = r#"
+const SITE: &str = r"
 site: own
 clusters:
   own:
@@ -20,7 +20,7 @@ clusters:
       east: { id: 1, host: 10.0.0.1, data: /data, bin: /bin }
       west: { id: 2, host: 10.0.0.2, data: /data, bin: /bin }
       south: { id: 3, host: 10.0.0.3, data: /data, bin: /bin }
-"#;
+";
 
 /// The traffic is moved once there is a primary; the step tells by itself whether that is done.
 const TRAFFIC: &str = r#"

@@ -335,7 +335,7 @@ pub(super) fn longer(wait: Duration, began: tokio::time::Instant, share: u32) ->
 const SOON: u32 = 50;
 
 /// The share of a wait that holds up nobody.
-pub(super) const IN_TIME: u32 = 20;
+pub(super) const IN_TIME: u32 = 10;
 
 /// Outputs from pairs.
 pub(super) fn outputs<const N: usize>(pairs: [(&str, Value); N]) -> Map {

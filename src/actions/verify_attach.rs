@@ -74,7 +74,7 @@ impl Deed for VerifyAttach {
             _ => Duration::from_secs(1),
         };
         let began = Instant::now();
-        let mut nudged = began;
+        let mut looked = began;
         let mut wait = Duration::from_millis(2);
         loop {
             let why = match look(scene, &node, &upstream, timeline, mark).await? {
@@ -95,18 +95,11 @@ impl Deed for VerifyAttach {
                 )));
             }
             // A reload that meets a failing attempt of the receiver leaves it asleep for wal_retrieve_retry_interval.
-            if nudged.elapsed() >= patience && receiver_absent(scene, &node).await {
-                scene
-                    .note(
-                        "nudge",
-                        format!("{node} has no walreceiver; it is reloaded again"),
-                        serde_json::json!(null),
-                    )
-                    .await;
-                scene
-                    .perform(Operation::Reload { node: node.clone() })
-                    .await?;
-                nudged = Instant::now();
+            if looked.elapsed() >= patience {
+                looked = Instant::now();
+                if receiver_absent(scene, &node).await {
+                    nudge(scene, &node).await?;
+                }
             }
             scene.pause(wait).await?;
             wait = longer(wait, began, IN_TIME);
@@ -136,6 +129,18 @@ async fn held_by_another(scene: &Scene<'_>, node: &NodeName, upstream: &NodeName
         .filter(|pid| !own(*pid))
         .map(|pid| format!("; slot {name} is held by process {pid}, which is another's"))
         .unwrap_or_default()
+}
+
+async fn nudge(scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure> {
+    scene
+        .note(
+            "nudge",
+            format!("{node} has no walreceiver; it is reloaded again"),
+            serde_json::json!(null),
+        )
+        .await;
+    let reload = Operation::Reload { node: node.clone() };
+    scene.perform(reload).await.map(drop)
 }
 
 async fn receiver_absent(scene: &Scene<'_>, node: &NodeName) -> bool {

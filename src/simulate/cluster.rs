@@ -119,7 +119,7 @@ impl SimCluster {
     }
 
     pub(super) fn id(&self, name: &NodeName) -> Result<NodeId, Fault> {
-        self.look(|w| w.find(name)).ok_or_else(|| {
+        self.state().world.find(name).ok_or_else(|| {
             Fault::Unsent(
                 TroubleKind::Failed,
                 "there is no such node in the site file".to_owned(),
@@ -141,10 +141,10 @@ impl SimCluster {
         work: impl FnOnce(&mut World, NodeId) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let (id, life) = self.deliver(name, way, SQL_HOP).await?;
-        let result = match self.arrived(id, way, life) {
+        let result = match self.look(|w| arrives(w, id, life)) {
             Ok(()) => self.with(|w| work(w, id)),
-            Err(None) => return self.silent(id, way, limit).await,
-            Err(Some(fault)) => return Err(fault),
+            Err(Arrival::Silence) => return self.silent(id, way, limit).await,
+            Err(Arrival::Ended) => return Err(self.ended(id, way)),
         };
         self.hop(SQL_HOP).await;
         let (gone, silent) = self.look(|w| {
@@ -156,8 +156,7 @@ impl SimCluster {
             return self.silent(id, way, limit).await;
         }
         if gone {
-            self.close(id, way);
-            return Err(Fault::Lost("the server ended the session".to_owned()));
+            return Err(self.ended(id, way));
         }
         result
     }
@@ -171,11 +170,18 @@ impl SimCluster {
         work: impl FnOnce(&World, NodeId) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let (id, life) = self.deliver(name, way, SQL_HOP * 2).await?;
-        let heard = self.look(|w| w.passes(w.node(id).host, RUNNER));
-        match self.arrived(id, way, life) {
-            Ok(()) if heard => self.look(|w| work(w, id)),
-            Ok(()) | Err(None) => self.silent(id, way, REPLY).await,
-            Err(Some(fault)) => Err(fault),
+        let answer = self.look(|w| {
+            arrives(w, id, life)?;
+            if w.passes(w.node(id).host, RUNNER) {
+                Ok(work(w, id))
+            } else {
+                Err(Arrival::Silence)
+            }
+        });
+        match answer {
+            Ok(answer) => answer,
+            Err(Arrival::Silence) => self.silent(id, way, REPLY).await,
+            Err(Arrival::Ended) => Err(self.ended(id, way)),
         }
     }
 
@@ -211,19 +217,9 @@ impl SimCluster {
         Ok((id, life))
     }
 
-    /// Whether a statement got to its session; the inner none is silence.
-    fn arrived(&self, id: NodeId, way: Way, life: Life) -> Result<(), Option<Fault>> {
-        let (ended, silent) = self.look(|w| {
-            let node = w.node(id);
-            let ready = matches!(node.process.as_ref().map(|p| p.phase), Some(Phase::Ready));
-            let silent = !w.passes(RUNNER, node.host) || node.hang == Hang::Server;
-            (node.life() != Some(life) || !ready, silent)
-        });
-        if ended {
-            self.close(id, way);
-            return Err(Some(Fault::Lost("the server ended the session".to_owned())));
-        }
-        if silent { Err(None) } else { Ok(()) }
+    fn ended(&self, id: NodeId, way: Way) -> Fault {
+        self.close(id, way);
+        Fault::Lost("the server ended the session".to_owned())
     }
 
     async fn silent<T>(&self, id: NodeId, way: Way, limit: Duration) -> Result<T, Fault> {
@@ -300,6 +296,24 @@ impl SimCluster {
             Err(Fault::Lost(_)) => self.ask_once(name, way, &work).await,
             other => other,
         }
+    }
+}
+
+/// Why a statement does not get to its session.
+enum Arrival {
+    Ended,
+    Silence,
+}
+
+fn arrives(world: &World, id: NodeId, life: Life) -> Result<(), Arrival> {
+    let node = world.node(id);
+    let ready = matches!(node.process.as_ref().map(|p| p.phase), Some(Phase::Ready));
+    if node.life() != Some(life) || !ready {
+        Err(Arrival::Ended)
+    } else if !world.passes(RUNNER, node.host) || node.hang == Hang::Server {
+        Err(Arrival::Silence)
+    } else {
+        Ok(())
     }
 }
 
