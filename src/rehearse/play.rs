@@ -51,7 +51,7 @@ pub enum Want {
 /// Until what a run did has settled: reloads are heard, standbys that were told to follow have connected.
 const SETTLES: Duration = Duration::from_secs(6);
 
-/// How often the client writes once the write gap is known.
+/// How often the client writes once the run has ended.
 const UNHURRIED: Duration = Duration::from_millis(500);
 
 /// Plays it, on a runtime of its own. A pure function of its arguments.
@@ -108,11 +108,11 @@ async fn perform(subject: &Subject, scenario: &Scenario, want: Want) -> Result<P
         Err(error) => stage.refused(&error, &old),
         Ok(ended) => ended,
     };
+    // A commit that waits ends a gap by itself; what else is still to come needs writes, but no precision.
+    sim.with(|w| w.pace(UNHURRIED));
     sim.pass(SETTLES).await;
     check(&stage, &ended);
     let gap = sim.with(|w| w.longest_gap());
-    // The gap is known; what is still to come needs writes, but no precision.
-    sim.with(|w| w.pace(UNHURRIED));
     demand(&stage, &ended).await?;
     let inner = script.lock();
     let played = Played {

@@ -32,6 +32,9 @@ impl Expression {
     /// Its value with these names. Only the names that it refers to are looked up. Names that do not exist and values that
     /// are null are errors only where they decide: `steps.a.x == 1 || true` is true.
     pub fn evaluate(&self, names: &dyn Names) -> Result<Value, EvaluationError> {
+        if let Some(value) = self.named(names) {
+            return Ok(value);
+        }
         let Gathered {
             roots,
             unknown,
@@ -65,6 +68,25 @@ impl Expression {
             Some(Err(kind)) => Err(fail(format!("the result is {kind}"))),
             None => Err(fail("there is no result".to_owned())),
         }
+    }
+
+    /// The value of an expression that is one name and no more, as most are, where it is as simple as that: an evaluation
+    /// would come to the same, in a long way round.
+    fn named(&self, names: &dyn Names) -> Option<Value> {
+        let [path] = self.program.lookups.as_slice() else {
+            return None;
+        };
+        let written = self.text.trim().split('.');
+        if !written.eq(path.iter().map(String::as_str)) {
+            return None;
+        }
+        let (length, value) = lookup_longest(names, path)?;
+        let whole = length == path.len();
+        let simple = match &value {
+            Value::List(items) => items.iter().all(is_scalar),
+            other => is_scalar(other),
+        };
+        (whole && simple).then_some(value)
     }
 
     /// Its value, which must be `true` or `false`.
@@ -102,6 +124,18 @@ impl Expression {
             partly,
         }
     }
+}
+
+/// Nothing that may hide something: no secret, nothing unknown, no null.
+fn is_scalar(value: &Value) -> bool {
+    matches!(
+        value,
+        Value::Boolean(_)
+            | Value::Integer(_)
+            | Value::String(_)
+            | Value::Duration(_)
+            | Value::Lsn(_)
+    )
 }
 
 /// What an expression refers to.
