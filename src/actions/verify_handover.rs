@@ -61,6 +61,15 @@ impl Deed for VerifyHandover {
                 )));
             }
         };
+        // Until then it may come back, go on, and end somewhere else than where it is compared.
+        if !host.standby_signal {
+            return Err(Failure::refused(format!(
+                "nothing keeps {old} from coming back as a primary, so where it ended proves nothing"
+            ))
+            .with_help(format!(
+                "let `verify_handover` need a `fence` on {old} with the proof `stopped`"
+            )));
+        }
         if identity.system != control.system || identity.timeline != control.timeline {
             return Err(Failure::refused(format!(
                 "{node} is on timeline {}, {old} ended on timeline {}",

@@ -88,7 +88,7 @@ pub fn explore(subject: &Subject, effort: &Effort) -> Result<Explored, RunsError
         let scenario = singles.get(usize::try_from(number).ok()?)?;
         Some(move |found: &mut Found| single(found, scenario))
     })?);
-    let until = effort.for_long.map(|long| began + long);
+    let until = effort.for_long.map(|long| Instant::now() + long);
     found.add(in_parallel(threads, |number| {
         let wanted = number < effort.seeds || until.is_some_and(|until| Instant::now() < until);
         let scenario = Scenario::random(&situations, number + 1).filter(|_| wanted)?;
