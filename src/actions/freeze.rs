@@ -1,7 +1,7 @@
 //! Stop a standby from receiving, so that positions can be compared (rule 2).
 
 use super::receives::{Source, source};
-use super::scene::{Deed, IN_TIME, Scene, longer, outputs};
+use super::scene::{Deed, SOON, Scene, longer, outputs};
 use crate::cluster::{NodeName, Operation, UpstreamRoute};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type};
@@ -218,6 +218,6 @@ async fn until_receiver_gone(scene: &Scene<'_>, node: &NodeName) -> Result<(), F
             ));
         }
         scene.pause(wait).await?;
-        wait = longer(wait, began, IN_TIME);
+        wait = longer(wait, began, SOON);
     }
 }

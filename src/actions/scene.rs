@@ -332,7 +332,7 @@ pub(super) fn longer(wait: Duration, began: tokio::time::Instant, share: u32) ->
 }
 
 /// The share of a wait that holds up writes.
-const SOON: u32 = 50;
+pub(super) const SOON: u32 = 50;
 
 /// The share of a wait that holds up nobody.
 pub(super) const IN_TIME: u32 = 10;
