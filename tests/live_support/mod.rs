@@ -5,7 +5,10 @@
     reason = "every test file uses a part of it, as a module of its own"
 )]
 
+mod ports;
 pub mod sshd;
+
+pub use ports::free_port;
 
 use pgbaton::cluster::{
     Inventory, Node, NodeName, Observe, Product, PromotePolicy, ReplicationAccess, SlotName,
@@ -75,12 +78,6 @@ fn try_run(argv: &[&str]) -> Output {
         .current_dir("/")
         .output()
         .unwrap()
-}
-
-/// A port that nobody listens on at this moment.
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 impl Pair {
@@ -238,16 +235,14 @@ impl Pair {
     pub fn start(&self, node: &str) {
         let data = self.data(node);
         let log = format!("{data}.log");
-        run(&[
-            &format!("{BIN}/pg_ctl"),
-            "-D",
-            &data,
-            "-l",
-            &log,
-            "-w",
-            "-s",
-            "start",
-        ]);
+        let program = format!("{BIN}/pg_ctl");
+        let started = try_run(&[&program, "-D", &data, "-l", &log, "-w", "-s", "start"]);
+        assert!(
+            started.status.success(),
+            "{node} does not start: {}{}",
+            String::from_utf8_lossy(&started.stderr),
+            std::fs::read_to_string(&log).unwrap_or_default()
+        );
     }
 
     pub fn sql(&self, node: &str, statement: &str) -> String {
