@@ -1,4 +1,5 @@
-//! Switchover with two standbys under a steady writer: the longest gap in acknowledged writes, and all attached.
+//! Switchover with two standbys under a steady writer: the longest gap in acknowledged writes, and all attached;
+//! beside it the servers' own part, by a bare script over open connections that looks at nothing and proves nothing.
 //!
 //! `cargo bench --bench switchover -- --rounds 5`
 
@@ -10,6 +11,8 @@
     reason = "a measurement prints, and one that cannot run must stop"
 )]
 
+#[path = "support/bare.rs"]
+mod bare;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -19,62 +22,109 @@ use std::time::{Duration, Instant};
 use support::{Rig, line, median, option};
 use tokio_util::sync::CancellationToken;
 
+#[derive(Clone, Copy)]
+enum Variant {
+    Bare,
+    Ours,
+}
+
+/// What one switchover took.
+struct Taken {
+    gap: Duration,
+    attached: Duration,
+    ended: Duration,
+}
+
+async fn once(variant: Variant, standbys: u32) -> Taken {
+    let rig = Rig::up("switchover", standbys).await;
+    let world = World::open(Some(rig.lab.site_file()), None).expect("world");
+    if matches!(variant, Variant::Ours) {
+        world.warm().await;
+    }
+    let writer = Writer::start(rig.lab.endpoints()).await.expect("writer");
+    assert!(
+        writer.wait_for(200, Duration::from_secs(30)).await,
+        "the writer does not get going"
+    );
+    let watched = rig.watch(&["n2"], standbys as usize).await;
+    let began = Instant::now();
+    let work = async {
+        match variant {
+            Variant::Bare => bare::switchover(&rig).await,
+            Variant::Ours => run(&world).await,
+        }
+        began.elapsed()
+    };
+    let ((_, attached), ended) = tokio::join!(watched.attached(began), work);
+    assert!(
+        writer.wait_for(200, Duration::from_secs(30)).await,
+        "writes go on"
+    );
+    let report = writer.finish().await;
+    let verdict = report.verify(rig.endpoint("n2")).await.expect("verify");
+    // The bare script proves nothing, so nobody answers for its rows.
+    if matches!(variant, Variant::Ours) {
+        assert!(verdict.lost.is_empty(), "rows are lost");
+    }
+    let gap = report.longest_gap().length;
+    rig.lab.down().await.expect("down");
+    Taken {
+        gap,
+        attached,
+        ended,
+    }
+}
+
+async fn run(world: &World) {
+    let order = Order {
+        playbook: "switchover".into(),
+        params: vec![("candidate".into(), "n2".into())],
+        trigger: "bench".into(),
+        ..Order::default()
+    };
+    let finished = world
+        .run(order, Vec::new(), CancellationToken::new())
+        .await
+        .expect("run");
+    assert_eq!(
+        finished.report.outcome,
+        pgbaton::engine::Outcome::Ok,
+        "{:?}",
+        finished.report
+    );
+}
+
 #[tokio::main]
 async fn main() {
     let (standbys, rounds) = (option("standbys", 2), option("rounds", 5));
-    let mut gaps = Vec::new();
-    let mut attached = Vec::new();
-    let mut ended = Vec::new();
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let rig = Rig::up("switchover", standbys).await;
-        let world = World::open(Some(rig.lab.site_file()), None).expect("world");
-        world.warm().await;
-        let writer = Writer::start(rig.lab.endpoints()).await.expect("writer");
-        assert!(
-            writer.wait_for(200, Duration::from_secs(30)).await,
-            "the writer does not get going"
-        );
-        let watched = rig.watch(&["n2"], standbys as usize).await;
-        let began = Instant::now();
-        let work = async {
-            let order = Order {
-                playbook: "switchover".into(),
-                params: vec![("candidate".into(), "n2".into())],
-                trigger: "bench".into(),
-                ..Order::default()
-            };
-            let finished = world
-                .run(order, Vec::new(), CancellationToken::new())
-                .await
-                .expect("run");
-            assert_eq!(
-                finished.report.outcome,
-                pgbaton::engine::Outcome::Ok,
-                "{:?}",
-                finished.report
-            );
-            began.elapsed()
-        };
-        let ((_, all), end) = tokio::join!(watched.attached(began), work);
-        assert!(
-            writer.wait_for(200, Duration::from_secs(30)).await,
-            "writes go on"
-        );
-        let report = writer.finish().await;
-        let verdict = report.verify(rig.endpoint("n2")).await.expect("verify");
-        assert!(verdict.lost.is_empty(), "rows are lost");
-        gaps.push(report.longest_gap().length);
-        attached.push(all);
-        ended.push(end);
-        rig.lab.down().await.expect("down");
+        // Interleaved, so that a slow moment of the machine meets both.
+        bare.push(once(Variant::Bare, standbys).await);
+        ours.push(once(Variant::Ours, standbys).await);
     }
     println!("switchover, {standbys} standbys, steady writer, warm connections");
-    println!("{}", line("longest gap in acknowledged writes", &gaps));
-    println!("{}", line("from the start to all attached", &attached));
-    println!("{}", line("    … until the run ends", &ended));
+    for (who, taken) in [("bare script", &bare), ("pgbaton", &ours)] {
+        let of = |figure: fn(&Taken) -> Duration| taken.iter().map(figure).collect::<Vec<_>>();
+        let gap = format!("{who}: longest gap in acknowledged writes");
+        println!("{}", line(&gap, &of(|t| t.gap)));
+        let attached = of(|t| t.attached);
+        println!(
+            "{}",
+            line("    … from the start to all attached", &attached)
+        );
+        println!("{}", line("    … until it ends", &of(|t| t.ended)));
+    }
+    let middle = |taken: &[Taken], figure: fn(&Taken) -> Duration| {
+        median(&taken.iter().map(figure).collect::<Vec<_>>())
+    };
+    let (gap, attached) = (middle(&ours, |t| t.gap), middle(&ours, |t| t.attached));
     println!(
-        "gap {:.0} ms (target at most 400), attached {:.0} ms (target at most 800)",
-        median(&gaps),
-        median(&attached)
+        "gap {gap:.0} ms (target at most 400), attached {attached:.0} ms (target at most 800)"
+    );
+    println!(
+        "against the bare script: gap {:.2}, attached {:.2}",
+        gap / middle(&bare, |t| t.gap),
+        attached / middle(&bare, |t| t.attached)
     );
 }

@@ -41,7 +41,7 @@ fn a_failure_before_the_promotion_puts_the_old_primary_back() {
     let stock = include_str!("../../playbooks/switchover.yaml");
     let broken = stock.replace(
         "  promote:                      # the point of no return\n    needs: [fence,",
-        "  veto:\n    needs: [fence, verify_handover, freeze]\n    action: assert\n    with: { that: \"false\", message: the test says no }\n\n  promote:\n    needs: [veto, fence,",
+        "  veto:\n    needs: [fence, verify_handover]\n    action: assert\n    with: { that: \"false\", message: the test says no }\n\n  promote:\n    needs: [veto, fence,",
     );
     assert_ne!(broken, stock);
     let playbook = checked(&Source::new("broken.yaml", broken));
