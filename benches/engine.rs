@@ -145,6 +145,7 @@ async fn measure(playbook: &Arc<Playbook>) -> Duration {
         playbook: Checked {
             playbook: Arc::clone(playbook),
             nested: BTreeMap::new(),
+            sources: Vec::new(),
         },
         cluster_name: "bench".to_owned(),
         params: Map::new(),
@@ -154,6 +155,7 @@ async fn measure(playbook: &Arc<Playbook>) -> Duration {
         trigger_payload: Map::new(),
         seed: 1,
         forecast: false,
+        pins: None,
         lease: None,
         cancel: tokio_util::sync::CancellationToken::new(),
         observers: Vec::new(),

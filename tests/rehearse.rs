@@ -81,6 +81,7 @@ fn mutated(checked: &Checked, change: impl FnOnce(&mut Playbook)) -> Checked {
     Checked {
         playbook: Arc::new(playbook),
         nested: checked.nested.clone(),
+        sources: checked.sources.clone(),
     }
 }
 

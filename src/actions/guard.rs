@@ -1,7 +1,7 @@
 //! The one way from an action to an effect: check, intent, effect, outcome.
 
 use crate::cluster::{Cluster, CustomEffect, Operation, Outcome, Rendered};
-use crate::engine::{EffectOutcome, Failure, Forecast, StepContext};
+use crate::engine::{Before, EffectOutcome, Failure, Forecast, StepContext};
 
 /// Stands between an action and the cluster. An effect happens only after its intent is durable (rule 7), and the
 /// engine grants the intent only while the lease is held (rule 8) and the run's state allows it (rule 6).
@@ -38,9 +38,20 @@ impl Guard<'_> {
         }
         let path = &self.step.path;
         let effects = &self.step.effects;
-        let effect = effects
+        let intent = effects
             .intend(path, self.forecast(&operation), point_of_no_return)
             .await?;
+        let effect = intent.effect;
+        match intent.before {
+            Before::Done(value) => return Ok(value),
+            Before::Intended if is_only_once(&operation) => {
+                let failure = nobody_knows(&operation);
+                let outcome = EffectOutcome::Unknown(failure.clone());
+                effects.settle(path, effect, outcome).await;
+                return Err(failure);
+            }
+            Before::Nothing | Before::Intended => {}
+        }
         match self.cluster.perform(&operation).await {
             Outcome::Done(value) => {
                 effects
@@ -68,6 +79,22 @@ impl Guard<'_> {
             }
         }
     }
+}
+
+/// Whether a second time would be one too many. A promotion that is asked for twice is one promotion: the step probes
+/// first, and another node is never asked.
+fn is_only_once(operation: &Operation) -> bool {
+    operation.effect() == CustomEffect::Once && !matches!(operation, Operation::Promote { .. })
+}
+
+/// It was begun by a runner that died, must not be done twice, and nothing tells whether it was done.
+fn nobody_knows(operation: &Operation) -> Failure {
+    let mut failure = Failure::hold(format!(
+        "the runner died when it was to {}: nobody can tell whether that happened, and it must not happen twice",
+        summary(operation)
+    ));
+    failure.kind = crate::playbook::TroubleKind::Unknown;
+    failure.with_help("find out whether it happened, then finish by hand")
 }
 
 /// A program that ran and said that it failed. Nobody can tell what it did until then, so its undo is not left out.

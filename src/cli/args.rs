@@ -67,6 +67,9 @@ pub(crate) enum Command {
     /// List and show the playbooks that can be run by name
     #[command(subcommand, arg_required_else_help = true)]
     Playbook(PlaybookCommand),
+    /// Runs that were: go on with one whose runner died
+    #[command(subcommand, arg_required_else_help = true)]
+    Runs(RunsCommand),
     /// A real, disposable cluster on this machine
     #[command(subcommand, arg_required_else_help = true)]
     Lab(LabCommand),
@@ -189,6 +192,21 @@ pub(crate) struct PlaybookShowArgs {
     /// A stock playbook, a file beside the site file, or a path
     #[arg(value_name = "PLAYBOOK")]
     pub(crate) playbook: String,
+}
+
+/// `runs`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Go on with a run whose runner died, to its end
+    Resume(RunIdArgs),
+}
+
+/// A run by its id.
+#[derive(Debug, Args)]
+pub(crate) struct RunIdArgs {
+    /// The run's id
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
 }
 
 /// `lab`.

@@ -172,6 +172,7 @@ impl From<RunsError> for CommandError {
                     .hint("one run at a time changes a cluster; wait until that one has ended"),
                 LeaseError::Unavailable { .. } => Self::new(Kind::Failed, message),
             },
+            RunsError::Unresumable { .. } => Self::invalid(message),
             RunsError::Simulation(ref source) => Self::failed(message, source),
             RunsError::Moved { changes } => {
                 let mut refused = Self::new(Kind::Refused, message);

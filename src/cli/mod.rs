@@ -19,6 +19,7 @@ mod plan;
 mod playbook;
 mod rehearse;
 mod run;
+mod runs;
 mod schema;
 mod screen;
 mod signals;

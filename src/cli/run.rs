@@ -9,7 +9,7 @@ use super::paint::Paint;
 use super::screen;
 use super::signals::{Hangup, Interrupts};
 use crate::engine::{Report, RunId};
-use crate::runs::{Finished, Order, Plan, World};
+use crate::runs::{Finished, Order, Plan, RunsError, World};
 use std::path::Path;
 
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, CommandError> {
@@ -35,7 +35,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, Comman
         }
     };
     let style = Style::pick(global.json);
-    let (finished, view) = watched(&world, order, &interrupts, style, context.paint).await?;
+    let (finished, view) = started(&world, order, &interrupts, style, context.paint).await?;
     conclude(&view, Some(&finished.journal), style, context.paint);
     Ok(finished.report.outcome.into())
 }
@@ -61,9 +61,8 @@ async fn planned(
     }
 }
 
-/// Runs with the console on, and waits until it has shown the last event. The first signal asks the run to cancel; the
-/// second leaves it as it is.
-pub(crate) async fn watched(
+/// Runs with the console on.
+pub(crate) async fn started(
     world: &World,
     order: Order,
     interrupts: &Interrupts,
@@ -72,6 +71,19 @@ pub(crate) async fn watched(
 ) -> Result<(Finished, View), CommandError> {
     let (console, events) = Console::start(style, paint);
     let run = world.run(order, vec![events], interrupts.cancel.clone());
+    watched(world, run, console, interrupts, style, paint).await
+}
+
+/// Waits for a run and until the console has shown its last event. The first signal asks the run to cancel; the second
+/// leaves it as it is.
+pub(crate) async fn watched(
+    world: &World,
+    run: impl Future<Output = Result<Finished, RunsError>>,
+    console: Console,
+    interrupts: &Interrupts,
+    style: Style,
+    paint: Paint,
+) -> Result<(Finished, View), CommandError> {
     let ended = tokio::select! {
         biased;
         ended = run => ended,

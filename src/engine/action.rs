@@ -162,6 +162,25 @@ impl Failure {
     }
 }
 
+/// The topic of what is left for a person to do.
+pub(super) const DEBT: &str = "debt";
+
+impl Evidence {
+    /// Something that was allowed to fail did, and this is what it leaves.
+    pub(super) fn of_degradation(text: String) -> Self {
+        Self {
+            topic: DEBT.to_owned(),
+            text,
+            data: serde_json::json!({ "degraded": true }),
+        }
+    }
+
+    /// Whether it says that something that was allowed to fail did.
+    pub(super) fn degrades(&self) -> bool {
+        self.topic == DEBT && self.data.get("degraded").is_some()
+    }
+}
+
 /// A decision or finding with its evidence, for people and the report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -173,20 +192,26 @@ pub struct Evidence {
     pub data: serde_json::Value,
 }
 
-/// The rendered inputs of a step.
-#[derive(Debug, Clone, PartialEq, Default)]
+/// The rendered inputs of a step. Kept in the journal, so that its undo needs nothing else.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Inputs {
     /// The node, when the step names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
     /// `with`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub with: Map,
     /// `effect`, as the step says it (own steps only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<crate::playbook::EffectClass>,
     /// `probe`, rendered (own steps only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Map>,
     /// `undo`, rendered (own steps only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<Map>,
     /// `assume`, rendered (own steps only, and only in a preview).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume: Option<Map>,
 }
 
@@ -229,7 +254,7 @@ pub trait Effects: Send + Sync {
         path: &StepPath,
         forecast: Forecast,
         point_of_no_return: bool,
-    ) -> Result<u64, Failure>;
+    ) -> Result<Intent, Failure>;
 
     /// Records how it ended.
     async fn settle(&self, path: &StepPath, effect: u64, outcome: EffectOutcome);
@@ -242,6 +267,26 @@ pub trait Effects: Send + Sync {
 
     /// Whether the point of no return has passed.
     fn point_of_no_return_passed(&self) -> bool;
+}
+
+/// An effect that may be had now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Intent {
+    /// Unique in the run; the operation's id on the host.
+    pub effect: u64,
+    /// What is known of it from a runner that died.
+    pub before: Before,
+}
+
+/// What a runner that died left of an effect.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Before {
+    /// Nothing: it is new.
+    Nothing,
+    /// It was intended, and nobody said how it ended. Its operation has the same id as then.
+    Intended,
+    /// It happened, and must not happen twice; what it returned.
+    Done(serde_json::Value),
 }
 
 /// How an effect ended.

@@ -4,6 +4,7 @@ use super::action::{Applied, Inputs, Probe};
 use super::attempts::Tried;
 use super::effects::{Guard, settle_open};
 use super::panic::caught;
+use super::past::Inherited;
 use super::scope::{Fault, Run, Scope};
 use super::shared::Undoable;
 use super::{Action, Consequence, Event, Failure, Forecast, StepContext, StepPath, Verdict};
@@ -34,6 +35,25 @@ pub(super) struct Memory {
     applied: Option<Map>,
     /// It ended in doubt, and there is no probe that could settle it: it is not tried again.
     pub(super) blind: bool,
+    /// The attempt under way was begun by a runner that died.
+    pub(super) continued: bool,
+    /// That runner left an effect open, and no probe has settled yet what became of it.
+    in_doubt: bool,
+}
+
+impl Memory {
+    /// The failure that no other attempt follows. Where nobody could tell what became of an effect whose runner died, a
+    /// person must.
+    pub(super) fn decisive(&self, mut fault: Fault) -> Fault {
+        if self.in_doubt && fault.failure.consequence == Consequence::Fail {
+            fault.failure.consequence = Consequence::Hold;
+            fault.failure.help.get_or_insert_with(|| {
+                "the runner died while this was under way: find out what happened, then finish by hand"
+                    .to_owned()
+            });
+        }
+        fault
+    }
 }
 
 /// Outputs, and whether there was nothing to do.
@@ -56,11 +76,17 @@ impl ActionWork {
         limit: Duration,
         memory: &mut Memory,
     ) -> Tried {
-        let before = run.shared.read(|state| state.effects_of(&path.0));
+        let inherited = memory.continued.then(|| run.inherited(path));
+        memory.in_doubt |= inherited.as_ref().is_some_and(|inherited| inherited.open);
+        let before = match &inherited {
+            Some(inherited) => inherited.since,
+            None => run.shared.read(|state| state.effects_of(&path.0)),
+        };
         let over = scope.control.token.child_token();
-        let context = self.context(run, scope, path, attempt, limit, &over);
+        let below = inherited.as_ref().map(|inherited| inherited.below);
+        let context = self.context(run, scope, path, (attempt, limit), &over, below);
         let end = {
-            let work = self.work(run, &context, memory);
+            let work = self.work(run, &context, memory, inherited.as_ref());
             let mut work = std::pin::pin!(work);
             tokio::select! {
                 biased;
@@ -119,11 +145,13 @@ impl ActionWork {
         run: &Run<'_>,
         scope: &Scope<'_>,
         path: &StepPath,
-        attempt: u32,
-        limit: Duration,
+        (attempt, limit): (u32, Duration),
         over: &CancellationToken,
+        inherited: Option<usize>,
     ) -> StepContext {
         let guard = Guard {
+            inherited,
+            class: self.class,
             shared: Arc::clone(&run.shared),
             path: path.clone(),
             control: Some(Arc::clone(&scope.control)),
@@ -146,9 +174,22 @@ impl ActionWork {
         }
     }
 
-    async fn work(&self, run: &Run<'_>, context: &StepContext, memory: &mut Memory) -> Reached {
-        match self.probe(context).await {
+    async fn work(
+        &self,
+        run: &Run<'_>,
+        context: &StepContext,
+        memory: &mut Memory,
+        inherited: Option<&Inherited>,
+    ) -> Reached {
+        let found = self.probe(context).await;
+        memory.in_doubt &= matches!(found, Probe::Conflict(_) | Probe::Unknown(_));
+        match found {
             Probe::Satisfied(outputs, why) => {
+                settle_open(
+                    &run.shared,
+                    &context.path,
+                    "its runner died while this was under way; what it is for is found done",
+                );
                 probed(run, context, Verdict::Satisfied, why, Vec::new());
                 self.verify(context, outputs).await.map(|o| (o, true))
             }
@@ -159,7 +200,8 @@ impl ActionWork {
                         probed(run, context, Verdict::Needed, why, Vec::new());
                         return self.verify(context, outputs).await.map(|o| (o, false));
                     }
-                    if run.shared.read(|s| s.has_changed(&context.path.0)) {
+                    let again = inherited.is_some_and(|inherited| inherited.repeatable);
+                    if !again && run.shared.read(|s| s.has_changed(&context.path.0)) {
                         probed(run, context, Verdict::Needed, why.clone(), Vec::new());
                         return Err(perhaps_done(&why));
                     }
@@ -250,7 +292,7 @@ impl ActionWork {
             return Err(failure);
         }
         let over = scope.control.token.child_token();
-        let context = self.context(run, scope, path, attempt, LAST_LOOK, &over);
+        let context = self.context(run, scope, path, (attempt, LAST_LOOK), &over, None);
         let look = async {
             match self.look_again(run, &context).await {
                 Probe::Satisfied(outputs, _) => Ok(self.verify(&context, outputs).await),

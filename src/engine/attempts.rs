@@ -6,10 +6,11 @@ use super::nested::PlaybookWork;
 use super::retry::{Decision, Failed, decide};
 use super::scope::{Fault, Run, Scope};
 use super::step::holds;
-use super::{Event, Failure, StepPath};
+use super::{Event, Failure, Inputs, StepPath};
 use crate::playbook::{Body, Map, Retry, Step, TroubleKind, format_duration};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -27,6 +28,14 @@ impl Work<'_> {
     pub(super) fn node(&self) -> Option<String> {
         match self {
             Self::Action(work) => work.inputs.node.clone(),
+            Self::Playbook(_) => None,
+        }
+    }
+
+    /// What its action is given.
+    pub(super) fn inputs(&self) -> Option<Arc<Inputs>> {
+        match self {
+            Self::Action(work) => Some(Arc::clone(&work.inputs)),
             Self::Playbook(_) => None,
         }
     }
@@ -78,18 +87,38 @@ pub(super) async fn try_until_done<'s>(
         // Defaults are meant for actions; a whole playbook is tried again only where the step itself says so.
         Body::Playbook { .. } => step.retry.as_ref(),
     };
-    let begun = Instant::now();
+    let before = run.tries(path);
+    let stopped = scope.control.token.is_cancelled();
+    if let Some(over) = before.as_ref().and_then(|tries| tries.over(stopped)) {
+        return over;
+    }
+    let clock = Clock {
+        before: before.as_ref().map_or(Duration::ZERO, |tries| tries.spent),
+        begun: Instant::now(),
+    };
     let mut memory = Memory::default();
-    for attempt in 1.. {
+    let mut first = 1;
+    if let Some(tries) = before {
+        memory.continued = tries.attempting;
+        first = tries.attempts + u32::from(!tries.attempting);
+        if let Some((_, Some(wait))) = tries.failed
+            && !pause(scope, wait).await
+        {
+            return Ended::Stopped;
+        }
+    }
+    for attempt in first.. {
         let left = retry
             .and_then(|retry| retry.within)
-            .map(|within| whole_millis(within.saturating_sub(begun.elapsed())));
+            .map(|within| whole_millis(within.saturating_sub(clock.spent())));
         let limit = [work.limit(), left].into_iter().flatten().min();
-        run.shared.emit(Event::AttemptStarted {
-            path: path.clone(),
-            attempt,
-            limit_ms: millis(limit.unwrap_or(UNBOUNDED)),
-        });
+        if !memory.continued {
+            run.shared.emit(Event::AttemptStarted {
+                path: path.clone(),
+                attempt,
+                limit_ms: millis(limit.unwrap_or(UNBOUNDED)),
+            });
+        }
         let tried = match &work {
             Work::Action(work) => {
                 let limit = limit.unwrap_or(work.limit);
@@ -110,37 +139,59 @@ pub(super) async fn try_until_done<'s>(
             Tried::Failed(fault) => (fault, !memory.blind),
             Tried::Stopped => {
                 let failure = scope.control.stop().failure();
-                failed(run, path, attempt, failure, None);
+                let path = path.clone();
+                failed(run, &path.clone(), attempt, &Fault { path, failure }, None);
                 return Ended::Stopped;
             }
         };
+        memory.continued = false;
         if scope.control.token.is_cancelled() {
-            failed(run, path, attempt, fault.failure, None);
+            failed(run, path, attempt, &fault, None);
             return Ended::Stopped;
         }
         let retry = retry.filter(|_| worth && run.shared.broken().is_none());
-        let decision = next(run, step, retry, attempt, &fault, begun, names);
-        let (wait, failure) = match decision {
-            Ok(Decision::Again(wait)) => (wait, fault.failure),
+        let decision = next(run, step, retry, attempt, &fault, clock.spent(), names);
+        let wait = match decision {
+            Ok(Decision::Again(wait)) => wait,
             Ok(Decision::Enough) => {
-                failed(run, path, attempt, fault.failure.clone(), None);
+                let fault = memory.decisive(fault);
+                failed(run, path, attempt, &fault, None);
                 return Ended::Failed(fault);
             }
             Err(failure) => {
-                failed(run, path, attempt, failure.clone(), None);
-                let path = fault.path;
-                return Ended::Failed(Fault { path, failure });
+                let fault = Fault { failure, ..fault };
+                failed(run, path, attempt, &fault, None);
+                return Ended::Failed(fault);
             }
         };
-        failed(run, path, attempt, failure, Some(wait));
-        tokio::select! {
-            biased;
-            () = scope.control.token.cancelled() => return Ended::Stopped,
-            () = tokio::time::sleep(wait) => {}
+        failed(run, path, attempt, &fault, Some(wait));
+        if !pause(scope, wait).await {
+            return Ended::Stopped;
         }
     }
     // Attempts are counted in 32 bits; nobody waits that long.
     Ended::Stopped
+}
+
+/// How long a step's attempts have taken, under all its runners.
+struct Clock {
+    before: Duration,
+    begun: Instant,
+}
+
+impl Clock {
+    fn spent(&self) -> Duration {
+        self.before + self.begun.elapsed()
+    }
+}
+
+/// Waits before the next attempt; false when the scope is ended meanwhile.
+async fn pause(scope: &Scope<'_>, wait: Duration) -> bool {
+    tokio::select! {
+        biased;
+        () = scope.control.token.cancelled() => false,
+        () = tokio::time::sleep(wait) => true,
+    }
 }
 
 /// What follows a failure; an error when `retry.if` has no answer.
@@ -150,7 +201,7 @@ fn next(
     retry: Option<&Retry>,
     attempt: u32,
     fault: &Fault,
-    begun: Instant,
+    spent: Duration,
     names: ScopeNames<'_>,
 ) -> Result<Decision, Failure> {
     let mut condition = None;
@@ -174,7 +225,7 @@ fn next(
         kind: fault.failure.kind,
         consequence: fault.failure.consequence,
         condition,
-        spent: begun.elapsed(),
+        spent,
         random: random(run.seed, step.id.value.as_str(), &fault.path, attempt),
     };
     Ok(decide(retry, failed))
@@ -199,15 +250,16 @@ fn unmet(step: &Step, outputs: &Map, names: ScopeNames<'_>) -> Option<(Failure, 
     }
 }
 
-fn failed(run: &Run<'_>, path: &StepPath, attempt: u32, failure: Failure, wait: Option<Duration>) {
+fn failed(run: &Run<'_>, path: &StepPath, attempt: u32, fault: &Fault, wait: Option<Duration>) {
     if let Some(wait) = wait {
         tracing::debug!(%path, attempt, wait = %format_duration(wait), "trying again");
     }
     run.shared.emit(Event::AttemptFailed {
         path: path.clone(),
         attempt,
-        failure,
+        failure: fault.failure.clone(),
         retry_in_ms: wait.map(millis),
+        at: fault.below(path),
     });
 }
 

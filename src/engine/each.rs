@@ -1,7 +1,9 @@
 //! `for_each`: the same step once for each item.
 
+use super::control::Control;
 use super::names::ScopeNames;
 use super::panic::caught_now;
+use super::past::{other_items, same_items};
 use super::prepare::render;
 use super::prepare::unevaluated;
 use super::scope::{Fault, Run, Scope};
@@ -32,19 +34,29 @@ pub(super) async fn run_each<'s>(
     {
         return may_run(run, path, failure);
     }
-    let listed = items.as_ref().map(|(keys, _)| keys.clone());
-    run.shared.emit(Event::StepStarted {
-        path: path.clone(),
-        action: label(step),
-        node: None,
-        items: Some(listed.unwrap_or_default()),
+    let items = items.and_then(|(keys, items)| {
+        if run.resumed && !same_items(&run.shared, &path, &keys) {
+            return Err(other_items(&path));
+        }
+        Ok((keys, items))
     });
+    let listed = items.as_ref().map(|(keys, _)| keys.clone());
+    if !run.was_running(&path) {
+        run.shared.emit(Event::StepStarted {
+            path: path.clone(),
+            action: label(step),
+            node: None,
+            items: Some(listed.unwrap_or_default()),
+            inputs: None,
+        });
+    }
     let end = match items {
         Ok((keys, items)) => run_items(run, scope, step, each, &path, &keys, &items).await,
         Err(failure) => failed(&path, failure),
     };
     let end = unsure(run, &path, end);
     run.shared.emit(Event::StepEnded {
+        at: end.fault.as_ref().and_then(|fault| fault.below(&path)),
         path,
         status: end.status,
         outputs: Map::new(),
@@ -98,14 +110,16 @@ async fn run_items<'s>(
     let control = &scope.control;
     let mut slots = Slots::of(control.slots.as_ref());
     let mut running = FuturesUnordered::new();
-    let mut left = keys.iter().zip(items);
+    let (mut tally, todo) = taken_up(run, path, keys, items);
+    tell_failed(run, control, step, &tally, allowed);
+    let mut left = todo.into_iter();
     let mut next = left.next();
-    let mut tally = Tally::default();
     loop {
         // A failure elsewhere in the scope stops nothing here: the items of a `for_each` that runs go on.
         let may_start = tally.failed <= allowed
             && !control.token.is_cancelled()
-            && (control.after || run.shared.lost.why().is_none());
+            && (control.after || run.shared.lost.why().is_none())
+            || next.is_some_and(|(key, _)| run.was_running(&path.item(key)));
         while may_start
             && running.len() < bound
             && let Some((key, item)) = next
@@ -130,12 +144,7 @@ async fn run_items<'s>(
             () = slots.granted(), if slots.asked() => {}
             Some(end) = running.next() => {
                 tally.ended(end);
-                if tally.failed > allowed
-                    && step.on_failure.value == OnFailure::Fail
-                    && let Some(fault) = &tally.fault
-                {
-                    control.fail(&run.shared, &fault.path, &fault.failure);
-                }
+                tell_failed(run, control, step, &tally, allowed);
             }
         }
     }
@@ -150,6 +159,43 @@ async fn run_items<'s>(
         });
     }
     conclude(run, scope, path, items.len(), allowed, tally)
+}
+
+/// More items failed than may: the scope hears of it at once.
+fn tell_failed(run: &Run<'_>, control: &Control, step: &Step, tally: &Tally, allowed: usize) {
+    if tally.failed > allowed
+        && step.on_failure.value == OnFailure::Fail
+        && let Some(fault) = &tally.fault
+    {
+        control.fail(&run.shared, &fault.path, &fault.failure);
+    }
+}
+
+/// What became of the items that ended under a runner that died, and those that are left; what was under way first.
+fn taken_up<'i>(
+    run: &Run<'_>,
+    path: &StepPath,
+    keys: &'i [String],
+    items: &'i [Value],
+) -> (Tally, Vec<(&'i String, &'i Value)>) {
+    let all = keys.iter().zip(items);
+    let mut tally = Tally::default();
+    if !run.resumed {
+        return (tally, all.collect());
+    }
+    let (mut ended, mut todo) = (Vec::new(), Vec::new());
+    for (key, item) in all {
+        match run.ended_before(&path.item(key)) {
+            Some(end) => ended.push(end),
+            None => todo.push((key, item)),
+        }
+    }
+    ended.sort_by_key(|(place, _)| *place);
+    for (_, end) in ended {
+        tally.ended(end);
+    }
+    todo.sort_by_key(|(key, _)| !run.was_running(&path.item(key)));
+    (tally, todo)
 }
 
 fn conclude(
@@ -188,15 +234,11 @@ fn conclude(
                 fault: Some(fault),
             }
         }
-        some => {
-            if some.is_some() {
-                run.shared.degrade();
-            }
-            UnitEnd {
-                status: StepStatus::Ok,
-                fault: None,
-            }
-        }
+        // Items that failed degrade the run: the state knows by itself.
+        _ => UnitEnd {
+            status: StepStatus::Ok,
+            fault: None,
+        },
     }
 }
 

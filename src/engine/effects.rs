@@ -1,10 +1,11 @@
 //! The engine's side of the guard: may this effect happen, and how did it end?
 
-use super::action::{EffectOutcome, Effects, Evidence, Forecast};
+use super::action::{Before, EffectOutcome, Effects, Evidence, Forecast, Intent};
 use super::control::Control;
 use super::shared::{Inner, Shared, Undoable, journal_lost};
+use super::state::Settled;
 use super::{Event, Failure, StepPath};
-use crate::playbook::{Role, TroubleKind};
+use crate::playbook::{EffectClass, Role, TroubleKind};
 use async_trait::async_trait;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -21,6 +22,10 @@ pub(super) struct Guard {
     pub(super) over: CancellationToken,
     /// How to take the step's effects back.
     pub(super) undoable: Undoable,
+    /// Effects with lower numbers are those of a runner that died in the middle of this attempt.
+    pub(super) inherited: Option<usize>,
+    /// What doing it twice means.
+    pub(super) class: EffectClass,
 }
 
 impl Guard {
@@ -68,6 +73,30 @@ impl Guard {
         None
     }
 
+    /// The same effect as a runner that died intended it in this attempt: it keeps its number, and with it the id of its
+    /// operation. Which is the same is told by its summary: deadlines differ from one call to the next.
+    fn left_behind(&self, inner: &Inner, forecast: &Forecast) -> Option<Intent> {
+        let below = self.inherited?;
+        let step = inner.state.step(&self.path.0)?;
+        let present = step.effects.iter().skip(step.effects_before);
+        for index in present.filter(|index| **index < below) {
+            let state = inner.state.effects().get(*index)?;
+            if state.undoing || state.forecast.summary != forecast.summary {
+                continue;
+            }
+            let before = match &state.settled {
+                None => Before::Intended,
+                Some(Settled::Done(value)) if self.class == EffectClass::Once => {
+                    Before::Done(value.clone())
+                }
+                Some(_) => continue,
+            };
+            let effect = u64::try_from(*index).ok()?;
+            return Some(Intent { effect, before });
+        }
+        None
+    }
+
     fn lease_lost(&self) -> Option<Failure> {
         match &self.shared.lease {
             None => Some(
@@ -90,12 +119,15 @@ impl Effects for Guard {
         _: &StepPath,
         forecast: Forecast,
         point_of_no_return: bool,
-    ) -> Result<u64, Failure> {
+    ) -> Result<Intent, Failure> {
         let path = &self.path;
         let (effect, durable) = {
             let mut inner = self.shared.lock();
             if let Some(refusal) = self.refusal(&inner, point_of_no_return) {
                 return Err(refusal);
+            }
+            if let Some(intent) = self.left_behind(&inner, &forecast) {
+                return Ok(intent);
             }
             let effect = u64::try_from(inner.state.effects().len()).unwrap_or(u64::MAX);
             let (done, durable) = oneshot::channel();
@@ -130,7 +162,10 @@ impl Effects for Guard {
         if point_of_no_return {
             self.shared.lock().passed_for_sure = true;
         }
-        Ok(effect)
+        Ok(Intent {
+            effect,
+            before: Before::Nothing,
+        })
     }
 
     async fn settle(&self, _: &StepPath, effect: u64, outcome: EffectOutcome) {

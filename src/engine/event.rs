@@ -1,9 +1,11 @@
 //! What happened. The one way out of the engine.
 
-use super::action::{Evidence, Failure, Forecast};
-use super::{RunId, StepPath};
+use super::action::{Evidence, Failure, Forecast, Inputs};
+use super::{Pins, RunId, StepPath};
 use crate::playbook::Map;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// An event with its place in the run's order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +18,13 @@ pub struct Envelope {
     pub at_ms: f64,
     /// The event.
     pub event: Event,
+}
+
+impl Envelope {
+    /// When it happened, from the start of the run.
+    pub fn at(&self) -> Duration {
+        Duration::try_from_secs_f64(self.at_ms / 1000.0).unwrap_or_default()
+    }
 }
 
 /// What happened.
@@ -42,6 +51,18 @@ pub enum Event {
         cluster_facts: Map,
         /// The seed of everything random in the run.
         seed: u64,
+        /// What else a resume needs; none for a run that nobody will resume.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pins: Option<Arc<Pins>>,
+    },
+    /// Its runner died, and another one goes on with it. What was under way then is under way again.
+    RunResumed {
+        /// Who goes on: host name and process id.
+        runner: String,
+        /// Wall-clock time, RFC 3339, UTC.
+        at: String,
+        /// The fencing token of the lease that it is done under; greater than that of the runner that died.
+        token: Option<u64>,
     },
     /// A set of steps begins: the top level, an item, a nested playbook, a rescue, the finally. All but the top level and
     /// a playbook's rescue and finally stand within the step that they belong to: after its `StepStarted`, before its
@@ -60,6 +81,15 @@ pub enum Event {
         path: StepPath,
         /// Whether everything in it ended well enough.
         ok: bool,
+        /// The failure that nothing in it made up for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+        /// The step or item whose failure it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<StepPath>,
+        /// It was ended by a cancellation.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cancelled: bool,
     },
     /// A step's turn has come: its needs are met and its condition holds, or cannot be evaluated, which fails it. Each
     /// item of a `for_each` starts and ends in the same way, within its step.
@@ -72,6 +102,9 @@ pub enum Event {
         node: Option<String>,
         /// The keys of its items, when it is a `for_each`.
         items: Option<Vec<String>>,
+        /// What the action is given; secrets are references.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inputs: Option<Arc<Inputs>>,
     },
     /// A step ended without having started.
     StepSkipped {
@@ -141,6 +174,9 @@ pub enum Event {
         failure: Failure,
         /// When the next one begins, in milliseconds from now; none when there is none.
         retry_in_ms: Option<u64>,
+        /// The step or item whose failure it was, where it is one within this step.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<StepPath>,
     },
     /// A step ended. (A step that was skipped or never run has no other event.)
     StepEnded {
@@ -154,6 +190,9 @@ pub enum Event {
         failure: Option<Failure>,
         /// Nothing had to be done: the probe said so.
         unchanged: bool,
+        /// The step or item whose failure it was, where it is one within this step.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<StepPath>,
     },
     /// Somebody asked to cancel.
     CancelRequested {

@@ -3,8 +3,12 @@
 mod effects;
 
 use super::Failure;
-use super::state::{RunState, ScopeState, StepState};
-use super::{Envelope, Event, ScopeKind, SkipReason, StepPath, StepStatus};
+use super::action::DEBT;
+use super::path::Owner;
+use super::scope::Fault;
+use super::state::{RunState, ScopeEnded, ScopeState, StepState};
+use super::{Envelope, Event, Evidence, ScopeKind, SkipReason, StepPath, StepStatus};
+use std::time::Duration;
 
 /// An event that cannot follow the events before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,14 +33,21 @@ impl RunState {
         let mut state = Self::default();
         for envelope in events {
             state
-                .apply(&envelope.event)
+                .apply(&envelope.event, envelope.at())
                 .map_err(|error| (envelope.seq, error))?;
         }
         Ok(state)
     }
 
-    /// Takes one more event into account. An illegal one leaves the state as it was.
-    pub fn apply(&mut self, event: &Event) -> Result<(), IllegalEvent> {
+    /// Takes one more event into account, which happened so long after the start of the run. An illegal one leaves the
+    /// state as it was.
+    pub fn apply(&mut self, event: &Event, at: Duration) -> Result<(), IllegalEvent> {
+        self.legal(event)?;
+        self.now = self.now.max(at);
+        Ok(())
+    }
+
+    fn legal(&mut self, event: &Event) -> Result<(), IllegalEvent> {
         let root = StepPath::root();
         if self.outcome.is_some() {
             return illegal(&root, "the run has ended");
@@ -53,16 +64,41 @@ impl RunState {
         }
         match event {
             Event::RunStarted { .. } => Ok(()),
+            Event::RunResumed { .. } => {
+                self.resumed();
+                Ok(())
+            }
             Event::ScopeOpened { path, kind, steps } => self.scope_opened(path, *kind, steps),
-            Event::ScopeClosed { path, ok } => self.scope_closed(path, *ok),
+            Event::ScopeClosed {
+                path,
+                ok,
+                failure,
+                at,
+                cancelled,
+            } => {
+                let ended = ScopeEnded {
+                    ok: *ok,
+                    fault: Fault::recorded(path, failure.as_ref(), at.as_ref()),
+                    cancelled: *cancelled,
+                };
+                self.scope_closed(path, ended)
+            }
             Event::StepStarted {
                 path,
                 action,
                 node,
                 items,
-            } => self.step_started(path, action, node.as_ref(), items.as_deref()),
+                inputs,
+            } => {
+                self.step_started(path, action, node.as_ref(), items.as_deref())?;
+                self.known(path).map(|step| step.inputs.clone_from(inputs))
+            }
             Event::StepSkipped { path, reason } => self.step_skipped(path, reason),
-            Event::AttemptStarted { path, attempt, .. } => self.attempt_started(path, *attempt),
+            Event::AttemptStarted {
+                path,
+                attempt,
+                limit_ms,
+            } => self.attempt_started(path, *attempt, Duration::from_millis(*limit_ms)),
             Event::Probed { path, verdict, .. } => self.probed(path, *verdict),
             Event::EffectIntended {
                 path,
@@ -77,24 +113,8 @@ impl RunState {
                 returned,
                 ..
             } => self.effect_settled(path, *effect, outcome, returned),
-            Event::Noted { path, evidence } => {
-                if !path.is_root() && !self.steps.contains_key(path) {
-                    return illegal(path, "there is no such step");
-                }
-                if evidence.topic == "debt" {
-                    self.owe(evidence.text.clone());
-                }
-                self.noted.push(evidence.clone());
-                Ok(())
-            }
-            Event::AttemptFailed { path, attempt, .. } => {
-                let step = self.attempting(path)?;
-                if step.attempts != *attempt {
-                    return illegal(path, "another attempt is under way");
-                }
-                step.attempting = false;
-                Ok(())
-            }
+            Event::Noted { path, evidence } => self.note(path, evidence),
+            Event::AttemptFailed { .. } => self.attempt_failed(event),
             Event::StepEnded { .. } => self.step_ended(event),
             Event::CancelRequested { accepted, .. } => {
                 if *accepted && self.point_of_no_return.is_some() {
@@ -127,7 +147,6 @@ impl RunState {
         kind: ScopeKind,
         steps: &[String],
     ) -> Result<(), IllegalEvent> {
-        use super::path::Owner;
         if self.scopes.get(path).is_some_and(|s| s.ended.is_none()) {
             return illegal(path, "the scope is open already");
         }
@@ -148,6 +167,11 @@ impl RunState {
                 }
             }
         }
+        if self.scopes.contains_key(path) {
+            // What stood within it belonged to an earlier attempt.
+            let within = format!("{path}/");
+            self.scopes.retain(|other, _| !other.0.starts_with(&within));
+        }
         let steps: Vec<StepPath> = steps.iter().map(|id| path.step(id)).collect();
         for step in &steps {
             // A nested playbook that is tried again starts afresh, but what its steps did before stays known.
@@ -157,14 +181,23 @@ impl RunState {
             }
             self.steps.insert(step.clone(), fresh);
         }
-        let ended = None;
-        self.scopes
-            .insert(path.clone(), ScopeState { kind, steps, ended });
+        let attempt = match path.owner() {
+            Owner::Step(step) => self.steps.get(step).map_or(0, |step| step.attempts),
+            Owner::Scope(scope) => self.scopes.get(scope).map_or(0, |scope| scope.attempt),
+        };
+        let scope = ScopeState {
+            kind,
+            steps,
+            ended: None,
+            opened: self.now,
+            attempt,
+        };
+        self.scopes.insert(path.clone(), scope);
         self.open_scopes += 1;
         Ok(())
     }
 
-    fn scope_closed(&mut self, path: &StepPath, ok: bool) -> Result<(), IllegalEvent> {
+    fn scope_closed(&mut self, path: &StepPath, ended: ScopeEnded) -> Result<(), IllegalEvent> {
         let Some(scope) = self.scopes.get_mut(path).filter(|s| s.ended.is_none()) else {
             return illegal(path, "the scope is not open");
         };
@@ -176,7 +209,7 @@ impl RunState {
         if !scope.steps.iter().all(over) {
             return illegal(path, "the scope closed before its steps ended");
         }
-        scope.ended = Some(ok);
+        scope.ended = Some(ended);
         self.open_scopes -= 1;
         if let super::path::Owner::Step(owner) = path.owner()
             && let Some(step) = self.steps.get_mut(owner)
@@ -233,8 +266,10 @@ impl RunState {
         if !open {
             return illegal(path, "the scope of the step is not open");
         }
+        let now = self.now;
         let step = self.known(path)?;
         step.status = StepStatus::Running;
+        step.started = now;
         step.action = Some(action.to_owned());
         step.node = node.cloned();
         step.items = items.map(<[String]>::to_vec);
@@ -250,6 +285,7 @@ impl RunState {
     }
 
     fn step_skipped(&mut self, path: &StepPath, reason: &SkipReason) -> Result<(), IllegalEvent> {
+        let end = self.ends + 1;
         let step = self.known(path)?;
         if step.status != StepStatus::Pending {
             return illegal(path, "a step that started cannot be skipped");
@@ -261,10 +297,17 @@ impl RunState {
             }
             SkipReason::Unknown(_) => StepStatus::MayRun,
         };
+        step.end = end;
+        self.ends = end;
         Ok(())
     }
 
-    fn attempt_started(&mut self, path: &StepPath, attempt: u32) -> Result<(), IllegalEvent> {
+    fn attempt_started(
+        &mut self,
+        path: &StepPath,
+        attempt: u32,
+        limit: Duration,
+    ) -> Result<(), IllegalEvent> {
         let step = self.running(path)?;
         if step.attempting {
             return illegal(path, "an attempt is under way already");
@@ -272,8 +315,34 @@ impl RunState {
         if attempt != step.attempts + 1 {
             return illegal(path, "attempts are counted without gaps");
         }
+        if attempt == 1 {
+            step.limit = limit;
+        }
         step.attempts = attempt;
         step.attempting = true;
+        step.effects_before = step.effects.len();
+        step.failed = None;
+        Ok(())
+    }
+
+    fn attempt_failed(&mut self, event: &Event) -> Result<(), IllegalEvent> {
+        let Event::AttemptFailed {
+            path,
+            attempt,
+            failure,
+            retry_in_ms,
+            at,
+        } = event
+        else {
+            return Ok(());
+        };
+        let step = self.attempting(path)?;
+        if step.attempts != *attempt {
+            return illegal(path, "another attempt is under way");
+        }
+        step.attempting = false;
+        let fault = Fault::recorded(path, Some(failure), at.as_ref());
+        step.failed = fault.map(|fault| (fault, retry_in_ms.map(Duration::from_millis)));
         Ok(())
     }
 
@@ -284,6 +353,7 @@ impl RunState {
             outputs,
             failure,
             unchanged,
+            at,
         } = event
         else {
             return Ok(());
@@ -320,7 +390,17 @@ impl RunState {
         if items.iter().any(under_way) {
             return illegal(path, "the step ended before its items");
         }
+        let some_failed = items.iter().any(|item| {
+            self.steps
+                .get(item)
+                .is_some_and(|s| s.status == StepStatus::Failed)
+        });
+        self.degraded |= matches!(status, StepStatus::Ok | StepStatus::MayRun) && some_failed;
+        self.ends += 1;
+        let end = self.ends;
         let step = self.known(path)?;
+        step.end = end;
+        step.at.clone_from(at);
         step.status = *status;
         step.attempting = false;
         step.outputs.clone_from(outputs);
@@ -329,6 +409,18 @@ impl RunState {
         if *status == StepStatus::Failed && path.is_item() {
             self.owe(left_by(path, failure.as_ref()));
         }
+        Ok(())
+    }
+
+    fn note(&mut self, path: &StepPath, evidence: &Evidence) -> Result<(), IllegalEvent> {
+        if !path.is_root() && !self.steps.contains_key(path) {
+            return illegal(path, "there is no such step");
+        }
+        if evidence.topic == DEBT {
+            self.owe(evidence.text.clone());
+        }
+        self.degraded |= evidence.degrades();
+        self.noted.push(evidence.clone());
         Ok(())
     }
 

@@ -23,7 +23,9 @@ mod names;
 mod nested;
 mod outcome;
 mod panic;
+mod past;
 mod path;
+mod pins;
 mod prepare;
 mod recorder;
 mod retry;
@@ -37,13 +39,15 @@ mod undo;
 mod writer;
 
 pub use action::{
-    Action, Actions, Applied, Consequence, Done, EffectOutcome, Effects, Evidence, Failure,
-    Forecast, Inputs, Probe, StepContext, Undone,
+    Action, Actions, Applied, Before, Consequence, Done, EffectOutcome, Effects, Evidence, Failure,
+    Forecast, Inputs, Intent, Probe, StepContext, Undone,
 };
 pub use event::{Envelope, Event, Outcome, ScopeKind, SkipReason, StepStatus, UndoStatus, Verdict};
 pub use fold::IllegalEvent;
 pub use lease::{Held, Lease, LeaseError};
+pub use past::Unresumable;
 pub use path::{RunId, StepPath};
+pub use pins::{Pinned, Pins};
 pub use recorder::{Durability, RecordError, Recorder};
-pub use run::{Engine, Report, Request};
-pub use state::{EffectState, RunState, ScopeState, Settled, StepState, UndoState};
+pub use run::{Engine, Report, Request, Resume};
+pub use state::{EffectState, RunState, ScopeEnded, ScopeState, Settled, StepState, UndoState};

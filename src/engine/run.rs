@@ -4,14 +4,15 @@ use super::control::Control;
 use super::names::{Base, ScopeNames};
 use super::nested::{both, run_beside};
 use super::outcome::{Facts, outcome};
+use super::past::{Past, Unresumable};
 use super::prepare::{by_name, lenient_outputs};
 use super::scope::{Fault, Run, Scope, ScopeEnd, run_block};
 use super::shared::{Shared, journal_lost};
 use super::undo::{left_behind, undo_all};
 use super::writer::{Lost, write};
 use super::{
-    Actions, Consequence, Envelope, Event, Failure, Held, Outcome, Recorder, RunId, ScopeKind,
-    StepPath, StepStatus,
+    Actions, Consequence, Envelope, Event, Failure, Held, Outcome, Pins, Recorder, RunId,
+    ScopeKind, StepPath, StepStatus,
 };
 use crate::playbook::{Checked, Map, TroubleKind, Value};
 use std::sync::Arc;
@@ -51,12 +52,23 @@ pub struct Request {
     /// Whether actions are asked for a plan before they apply: a preview lives of it. A live run does without, for a plan
     /// costs questions while servers wait, and every intent tells exactly what is done.
     pub forecast: bool,
+    /// What a resume needs besides; none for a run that nobody will resume.
+    pub pins: Option<Arc<Pins>>,
     /// The right to have effects; none for a playbook that only reads.
     pub lease: Option<Arc<dyn Held>>,
     /// Asks to cancel. The engine decides whether it does.
     pub cancel: CancellationToken,
     /// Who watches. Every event arrives here after it was recorded.
     pub observers: Vec<mpsc::UnboundedSender<Arc<Envelope>>>,
+}
+
+/// Who goes on with a run, and when.
+#[derive(Debug, Clone)]
+pub struct Resume {
+    /// Host name and process id.
+    pub runner: String,
+    /// Wall-clock time.
+    pub at: jiff::Timestamp,
 }
 
 /// How a run ended.
@@ -91,6 +103,22 @@ impl Engine {
     /// Runs to the end. Never panics on what a playbook, an action or the recorder does. Must be called on a tokio
     /// runtime; dropping the future gives the run up where it stands.
     pub async fn run(&self, request: Request) -> Report {
+        self.conduct(request, Past::default(), None).await
+    }
+
+    /// Goes on with a run whose runner died: `events` are all that it recorded, and `request` is what it was started
+    /// with, under a lease of its own. Time that was spent counts on, the time without a runner does not.
+    pub async fn resume(
+        &self,
+        request: Request,
+        events: &[Envelope],
+        resume: Resume,
+    ) -> Result<Report, Unresumable> {
+        let past = Past::of(events)?;
+        Ok(self.conduct(request, past, Some(resume)).await)
+    }
+
+    async fn conduct(&self, request: Request, past: Past, resume: Option<Resume>) -> Report {
         let (writer, entries) = mpsc::unbounded_channel();
         let lost = Lost::default();
         let writing = tokio::spawn(write(
@@ -100,9 +128,11 @@ impl Engine {
             request.observers.clone(),
             lost.clone(),
         ));
-        let shared = Shared::new(request.run.clone(), request.lease.clone(), writer, lost);
+        let undoables = past.undoables(self.actions.as_ref());
+        let (run, lease) = (request.run.clone(), request.lease.clone());
+        let shared = Shared::new(run, lease, writer, lost, past, undoables);
         let shared = Arc::new(shared);
-        let report = conduct(self.actions.as_ref(), &request, &shared).await;
+        let report = conduct(self.actions.as_ref(), &request, &shared, resume).await;
         drop(request);
         // The writer ends after the last event, and then the observers see the end too.
         shared.close();
@@ -113,9 +143,23 @@ impl Engine {
     }
 }
 
-async fn conduct(actions: &dyn Actions, request: &Request, shared: &Arc<Shared>) -> Report {
+async fn conduct(
+    actions: &dyn Actions,
+    request: &Request,
+    shared: &Arc<Shared>,
+    resume: Option<Resume>,
+) -> Report {
     let playbook = &*request.playbook.playbook;
-    if let Err(error) = shared.emit_synced(started(request)).await {
+    let resumed = resume.is_some();
+    let first = match resume {
+        None => started(request),
+        Some(resume) => Event::RunResumed {
+            runner: resume.runner,
+            at: resume.at.to_string(),
+            token: request.lease.as_ref().map(|lease| lease.token()),
+        },
+    };
+    if let Err(error) = shared.emit_synced(first).await {
         return Report {
             outcome: Outcome::Failed,
             failure: Some(journal_lost(&error)),
@@ -131,6 +175,7 @@ async fn conduct(actions: &dyn Actions, request: &Request, shared: &Arc<Shared>)
         shared: Arc::clone(shared),
         seed: request.seed,
         forecast: request.forecast,
+        resumed,
     };
     let slots = playbook.defaults.max_parallel;
     let control = Control::top(false, slots);
@@ -144,6 +189,9 @@ async fn conduct(actions: &dyn Actions, request: &Request, shared: &Arc<Shared>)
     );
     let budget = playbook.timeout.as_ref().map(|timeout| timeout.value);
     let mut cancel = Cancel::of(&request.cancel, shared);
+    if cancel.asked {
+        control.token.cancel();
+    }
     let mut end = cancel
         .watch(run_block(&run, &top, budget), || control.token.cancel())
         .await;
@@ -203,7 +251,7 @@ async fn close(run: &Run<'_>, top: &Scope<'_>, end: ScopeEnd, reached: bool) -> 
         let not_run = not_run(&inner.state);
         (
             passed,
-            inner.degraded,
+            inner.state.degraded(),
             inner.state.debts().to_vec(),
             not_run,
         )
@@ -305,7 +353,7 @@ impl<'r> Cancel<'r> {
         Self {
             token,
             shared,
-            asked: false,
+            asked: shared.read(super::state::RunState::cancelled),
         }
     }
 
@@ -358,6 +406,7 @@ fn started(request: &Request) -> Event {
         params: request.params.clone(),
         cluster_facts: request.cluster.clone(),
         seed: request.seed,
+        pins: request.pins.clone(),
     }
 }
 

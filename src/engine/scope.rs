@@ -3,6 +3,7 @@
 use super::control::{Control, Stop};
 use super::graph::Graph;
 use super::names::Base;
+use super::past::Standing;
 use super::shared::Shared;
 use super::slots::Slots;
 use super::step::{StepEnd, run_step};
@@ -33,6 +34,8 @@ pub(super) struct Run<'s> {
     pub(super) shared: Arc<Shared>,
     pub(super) seed: u64,
     pub(super) forecast: bool,
+    /// Another runner began it, and died.
+    pub(super) resumed: bool,
 }
 
 /// A block under way.
@@ -115,13 +118,30 @@ fn index(block: &Block) -> HashMap<&str, usize> {
 }
 
 /// A failure and the step that it happened in, however deep.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fault {
     pub(super) path: StepPath,
     pub(super) failure: Failure,
 }
 
 impl Fault {
+    /// Where it happened, unless it was here itself.
+    pub(super) fn below(&self, here: &StepPath) -> Option<StepPath> {
+        (self.path != *here).then(|| self.path.clone())
+    }
+
+    /// The same from what the journal tells of it.
+    pub(super) fn recorded(
+        here: &StepPath,
+        failure: Option<&Failure>,
+        at: Option<&StepPath>,
+    ) -> Option<Self> {
+        failure.map(|failure| Self {
+            path: at.unwrap_or(here).clone(),
+            failure: failure.clone(),
+        })
+    }
+
     /// Of two failures the one that decides: what a safety rule or a person must decide outweighs, then the first.
     pub(super) fn decisive(first: Option<Self>, second: Self) -> Self {
         let weight = |fault: &Self| match fault.failure.consequence {
@@ -157,14 +177,27 @@ pub(super) fn run_block<'s>(
     budget: Option<Duration>,
 ) -> BoxFuture<'s, ScopeEnd> {
     Box::pin(async move {
-        let steps = scope.block.steps.iter();
-        run.shared.emit(Event::ScopeOpened {
-            path: scope.path.clone(),
-            kind: scope.kind,
-            steps: steps.map(|step| step.id.value.to_string()).collect(),
-        });
+        let spent = match run.standing(&scope.path) {
+            Standing::Closed(end) => return end,
+            Standing::Open(spent) => Some(spent),
+            Standing::Fresh => {
+                let steps = scope.block.steps.iter();
+                run.shared.emit(Event::ScopeOpened {
+                    path: scope.path.clone(),
+                    kind: scope.kind,
+                    steps: steps.map(|step| step.id.value.to_string()).collect(),
+                });
+                None
+            }
+        };
         let end = match Graph::of(scope.block, &scope.index) {
-            Ok(graph) => Driver::new(run, scope, graph).drive(budget).await,
+            Ok(graph) => {
+                let mut driver = Driver::new(run, scope, graph);
+                if spent.is_some() {
+                    driver.take_up();
+                }
+                driver.drive(budget, spent.unwrap_or_default()).await
+            }
             Err(failure) => {
                 for step in &scope.block.steps {
                     skip(run, scope, step, SkipReason::Stopping);
@@ -176,9 +209,13 @@ pub(super) fn run_block<'s>(
                 }
             }
         };
+        let fault = end.fault.as_ref();
         run.shared.emit(Event::ScopeClosed {
             path: scope.path.clone(),
             ok: end.is_ok(),
+            failure: fault.map(|fault| fault.failure.clone()),
+            at: fault.and_then(|fault| fault.below(&scope.path)),
+            cancelled: end.cancelled,
         });
         end
     })
@@ -201,6 +238,8 @@ struct Driver<'s> {
     blocked: Vec<Option<usize>>,
     /// For each step, a step that it needs and of which a preview cannot know whether it runs.
     unsure: Vec<Option<usize>>,
+    /// For each step, how it ended under a runner that died.
+    before: Vec<Option<StepEnd>>,
     fault: Option<Fault>,
 }
 
@@ -213,16 +252,36 @@ impl<'s> Driver<'s> {
             slots: Slots::of(scope.control.slots.as_ref()),
             blocked: vec![None; scope.block.steps.len()],
             unsure: vec![None; scope.block.steps.len()],
+            before: Vec::new(),
             fault: None,
         }
     }
 
-    async fn drive(mut self, budget: Option<Duration>) -> ScopeEnd {
+    /// Takes the steps that ended under a runner that died as they ended, in that order.
+    fn take_up(&mut self) {
+        self.before
+            .resize_with(self.scope.block.steps.len(), || None);
+        for mut end in self.run.ends_before(self.scope) {
+            if let Some(fault) = end.fault.take() {
+                self.fault = Some(Fault::decisive(self.fault.take(), fault));
+            }
+            let step = end.step;
+            self.before[step] = Some(end);
+        }
+    }
+
+    /// `spent`: how much of the budget was used before.
+    async fn drive(mut self, budget: Option<Duration>, spent: Duration) -> ScopeEnd {
         let (run, scope) = (self.run, self.scope);
         let mut running = FuturesUnordered::new();
-        let end = budget.map(|budget| Instant::now() + budget);
+        let left = budget.map(|budget| budget.saturating_sub(spent));
+        let end = left.map(|left| Instant::now() + left);
         let mut expired = std::pin::pin!(until(end));
-        let mut in_time = true;
+        let mut in_time = left != Some(Duration::ZERO) || spent.is_zero();
+        if !in_time {
+            let failure = out_of_time(scope, budget.unwrap_or_default());
+            scope.control.expire(&run.shared, &scope.path, failure);
+        }
         let mut started: usize = 0;
         loop {
             let mut more = true;
@@ -268,7 +327,14 @@ impl<'s> Driver<'s> {
     fn start(&mut self) -> Option<(usize, super::slots::Slot)> {
         while let Some(next) = self.graph.peek() {
             let step = &self.scope.block.steps[next];
-            if let Some(need) = self.blocked[next] {
+            if let Some(end) = self.before.get_mut(next).and_then(Option::take) {
+                self.graph.take();
+                self.ended(&end);
+            } else if self.was_running(step) {
+                let slot = self.slots.take()?;
+                self.graph.take();
+                return Some((next, slot));
+            } else if let Some(need) = self.blocked[next] {
                 let need = &self.scope.block.steps[need].id.value;
                 self.pass_over(next, SkipReason::Needs(need.to_string()), Some(next));
             } else if let Some(need) = self.unsure[next] {
@@ -290,6 +356,13 @@ impl<'s> Driver<'s> {
         }
         self.slots.release();
         None
+    }
+
+    fn was_running(&self, step: &Step) -> bool {
+        self.run.resumed && {
+            let path = self.scope.path.step(step.id.value.as_str());
+            self.run.was_running(&path)
+        }
     }
 
     fn pass_over(&mut self, step: usize, reason: SkipReason, blocks: Option<usize>) {

@@ -1,5 +1,6 @@
 //! What all parts of a run share: its state, and the one way in which events come about.
 
+use super::past::Past;
 use super::state::RunState;
 use super::writer::{Entry, Lost};
 use super::{Action, Envelope, Event, Failure, Held, Inputs, RecordError, RunId, StepPath};
@@ -16,6 +17,8 @@ pub(super) struct Shared {
     pub(super) lease: Option<Arc<dyn Held>>,
     pub(super) lost: Lost,
     begun: Instant,
+    /// How long the run took before this runner took it over.
+    before: Duration,
     inner: Mutex<Inner>,
 }
 
@@ -23,8 +26,6 @@ pub(super) struct Inner {
     pub(super) state: RunState,
     /// The main part of the run has failed or ended: no point of no return may be passed any more.
     pub(super) doomed: Option<String>,
-    /// Something that was allowed to fail did.
-    pub(super) degraded: bool,
     /// The point of no return is durable.
     pub(super) passed_for_sure: bool,
     /// What calling a step's undo needs; only for steps that intended an effect.
@@ -50,20 +51,22 @@ impl Shared {
         lease: Option<Arc<dyn Held>>,
         writer: mpsc::UnboundedSender<Entry>,
         lost: Lost,
+        past: Past,
+        undoables: HashMap<StepPath, Undoable>,
     ) -> Self {
         Self {
             run,
             lease,
             lost,
             begun: Instant::now(),
+            before: past.at,
             inner: Mutex::new(Inner {
-                state: RunState::default(),
                 doomed: None,
-                degraded: false,
-                passed_for_sure: false,
-                undoables: HashMap::new(),
+                passed_for_sure: past.state.point_of_no_return().is_some(),
+                undoables,
                 bug: None,
-                next: 0,
+                next: past.events,
+                state: past.state,
                 writer: Some(writer),
             }),
         }
@@ -106,7 +109,8 @@ impl Shared {
         event: Event,
         durable: Option<oneshot::Sender<Result<(), RecordError>>>,
     ) -> bool {
-        if let Err(error) = inner.state.apply(&event) {
+        let at = self.before + self.begun.elapsed();
+        if let Err(error) = inner.state.apply(&event, at) {
             tracing::error!(%error, ?event, "the engine made an illegal event");
             inner.bug.get_or_insert_with(|| error.to_string());
             return false;
@@ -114,7 +118,7 @@ impl Shared {
         let envelope = Envelope {
             v: 1,
             seq: inner.next,
-            at_ms: self.begun.elapsed().as_secs_f64() * 1000.0,
+            at_ms: at.as_secs_f64() * 1000.0,
             event,
         };
         inner.next += 1;
@@ -139,11 +143,6 @@ impl Shared {
     /// No point of no return may be passed any more, because of this.
     pub(super) fn doom(&self, why: impl FnOnce() -> String) {
         self.lock().doomed.get_or_insert_with(why);
-    }
-
-    /// Something that was allowed to fail did.
-    pub(super) fn degrade(&self) {
-        self.lock().degraded = true;
     }
 
     /// Why the run cannot go on, when it is the engine's or the journal's fault.

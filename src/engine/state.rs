@@ -1,9 +1,12 @@
 //! The state of a run: a pure fold over its events, and the only place where it is kept.
 
-use super::action::{Done, Evidence, Failure, Forecast};
+use super::action::{Done, Evidence, Failure, Forecast, Inputs};
+use super::scope::Fault;
 use super::{Outcome, RunId, ScopeKind, StepPath, StepStatus, UndoStatus};
 use crate::playbook::Map;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// How a run stands after the events so far. Expressions, the undo list, the report and resume all read it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -19,7 +22,12 @@ pub struct RunState {
     pub(super) debts: Vec<String>,
     pub(super) owed: HashSet<String>,
     pub(super) noted: Vec<Evidence>,
+    pub(super) degraded: bool,
     pub(super) outcome: Option<Outcome>,
+    /// When the last event happened, from the start of the run.
+    pub(super) now: Duration,
+    /// How many steps and items have ended or were passed over.
+    pub(super) ends: u64,
 }
 
 /// A set of steps that is or was under way.
@@ -29,8 +37,23 @@ pub struct ScopeState {
     pub kind: ScopeKind,
     /// Its steps, in source order.
     pub steps: Vec<StepPath>,
-    /// Whether it ended well; none while it is open.
-    pub ended: Option<bool>,
+    /// How it ended; none while it is open.
+    pub ended: Option<ScopeEnded>,
+    /// When it opened, from the start of the run.
+    pub(super) opened: Duration,
+    /// Which attempt of the step that it belongs to it is part of.
+    pub(super) attempt: u32,
+}
+
+/// How a scope ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScopeEnded {
+    /// Whether everything in it ended well enough.
+    pub ok: bool,
+    /// The failure that nothing in it made up for, and where it was.
+    pub(super) fault: Option<Fault>,
+    /// It was ended by a cancellation.
+    pub(super) cancelled: bool,
 }
 
 /// How a step, or an item of a `for_each`, stands.
@@ -56,12 +79,26 @@ pub struct StepState {
     pub unchanged: bool,
     /// Its effects, as positions in [`RunState::effects`].
     pub effects: Vec<usize>,
+    /// What its action was given.
+    pub inputs: Option<Arc<Inputs>>,
     /// How its undo stands.
     pub undo: UndoState,
     /// How many scopes of its own (nested playbook, item, rescue) are open.
     pub(super) open_scopes: u32,
     /// The scope it stands in, or the step whose item it is.
     pub(super) parent: StepPath,
+    /// When it started, from the start of the run.
+    pub(super) started: Duration,
+    /// The limit of its first attempt.
+    pub(super) limit: Duration,
+    /// How many effects it had when its last attempt began.
+    pub(super) effects_before: usize,
+    /// How its last attempt failed, and the wait before the next one where there is to be one.
+    pub(super) failed: Option<(Fault, Option<Duration>)>,
+    /// The step or item within this one whose failure it was.
+    pub(super) at: Option<StepPath>,
+    /// Its place among the ends of steps.
+    pub(super) end: u64,
 }
 
 /// How the undo of a step stands.
@@ -128,6 +165,13 @@ impl StepState {
             undo: UndoState::Not,
             open_scopes: 0,
             parent,
+            inputs: None,
+            started: Duration::ZERO,
+            limit: Duration::ZERO,
+            effects_before: 0,
+            failed: None,
+            at: None,
+            end: 0,
         }
     }
 }
@@ -171,6 +215,11 @@ impl RunState {
     /// What steps recorded under this topic, in the order in which they did.
     pub fn noted(&self, topic: &str) -> impl Iterator<Item = &Evidence> {
         self.noted.iter().filter(move |e| e.topic == topic)
+    }
+
+    /// Whether something that was allowed to fail did.
+    pub fn degraded(&self) -> bool {
+        self.degraded
     }
 
     /// How the run ended; none while it is under way.

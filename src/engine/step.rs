@@ -6,6 +6,7 @@ use super::each::run_each;
 use super::fold::left_by;
 use super::names::{ScopeNames, error_names};
 use super::panic::caught_now;
+use super::past::Standing;
 use super::prepare::{by_name, outputs, prepare, unevaluated};
 use super::scope::{DEFAULT_BUDGET, Fault, Run, Scope, run_block};
 use super::slots::Slot;
@@ -43,6 +44,8 @@ pub(super) async fn run_step<'s>(
         None => Ok(true),
         Some(when) => holds(when, &ScopeNames::of(run, scope)),
     };
+    // It held when the step started.
+    let condition = condition.map(|holds| holds || run.was_running(&path));
     if condition == Ok(false) {
         let when = step.when.as_ref().map(|when| when.text.clone());
         run.shared.emit(Event::StepSkipped {
@@ -71,7 +74,7 @@ pub(super) async fn run_step<'s>(
 }
 
 /// What the end of a step means for what needs it and for its scope.
-fn conclude(
+pub(super) fn conclude(
     run: &Run<'_>,
     scope: &Scope<'_>,
     step: &Step,
@@ -97,14 +100,13 @@ fn conclude(
                 ended(false, Some(fault))
             }
             OnFailure::Degrade => {
-                run.shared.degrade();
                 // What is left of an item was said of the item.
                 let whose = if step.for_each.is_some() {
                     path
                 } else {
                     &fault.path
                 };
-                owe(run, path, left_by(whose, Some(&fault.failure)));
+                degrade(run, path, left_by(whose, Some(&fault.failure)));
                 ended(true, None)
             }
             OnFailure::Continue => ended(true, None),
@@ -113,15 +115,16 @@ fn conclude(
     }
 }
 
-/// Something is left for a person to do.
-pub(super) fn owe(run: &Run<'_>, path: &StepPath, text: String) {
+/// Something that was allowed to fail did, and is left for a person to do.
+fn degrade(run: &Run<'_>, path: &StepPath, text: String) {
+    let evidence = Evidence::of_degradation(text);
+    // The runner that died may have said so already.
+    if run.resumed && run.shared.read(|state| state.noted.contains(&evidence)) {
+        return;
+    }
     run.shared.emit(Event::Noted {
         path: path.clone(),
-        evidence: Evidence {
-            topic: "debt".to_owned(),
-            text,
-            data: serde_json::Value::Null,
-        },
+        evidence,
     });
 }
 
@@ -197,15 +200,18 @@ pub(super) async fn run_unit<'s>(
     {
         return may_run(run, path, failure);
     }
-    run.shared.emit(Event::StepStarted {
-        path: path.clone(),
-        action: label(step),
-        node: work.as_ref().ok().and_then(Work::node),
-        items: None,
-    });
+    if !run.was_running(&path) {
+        run.shared.emit(Event::StepStarted {
+            path: path.clone(),
+            action: label(step),
+            node: work.as_ref().ok().and_then(Work::node),
+            items: None,
+            inputs: work.as_ref().ok().and_then(Work::inputs),
+        });
+    }
     // The steps of a nested playbook are the item's scope; for an action the item has one without steps.
     let own_scope = item.is_some() && !matches!(work, Ok(Work::Playbook(_)));
-    if own_scope {
+    if own_scope && !matches!(run.standing(&path), Standing::Open(_)) {
         run.shared.emit(Event::ScopeOpened {
             path: path.clone(),
             kind: ScopeKind::Item,
@@ -233,10 +239,14 @@ pub(super) async fn run_unit<'s>(
         run.shared.emit(Event::ScopeClosed {
             path: path.clone(),
             ok: fault.is_none(),
+            failure: None,
+            at: None,
+            cancelled: false,
         });
     }
     let end = unsure(run, &path, UnitEnd { status, fault });
     run.shared.emit(Event::StepEnded {
+        at: end.fault.as_ref().and_then(|fault| fault.below(&path)),
         path,
         status: end.status,
         outputs,

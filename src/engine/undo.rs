@@ -5,7 +5,7 @@ use super::effects::{Guard, settle_open};
 use super::panic::caught;
 use super::shared::{Shared, Undoable};
 use super::{Event, StepContext, StepPath, UndoStatus};
-use crate::playbook::format_duration;
+use crate::playbook::{EffectClass, format_duration};
 use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,8 @@ async fn undo(shared: &Arc<Shared>, path: &StepPath, undoable: Undoable) -> Undo
         path: path.clone(),
         control: None,
         over: over.clone(),
+        inherited: None,
+        class: EffectClass::Idempotent,
         undoable,
     };
     let context = StepContext {

@@ -1,6 +1,7 @@
 //! What the language must know about an action without importing it.
 
 use super::Type;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ pub struct Signature {
 }
 
 /// What doing something twice means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EffectClass {
     /// It changes nothing.
     Read,

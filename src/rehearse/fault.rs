@@ -1,16 +1,20 @@
-//! Which call of a run meets what.
+//! Which call or record of a run meets what.
 
 use crate::cluster::NodeName;
 use crate::simulate::{Call, Disruption, Fault, What};
 use std::fmt;
 
-/// A call of the port, by its number among those of its sort, from 1.
+/// A call of the port, by its number among those of its sort, or a record of the journal, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Point {
     /// The k-th operation.
     Effect(u64),
     /// The k-th question.
     Question(u64),
+    /// The moment after the k-th record was written.
+    Recorded(u64),
+    /// The moment before the k-th record is written, when what it tells of has happened.
+    Unrecorded(u64),
 }
 
 /// What meets a call.
@@ -34,6 +38,8 @@ pub enum Kind {
     Apart,
     /// The old primary comes back: its machine, its links, its server.
     Back,
+    /// The runner dies, and another one resumes the run from its journal.
+    Dies,
 }
 
 /// A fault of a scenario.
@@ -47,7 +53,7 @@ pub struct Planned {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Before,
         Self::After,
         Self::Lost,
@@ -57,6 +63,7 @@ impl Kind {
         Self::Cut,
         Self::Apart,
         Self::Back,
+        Self::Dies,
     ];
 
     /// The word for it in seeds and tables.
@@ -71,6 +78,7 @@ impl Kind {
             Self::Cut => "cut",
             Self::Apart => "apart",
             Self::Back => "back",
+            Self::Dies => "dies",
         }
     }
 
@@ -91,17 +99,25 @@ impl Kind {
             Self::Cut => "the link between pgbaton and its node is cut",
             Self::Apart => "its node loses the links to the other nodes",
             Self::Back => "the old primary comes back",
+            Self::Dies => "the runner dies; another one resumes the run",
         }
     }
 
     /// A question has no effect: failing after it is failing before it.
     pub fn fits(self, point: Point) -> bool {
-        matches!(point, Point::Effect(_)) || !matches!(self, Self::After | Self::Lost)
+        match point {
+            Point::Effect(_) => self != Self::Dies,
+            Point::Question(_) => !matches!(self, Self::After | Self::Lost | Self::Dies),
+            Point::Recorded(_) | Point::Unrecorded(_) => self == Self::Dies,
+        }
     }
 
     /// It changes the world, not only the answer.
     pub fn disrupts(self) -> bool {
-        !matches!(self, Self::Before | Self::After | Self::Lost | Self::Hang)
+        !matches!(
+            self,
+            Self::Before | Self::After | Self::Lost | Self::Hang | Self::Dies
+        )
     }
 
     /// As the simulated cluster takes it. None where the call has no node to which it could happen.
@@ -122,6 +138,7 @@ impl Kind {
             Self::Host => at(Disruption::HostDown),
             Self::Cut => at(Disruption::Lose),
             Self::Apart => at(Disruption::Part),
+            Self::Dies => None,
             Self::Back => {
                 let disruption = Disruption::ComeBack(old.clone());
                 Some(match call.what {
@@ -148,6 +165,8 @@ impl fmt::Display for Planned {
         let (sort, number) = match self.point {
             Point::Effect(number) => ('e', number),
             Point::Question(number) => ('q', number),
+            Point::Recorded(number) => ('r', number),
+            Point::Unrecorded(number) => ('u', number),
         };
         write!(f, "{sort}{number}-{}", self.kind.word())
     }
@@ -161,6 +180,8 @@ impl Planned {
         let point = match place.get(..1)? {
             "e" => Point::Effect(number),
             "q" => Point::Question(number),
+            "r" => Point::Recorded(number),
+            "u" => Point::Unrecorded(number),
             _ => return None,
         };
         let kind = Kind::parse(kind).filter(|kind| kind.fits(point))?;

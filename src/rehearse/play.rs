@@ -30,8 +30,10 @@ pub struct Played {
     pub violations: Vec<Violation>,
     /// Calls that a fault can meet, where they were asked for.
     pub points: Vec<Point>,
-    /// How many faults met a call.
+    /// How many faults met a call or a record.
     pub met: usize,
+    /// How many records the first run made.
+    pub records: u64,
     /// What happened, line by line, where it was asked for.
     pub story: Vec<String>,
 }
@@ -122,6 +124,7 @@ async fn perform(subject: &Subject, scenario: &Scenario, want: Want) -> Result<P
         violations: inner.violations.clone(),
         points: inner.points.clone(),
         met: inner.hits.len(),
+        records: inner.records,
         story: Vec::new(),
     };
     drop(inner);

@@ -1,7 +1,7 @@
 //! Reads a run's events at the moment when they happen, and keeps what the invariants need of them.
 
 use super::invariant::Invariant;
-use super::script::{Script, list};
+use super::script::{Fate, Script, list};
 use crate::cluster::{NodeName, Operation};
 use crate::engine::{
     Durability, Envelope, Event, Forecast, RecordError, Recorder, RunId, StepPath, StepStatus,
@@ -10,6 +10,7 @@ use crate::engine::{
 use crate::simulate::{At, SimCluster};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a run's events told.
@@ -29,10 +30,14 @@ pub(super) struct Facts {
     marks: BTreeMap<u64, (String, At)>,
 }
 
-/// A recorder that keeps [`Facts`] and no events. Clones share them.
+/// A recorder that keeps [`Facts`], and the events only where the runner may die. Clones share them.
 #[derive(Clone)]
 pub(super) struct Record {
     facts: Arc<Mutex<Facts>>,
+    /// The journal, as the next runner finds it; none where nobody dies.
+    journal: Option<Arc<Mutex<Vec<Envelope>>>>,
+    /// The runner whose recorder this is has died.
+    dead: Arc<AtomicBool>,
     sim: SimCluster,
     script: Script,
     story: bool,
@@ -42,6 +47,8 @@ impl Record {
     pub(super) fn new(sim: &SimCluster, script: &Script, story: bool) -> Self {
         Self {
             facts: Arc::default(),
+            journal: script.may_die().then(Arc::default),
+            dead: Arc::default(),
             sim: sim.clone(),
             script: script.clone(),
             story,
@@ -50,6 +57,31 @@ impl Record {
 
     pub(super) fn facts(&self) -> Facts {
         self.lock().clone()
+    }
+
+    /// The recorder of the next runner, with the journal that this one left.
+    pub(super) fn of_next_runner(&self) -> Self {
+        Self {
+            dead: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// The journal so far.
+    pub(super) fn events(&self) -> Vec<Envelope> {
+        self.journal.as_ref().map_or_else(Vec::new, |journal| {
+            journal
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+        })
+    }
+
+    fn keep(&self, envelope: &Envelope) {
+        if let Some(journal) = &self.journal {
+            let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+            journal.push(envelope.clone());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Facts> {
@@ -66,6 +98,19 @@ impl Recorder for Record {
         _durability: Durability,
     ) -> Result<(), RecordError> {
         for envelope in events {
+            let fate = if self.dead.load(Ordering::Relaxed) {
+                Fate::Lost
+            } else {
+                self.script.writes(self.sim.now(), envelope)
+            };
+            if fate != Fate::Written {
+                self.dead.store(true, Ordering::Relaxed);
+            }
+            if fate == Fate::Lost {
+                // Nobody is there to be answered.
+                return std::future::pending().await;
+            }
+            self.keep(envelope);
             if self.story
                 && let Some(line) = line(&envelope.event)
             {
@@ -80,6 +125,9 @@ impl Recorder for Record {
                 self.promotion_intended(forecast);
             }
             self.lock().take(&envelope.event, self.sim.now());
+            if fate == Fate::Last {
+                return std::future::pending().await;
+            }
         }
         Ok(())
     }
@@ -226,6 +274,7 @@ fn line(event: &Event) -> Option<String> {
             attempt,
             failure,
             retry_in_ms,
+            ..
         } => {
             let again = if retry_in_ms.is_some() {
                 ", tried again"
@@ -238,6 +287,7 @@ fn line(event: &Event) -> Option<String> {
             )
         }
         Event::StepEnded { path, status, .. } => format!("{path}: {}", status.as_str()),
+        Event::RunResumed { .. } => "another runner goes on".to_owned(),
         Event::UndoEnded { path, status, what } => {
             format!("{path}: taken back ({status:?}): {what}").to_lowercase()
         }

@@ -39,10 +39,21 @@ impl Scenario {
         let count = 1 + below(4);
         let mut faults = Vec::new();
         while (faults.len() as u64) < count {
-            let point = if below(2) == 0 {
-                Point::Effect(1 + below(50))
-            } else {
-                Point::Question(1 + below(160))
+            let point = match below(5) {
+                0 | 1 => Point::Effect(1 + below(50)),
+                2 | 3 => Point::Question(1 + below(160)),
+                _ => {
+                    let record = 1 + below(250);
+                    let point = match below(2) {
+                        0 => Point::Recorded(record),
+                        _ => Point::Unrecorded(record),
+                    };
+                    faults.push(Planned {
+                        point,
+                        kind: Kind::Dies,
+                    });
+                    continue;
+                }
             };
             let kinds = Kind::ALL.map(Some);
             let kind = kinds[usize::try_from(below(kinds.len() as u64)).unwrap_or(0)];

@@ -6,10 +6,11 @@ use super::invariant::{Invariant, Violation};
 use super::scenario::Scenario;
 use super::situation::Start;
 use crate::cluster::{Lsn, NodeName};
-use crate::engine::StepPath;
+use crate::engine::{Envelope, Event, StepPath};
 use crate::simulate::{At, Call, SimCluster, What, World};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio_util::sync::CancellationToken;
 
 /// A fault that has met its call.
 #[derive(Debug, Clone)]
@@ -53,6 +54,20 @@ pub(super) struct Inner {
     /// The story, where it is to be told.
     story: Option<Vec<String>>,
     began: At,
+    /// Fired when the runner under way dies.
+    death: CancellationToken,
+    /// How many records the first run has made.
+    pub(super) records: u64,
+}
+
+/// What becomes of a record and of who writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Written,
+    /// It is written, and then the runner dies.
+    Last,
+    /// The runner dies before it is written.
+    Lost,
 }
 
 impl Script {
@@ -78,7 +93,27 @@ impl Script {
             violations: Vec::new(),
             story: story.then(Vec::new),
             began,
+            death: CancellationToken::new(),
+            records: 0,
         })))
+    }
+
+    /// Another runner begins: fired when it dies.
+    pub(super) fn runner(&self) -> CancellationToken {
+        let mut inner = self.lock();
+        inner.death = CancellationToken::new();
+        inner.death.clone()
+    }
+
+    /// Whether a runner may die in this scenario: then the journal is needed.
+    pub(super) fn may_die(&self) -> bool {
+        let inner = self.lock();
+        inner.armed.iter().any(|fault| fault.kind == Kind::Dies)
+    }
+
+    /// A record is about to be written.
+    pub(super) fn writes(&self, at: At, envelope: &Envelope) -> Fate {
+        self.lock().writes(at, envelope)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -152,6 +187,40 @@ impl Script {
 }
 
 impl Inner {
+    fn writes(&mut self, at: At, envelope: &Envelope) -> Fate {
+        let number = envelope.seq + 1;
+        if self.run == 1 {
+            self.records = self.records.max(number);
+        }
+        if self.survey {
+            match envelope.event {
+                Event::EffectIntended { .. } => self.points.push(Point::Recorded(number)),
+                Event::EffectSettled { .. } => self.points.push(Point::Unrecorded(number)),
+                _ => {}
+            }
+        }
+        let met = self.armed.iter().position(|fault| {
+            fault.point == Point::Recorded(number) || fault.point == Point::Unrecorded(number)
+        });
+        let Some(index) = met else {
+            return Fate::Written;
+        };
+        let planned = self.armed.swap_remove(index);
+        self.tell_at(Some(at), || {
+            format!("FAULT {planned}: {}", planned.kind.sentence())
+        });
+        self.hits.push(Hit {
+            at,
+            kind: planned.kind,
+            node: None,
+        });
+        self.death.cancel();
+        match planned.point {
+            Point::Unrecorded(_) => Fate::Lost,
+            _ => Fate::Last,
+        }
+    }
+
     fn meets(&mut self, call: &Call<'_>) -> Option<crate::simulate::Fault> {
         let point = Point::of(call);
         if self.survey {

@@ -5,13 +5,16 @@ use super::script::Script;
 use super::subject::Subject;
 use super::witness::Witnessed;
 use crate::cluster::{Inventory, NodeName};
-use crate::engine::{Actions, Failure, Outcome, Report};
+use crate::engine::{Actions, Envelope, Event, Failure, Outcome, Report, Unresumable};
 use crate::journal::MemoryRecorder;
-use crate::playbook::{Checked, Map};
-use crate::runs::{RunsError, SimOrder, actions_on, bind_params, facts_of, run_recorded};
+use crate::playbook::{Checked, Map, TroubleKind};
+use crate::runs::{
+    RunsError, SimOrder, actions_on, bind_params, facts_of, resume_recorded, run_recorded,
+};
 use crate::simulate::{Acknowledged, At, NodeState, OrphanedSlot, SimCluster};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What runs need besides what is run.
 pub(super) struct Stage<'a> {
@@ -59,16 +62,6 @@ impl Stage<'_> {
         self.script.run_begins(old.clone(), before.promotions);
         let (_, pinned) = facts_of(self.sim).await;
         let params = bind_params(playbook, given, &self.subject.vars, &pinned)?;
-        let actions = actions_on(self.sim);
-        let actions = match &self.subject.alter {
-            Some(alter) => alter(actions),
-            None => actions,
-        };
-        let actions: Arc<dyn Actions> = Arc::new(Witnessed {
-            actions,
-            sim: self.sim.clone(),
-            script: self.script.clone(),
-        });
         let record = Record::new(self.sim, self.script, self.story);
         let order = SimOrder {
             playbook: playbook.clone(),
@@ -82,9 +75,7 @@ impl Stage<'_> {
             forecast: false,
             recorder: MemoryRecorder::new(),
         };
-        let run = run_recorded(self.inventory, actions, order, Arc::new(record.clone()));
-        let limit = Subject::budget(playbook);
-        let report = tokio::time::timeout(limit, run).await.ok();
+        let report = self.conduct(&order, &record).await;
         let promotions = self.sim.with(|w| w.completed_promotions());
         let own = promotions.get(before.promotions..).unwrap_or_default();
         Ok(Ended {
@@ -94,6 +85,50 @@ impl Stage<'_> {
             report,
             facts: record.facts(),
             params,
+        })
+    }
+
+    /// Runs to the end, with as many runners as it takes. None: it did not end within its budget.
+    async fn conduct(&self, order: &SimOrder, record: &Record) -> Option<Report> {
+        let limit = Subject::budget(&order.playbook);
+        let death = self.script.runner();
+        let recorder = Arc::new(record.clone());
+        let run = run_recorded(self.inventory, self.actions(), order.clone(), recorder);
+        let mut report = tokio::select! {
+            biased;
+            () = death.cancelled() => None,
+            report = tokio::time::timeout(limit, run) => Some(report.ok()?),
+        };
+        while report.is_none() {
+            self.sim.pass(AWAY).await;
+            let next = record.of_next_runner();
+            let events = next.events();
+            let death = self.script.runner();
+            let (actions, order) = (self.actions(), order.clone());
+            let recorder = Arc::new(next);
+            let run = resume_recorded(self.inventory, actions, order, recorder, &events);
+            report = tokio::select! {
+                biased;
+                () = death.cancelled() => None,
+                resumed = tokio::time::timeout(limit, run) => Some(match resumed.ok()? {
+                    Ok(report) => report,
+                    Err(why) => over(&events, &why),
+                }),
+            };
+        }
+        report
+    }
+
+    fn actions(&self) -> Arc<dyn Actions> {
+        let actions = actions_on(self.sim);
+        let actions = match &self.subject.alter {
+            Some(alter) => alter(actions),
+            None => actions,
+        };
+        Arc::new(Witnessed {
+            actions,
+            sim: self.sim.clone(),
+            script: self.script.clone(),
         })
     }
 
@@ -134,6 +169,35 @@ impl Stage<'_> {
             promotions: w.completed_promotions().len(),
             missing: w.missing_on(old).iter().map(index).collect(),
         })
+    }
+}
+
+/// How long a run is without a runner.
+const AWAY: Duration = Duration::from_secs(3);
+
+/// A run that there is nothing of to resume: its runner died at the very end, or before the beginning.
+fn over(events: &[Envelope], why: &Unresumable) -> Report {
+    match events.last().map(|last| &last.event) {
+        Some(Event::RunEnded {
+            outcome,
+            failure,
+            at,
+            outputs,
+            debts,
+        }) => Report {
+            outcome: *outcome,
+            failure: failure.clone(),
+            at: at.clone(),
+            outputs: outputs.clone(),
+            debts: debts.clone(),
+        },
+        _ => Report {
+            outcome: Outcome::Failed,
+            failure: Some(Failure::new(TroubleKind::Failed, why.to_string())),
+            at: None,
+            outputs: Map::new(),
+            debts: Vec::new(),
+        },
     }
 }
 

@@ -37,6 +37,14 @@ pub enum RunsError {
     /// Another run holds the cluster (exit code 5).
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    /// A run cannot be gone on with (exit code 2).
+    #[error("run {run} cannot be resumed: {why}")]
+    Unresumable {
+        /// The run.
+        run: String,
+        /// Why.
+        why: String,
+    },
     /// The journal cannot be opened (exit code 1).
     #[error("the journal at {place} cannot be opened")]
     Journal {

@@ -5,6 +5,7 @@ mod facts;
 mod library;
 mod order;
 mod params;
+mod pinned;
 mod plan;
 mod simulated;
 mod world;
@@ -20,7 +21,7 @@ pub use plan::{
     PlaybookText, SlotDetail, Supposed,
 };
 pub use simulated::{
-    SimOrder, SimRan, actions_on, facts_of, on_paused_clock, run_recorded, run_simulated,
-    sim_cluster,
+    SimOrder, SimRan, actions_on, facts_of, on_paused_clock, resume_recorded, run_recorded,
+    run_simulated, sim_cluster,
 };
 pub use world::{World, cluster_of, site_file, site_vars};

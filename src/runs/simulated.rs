@@ -7,7 +7,9 @@ use super::facts;
 use super::world::only_reads;
 use crate::actions::LiveActions;
 use crate::cluster::{Cluster, Inventory, Operation, Product, Render, Rendered, Topology};
-use crate::engine::{Actions, Engine, Envelope, Held, Lease, Recorder, Report, Request, RunId};
+use crate::engine::{
+    Actions, Engine, Envelope, Held, Lease, Recorder, Report, Request, Resume, RunId, Unresumable,
+};
 use crate::journal::{MemoryLease, MemoryRecorder};
 use crate::playbook::{Checked, Map};
 use crate::postgres::renderer;
@@ -102,14 +104,37 @@ pub async fn run_recorded(
     recorder: Arc<dyn Recorder>,
 ) -> Report {
     let run = RunId::generate(order.started, order.seed);
-    let lease: Option<Arc<dyn Held>> = if only_reads(&order.playbook) {
-        None
-    } else {
-        // Nobody else has this table of leases, so it is always free.
-        let held = MemoryLease::new().acquire(&inventory.cluster, &run).await;
-        held.ok().map(Arc::from)
+    let lease = lease(inventory, &order, &run).await;
+    let request = request(inventory, order, run, lease);
+    Engine { actions, recorder }.run(request).await
+}
+
+/// Goes on with a simulated run whose runner died; `events` are all that it recorded.
+pub async fn resume_recorded(
+    inventory: &Inventory,
+    actions: Arc<dyn Actions>,
+    order: SimOrder,
+    recorder: Arc<dyn Recorder>,
+    events: &[Envelope],
+) -> Result<Report, Unresumable> {
+    let run = RunId::generate(order.started, order.seed);
+    let resume = Resume {
+        runner: "another".to_owned(),
+        at: order.started,
     };
-    let request = Request {
+    let lease = lease(inventory, &order, &run).await;
+    let request = request(inventory, order, run, lease);
+    let engine = Engine { actions, recorder };
+    engine.resume(request, events, resume).await
+}
+
+fn request(
+    inventory: &Inventory,
+    order: SimOrder,
+    run: RunId,
+    lease: Option<Arc<dyn Held>>,
+) -> Request {
+    Request {
         run,
         started: order.started,
         playbook: order.playbook,
@@ -121,11 +146,21 @@ pub async fn run_recorded(
         trigger_payload: Map::new(),
         seed: order.seed,
         forecast: order.forecast,
+        // Nobody reads its journal later: whoever resumes it has the order.
+        pins: None,
         lease,
         cancel: CancellationToken::new(),
         observers: Vec::new(),
-    };
-    Engine { actions, recorder }.run(request).await
+    }
+}
+
+/// Nobody else has this table of leases, so it is always free.
+async fn lease(inventory: &Inventory, order: &SimOrder, run: &RunId) -> Option<Arc<dyn Held>> {
+    if only_reads(&order.playbook) {
+        return None;
+    }
+    let held = MemoryLease::new().acquire(&inventory.cluster, run).await;
+    held.ok().map(Arc::from)
 }
 
 /// Shows operations as the live cluster sends them.

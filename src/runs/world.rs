@@ -3,12 +3,13 @@
 use super::facts;
 use super::library::Shelves;
 use super::params::bind_params;
+use super::pinned::{self, Started};
 use super::{Finished, Order, RunsError};
 use crate::actions::{LiveActions, catalog};
 use crate::cluster::{Cluster, Inventory, NodeName, Topology};
 use crate::document::Diagnostics;
-use crate::engine::{Engine, Envelope, Held, Lease, Recorder, Request, RunId};
-use crate::journal::{FileLease, FileRecorder, journal_path};
+use crate::engine::{Engine, Envelope, Held, Lease, Recorder, Request, Resume, RunId};
+use crate::journal::{FileLease, FileRecorder, journal_path, read};
 use crate::playbook::{Body, Checked, EffectClass, Map, Value, check};
 use crate::postgres::LiveCluster;
 use crate::site::Site;
@@ -119,18 +120,12 @@ impl World {
         let (now, seed) = (jiff::Timestamp::now(), entropy());
         let run = RunId::generate(now, seed);
         let lease = self.lease(&playbook, &run).await?;
-        let recorder =
-            FileRecorder::new(self.state.join("runs")).map_err(|source| RunsError::Journal {
-                place: self.state.join("runs"),
-                source,
-            })?;
-        let journal = recorder.path(&run);
-        let engine = Engine {
-            actions: Arc::clone(&self.actions) as Arc<dyn crate::engine::Actions>,
-            recorder: Arc::new(recorder) as Arc<dyn Recorder>,
-        };
+        let journal = self.journal_of(&run);
+        let engine = self.engine()?;
         let payload = order.key.map(|key| ("key".to_owned(), Value::from(key)));
+        let payload: Map = payload.into_iter().collect();
         let request = Request {
+            pins: Some(Arc::new(pinned::pins(&playbook, &self.vars, &payload))),
             run: run.clone(),
             started: now,
             playbook,
@@ -139,7 +134,7 @@ impl World {
             site_vars: self.vars.clone(),
             cluster,
             trigger: order.trigger,
-            trigger_payload: payload.into_iter().collect(),
+            trigger_payload: payload,
             seed,
             forecast: false,
             lease,
@@ -151,6 +146,85 @@ impl World {
             run,
             report,
             journal,
+        })
+    }
+
+    /// Goes on with a run whose runner died, from its journal, to its end. Refused while another run holds the cluster.
+    /// `observers` see what was recorded before, too.
+    pub async fn resume(
+        &self,
+        run: &RunId,
+        observers: Vec<mpsc::UnboundedSender<Arc<Envelope>>>,
+        cancel: CancellationToken,
+    ) -> Result<Finished, RunsError> {
+        let journal = self.journal_of(run);
+        let events = self.recorded(run)?;
+        let started = Started::of(&run.0, &events)?;
+        let unresumable = |why: String| RunsError::Unresumable {
+            run: run.to_string(),
+            why,
+        };
+        if started.cluster_name != self.inventory.cluster {
+            return Err(unresumable(format!(
+                "it is about cluster {}, not {}",
+                started.cluster_name, self.inventory.cluster
+            )));
+        }
+        let lease = self.lease(&started.playbook, run).await?;
+        // Whoever held the lease until now may have written on.
+        let events = self.recorded(run)?;
+        let engine = self.engine()?;
+        for event in &events {
+            let event = Arc::new(event.clone());
+            for observer in &observers {
+                // An observer that went away misses nothing that matters to the run.
+                let _ = observer.send(Arc::clone(&event));
+            }
+        }
+        let request = Request {
+            run: started.run,
+            started: started.at,
+            playbook: started.playbook,
+            cluster_name: started.cluster_name,
+            params: started.params,
+            site_vars: started.site_vars,
+            cluster: started.cluster,
+            trigger: started.trigger,
+            trigger_payload: started.trigger_payload,
+            seed: started.seed,
+            forecast: false,
+            pins: None,
+            lease,
+            cancel,
+            observers,
+        };
+        let resume = Resume {
+            runner: runner(),
+            at: jiff::Timestamp::now(),
+        };
+        let report = engine.resume(request, &events, resume).await;
+        Ok(Finished {
+            run: run.clone(),
+            report: report.map_err(|error| unresumable(error.to_string()))?,
+            journal,
+        })
+    }
+
+    fn recorded(&self, run: &RunId) -> Result<Vec<Envelope>, RunsError> {
+        let place = self.journal_of(run);
+        read(&place).map_err(|error| RunsError::NotFound {
+            what: format!("run {run} has no journal that can be read: {error}"),
+            help: Some("`pgbaton runs list` tells which runs there are".to_owned()),
+        })
+    }
+
+    fn engine(&self) -> Result<Engine, RunsError> {
+        let place = self.state.join("runs");
+        let recorder =
+            FileRecorder::new(&place).map_err(|source| RunsError::Journal { place, source })?;
+        Ok(Engine {
+            actions: Arc::clone(&self.actions) as Arc<dyn crate::engine::Actions>,
+            recorder: Arc::new(recorder) as Arc<dyn Recorder>,
         })
     }
 
@@ -261,6 +335,16 @@ fn default_state() -> PathBuf {
     std::env::var_os("XDG_STATE_HOME")
         .map_or_else(|| home().join(".local/state"), PathBuf::from)
         .join("pgbaton")
+}
+
+/// This process, for those who read the journal: host name and process id.
+fn runner() -> String {
+    let host = rustix::system::uname();
+    format!(
+        "{} (process {})",
+        host.nodename().to_string_lossy(),
+        std::process::id()
+    )
 }
 
 /// A seed that differs from run to run; it is recorded, so that the run's random choices can be replayed.

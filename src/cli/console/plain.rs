@@ -48,6 +48,10 @@ fn of_run(event: &Event) -> Option<Told> {
             let detail = format!("{playbook}{version} on {cluster}, run {id}");
             (run(), Tone::Busy, "started", detail)
         }
+        Event::RunResumed { runner, .. } => {
+            let detail = format!("its runner died; {runner} goes on");
+            (run(), Tone::Busy, "resumed", detail)
+        }
         Event::ScopeOpened {
             path,
             kind: ScopeKind::Rescue | ScopeKind::Finally,
@@ -81,6 +85,7 @@ fn of_step(event: &Event) -> Option<Told> {
             action,
             node,
             items,
+            ..
         } => {
             let node = node.as_ref().map(|n| format!(" on {n}"));
             let items = items.as_ref().map(|i| format!(" for {}", i.join(", ")));
@@ -130,6 +135,7 @@ fn of_attempt(event: &Event) -> Option<Told> {
             attempt,
             failure,
             retry_in_ms: Some(wait),
+            ..
         } => {
             #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run")]
             let wait = text::duration(*wait as f64);

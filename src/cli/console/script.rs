@@ -59,6 +59,7 @@ impl Script {
                 params: Map::new(),
                 cluster_facts: Map::new(),
                 seed: 1,
+                pins: None,
             },
         );
         self.open("", ScopeKind::Run, steps)
@@ -72,7 +73,16 @@ impl Script {
 
     pub(crate) fn close(&mut self, scope: &str, ok: bool) -> &mut Self {
         let path = path(scope);
-        self.push("", Event::ScopeClosed { path, ok })
+        self.push(
+            "",
+            Event::ScopeClosed {
+                path,
+                ok,
+                failure: None,
+                at: None,
+                cancelled: false,
+            },
+        )
     }
 
     pub(crate) fn start(&mut self, step: &str, action: &str, node: Option<&str>) -> &mut Self {
@@ -83,6 +93,7 @@ impl Script {
                 action: action.to_owned(),
                 node: node.map(ToOwned::to_owned),
                 items: None,
+                inputs: None,
             },
         );
         self.attempt(step, 1)
@@ -96,6 +107,7 @@ impl Script {
                 action: action.to_owned(),
                 node: None,
                 items: Some(keys.iter().map(ToString::to_string).collect()),
+                inputs: None,
             },
         )
     }
@@ -175,6 +187,7 @@ impl Script {
                 attempt,
                 failure,
                 retry_in_ms,
+                at: None,
             },
         )
     }
@@ -193,6 +206,7 @@ impl Script {
                 outputs: Map::new(),
                 failure,
                 unchanged: false,
+                at: None,
             },
         )
     }
@@ -219,6 +233,7 @@ impl Script {
                 outputs: Map::new(),
                 failure: None,
                 unchanged: true,
+                at: None,
             },
         )
     }

@@ -37,7 +37,7 @@ impl View {
         self.now_ms = self.now_ms.max(at);
         match &envelope.event {
             Event::ScopeOpened { path, kind, steps } => self.open(path, *kind, steps, at),
-            Event::ScopeClosed { path, ok } => self.close(path, *ok, at),
+            Event::ScopeClosed { path, ok, .. } => self.close(path, *ok, at),
             event @ (Event::StepStarted { .. }
             | Event::StepSkipped { .. }
             | Event::AttemptStarted { .. }
@@ -59,6 +59,7 @@ impl View {
                 action,
                 node,
                 items,
+                ..
             } => {
                 let entry = self.entry(path);
                 entry.status = StepStatus::Running;
@@ -94,6 +95,7 @@ impl View {
                 attempt,
                 failure,
                 retry_in_ms,
+                ..
             } => {
                 let entry = self.entry(path);
                 entry.attempts = *attempt;

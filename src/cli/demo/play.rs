@@ -165,7 +165,7 @@ impl Stage<'_> {
             ..Order::default()
         };
         let (finished, view) =
-            run::watched(world, order, self.interrupts, self.style, self.paint).await?;
+            run::started(world, order, self.interrupts, self.style, self.paint).await?;
         let journal = self.keep.then_some(finished.journal.as_path());
         conclude(&view, journal, self.style, self.paint);
         Ok((finished, view))

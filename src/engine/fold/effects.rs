@@ -80,6 +80,22 @@ impl RunState {
         Ok(())
     }
 
+    /// A runner died. An undo that was under way is done again from its beginning; what an undo had in hand is of unknown
+    /// end. What a step had in hand stays open: the step itself goes on.
+    pub(super) fn resumed(&mut self) {
+        for effect in &mut self.effects {
+            if effect.undoing && effect.settled.is_none() {
+                effect.settled = Some(Settled::Unknown(serde_json::Value::Null));
+            }
+        }
+        for step in self.steps.values_mut() {
+            if step.undo == UndoState::Running {
+                step.undo = UndoState::Not;
+            }
+        }
+        self.undoing = 0;
+    }
+
     pub(super) fn undo_started(&mut self, path: &StepPath) -> Result<(), IllegalEvent> {
         if self.point_of_no_return.is_some() {
             return illegal(path, "nothing is undone after the point of no return");

@@ -27,6 +27,7 @@ fn run_started() -> Event {
         params: Map::new(),
         cluster_facts: Map::new(),
         seed: 0,
+        pins: None,
     }
 }
 
@@ -42,6 +43,9 @@ fn closed(at: &str) -> Event {
     Event::ScopeClosed {
         path: path(at),
         ok: true,
+        failure: None,
+        at: None,
+        cancelled: false,
     }
 }
 
@@ -51,6 +55,7 @@ fn started(at: &str, items: Option<&[&str]>) -> Event {
         action: "work".into(),
         node: None,
         items: items.map(|keys| keys.iter().map(ToString::to_string).collect()),
+        inputs: None,
     }
 }
 
@@ -103,6 +108,7 @@ fn failed(at: &str, attempt: u32) -> Event {
         attempt,
         failure: Failure::new(TroubleKind::Failed, "no"),
         retry_in_ms: None,
+        at: None,
     }
 }
 
@@ -114,6 +120,7 @@ fn ended(at: &str, status: StepStatus) -> Event {
         outputs: Map::new(),
         failure,
         unchanged: false,
+        at: None,
     }
 }
 
@@ -169,7 +176,7 @@ fn begun(steps: &[&str]) -> Vec<Event> {
 fn state(events: &[Event]) -> RunState {
     let mut state = RunState::default();
     for event in events {
-        state.apply(event).expect("legal");
+        state.apply(event, Duration::ZERO).expect("legal");
     }
     state
 }
@@ -331,7 +338,7 @@ fn illegal_events_are_refused_and_change_nothing() {
     for (before, event, why) in cases {
         let mut after = state(&before);
         let untouched = after.clone();
-        let error = after.apply(&event).expect_err(why);
+        let error = after.apply(&event, Duration::ZERO).expect_err(why);
         assert!(error.why.contains(why), "{event:?}: {}", error.why);
         assert_eq!(after, untouched, "{event:?}");
     }

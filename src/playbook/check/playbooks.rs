@@ -47,12 +47,15 @@ pub struct Checked {
     pub playbook: Arc<Playbook>,
     /// Those that it nests, directly or not, by name.
     pub nested: BTreeMap<String, Arc<Playbook>>,
+    /// What all of them were read from: the playbook itself, then those that it nests, each with its name.
+    pub sources: Vec<(String, Source)>,
 }
 
 /// What a playbook is to those that nest it.
 #[derive(Debug, Clone)]
 pub(super) struct Contract {
     pub(super) playbook: Arc<Playbook>,
+    pub(super) source: Source,
     pub(super) outputs: Vec<Output>,
     /// The parts that its steps play for sure.
     pub(super) parts: Parts,
@@ -84,13 +87,18 @@ pub fn check(
     if failed {
         return None;
     }
-    let nested = nested
-        .into_iter()
-        .filter_map(|(name, contract)| Some((name, contract?.playbook)))
-        .collect();
+    let root = root?;
+    let mut sources = vec![(root.playbook.name.value.clone(), root.source)];
+    let mut playbooks = BTreeMap::new();
+    for (name, contract) in nested {
+        let Some(contract) = contract else { continue };
+        sources.push((name.clone(), contract.source));
+        playbooks.insert(name, contract.playbook);
+    }
     Some(Checked {
-        playbook: root?.playbook,
-        nested,
+        playbook: root.playbook,
+        nested: playbooks,
+        sources,
     })
 }
 
@@ -135,6 +143,7 @@ impl Family<'_> {
         settle(&mut playbook, self.catalog);
         Some(Contract {
             playbook: Arc::new(playbook),
+            source: source.clone(),
             outputs,
             parts,
         })

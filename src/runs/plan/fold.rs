@@ -60,7 +60,7 @@ impl Folded {
     fn apply(&mut self, event: &Event) {
         match event {
             Event::ScopeOpened { path, kind, steps } => self.open(path, *kind, steps),
-            Event::ScopeClosed { path, ok } => {
+            Event::ScopeClosed { path, ok, .. } => {
                 if let Some(step) = self.steps.get_mut(path)
                     && step.status == StepStatus::Running
                     && step.action.is_none()
@@ -103,6 +103,7 @@ impl Folded {
                 action,
                 node,
                 items,
+                ..
             } => {
                 for key in items.iter().flatten() {
                     self.child(path, &path.item(key), &format!("[{key}]"));
@@ -141,6 +142,7 @@ impl Folded {
                 outputs,
                 failure,
                 unchanged,
+                ..
             } => {
                 let step = self.step(path);
                 step.status = *status;

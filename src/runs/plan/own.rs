@@ -109,9 +109,9 @@ impl Own {
             return Err(Failure::new(TroubleKind::Failed, why));
         }
         for forecast in plan {
-            let effect = step.effects.intend(&step.path, forecast, false).await?;
+            let intent = step.effects.intend(&step.path, forecast, false).await?;
             let done = EffectOutcome::Done(serde_json::Value::Null);
-            step.effects.settle(&step.path, effect, done).await;
+            step.effects.settle(&step.path, intent.effect, done).await;
         }
         self.around.taken.suppose(
             step.path.to_string(),

@@ -253,7 +253,7 @@ impl Action for Double {
         if self.signature.effect != Some(EffectClass::Read) {
             let intended = step.effects.intend(&step.path, forecast(&path), no_return);
             match intended.await {
-                Ok(number) => effect = Some(number),
+                Ok(intent) => effect = Some(intent.effect),
                 Err(failure) => {
                     self.doubles.stage().refused.insert(path, failure.clone());
                     return Applied::Failed(failure);
@@ -330,7 +330,7 @@ impl Action for Double {
             .effects
             .intend(&step.path, forecast(&format!("undo of {path}")), false);
         let effect = match intended.await {
-            Ok(effect) => effect,
+            Ok(intent) => intent.effect,
             Err(failure) => return Undone::Failed(failure.message),
         };
         if script.undo_hangs {

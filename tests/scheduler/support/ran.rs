@@ -174,6 +174,7 @@ impl Case {
             playbook: Checked {
                 playbook: Arc::new(self.playbook),
                 nested: self.nested,
+                sources: Vec::new(),
             },
             cluster_name: "orders".to_owned(),
             params: self.params,
@@ -183,6 +184,7 @@ impl Case {
             trigger_payload: Map::new(),
             seed: self.seed,
             forecast: true,
+            pins: None,
             lease: self.lease.map(|lease| lease as Arc<dyn Held>),
             cancel: cancel.clone(),
             observers: vec![watch],
