@@ -8,7 +8,8 @@
 )]
 
 use pgbaton::actions::catalog;
-use pgbaton::document::Diagnostics;
+use pgbaton::document::{Diagnostics, Source};
+use pgbaton::engine::Outcome;
 use pgbaton::playbook::{Checked, check};
 use pgbaton::rehearse::{Kind, Planned, Played, Point, Scenario, Subject, Want, play};
 use pgbaton::runs::Shelves;
@@ -17,8 +18,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 fn stock(name: &str) -> Checked {
     let shelves = Shelves::beside(None);
-    let source = shelves.open(name).unwrap();
-    check(&source, &catalog(), &shelves, &mut Diagnostics::default()).unwrap()
+    checked(&shelves.open(name).unwrap())
+}
+
+fn checked(source: &Source) -> Checked {
+    let shelves = Shelves::beside(None);
+    check(source, &catalog(), &shelves, &mut Diagnostics::default()).unwrap()
 }
 
 fn at(situation: &str, faults: Vec<Planned>) -> Scenario {
@@ -50,10 +55,12 @@ fn difference(plain: &Played, scenario: &Scenario, played: &Played) -> Option<St
 }
 
 /// Every record of this run, on all cores.
-fn dies_everywhere(playbook: &str, situation: &str) {
-    let subject = Subject::without_site(stock(playbook), Some(stock("follow")));
+fn dies_everywhere(playbook: Checked, situation: &str, ends: Outcome) {
+    let name = playbook.playbook.name.value.clone();
+    let subject = Subject::without_site(playbook, Some(stock("follow")));
     let plain = play(&subject, &at(situation, Vec::new()), Want::Outcome).unwrap();
     assert!(plain.violations.is_empty(), "{:?}", plain.violations);
+    assert_eq!(plain.outcome, Some(ends));
     assert!(plain.records > 20, "{}", plain.records);
     let next = AtomicU64::new(0);
     let found = Mutex::new(Vec::new());
@@ -86,7 +93,7 @@ fn dies_everywhere(playbook: &str, situation: &str) {
     found.sort();
     assert!(
         found.is_empty(),
-        "{playbook} in {situation}, {} records, {} deaths with a difference:\n{}",
+        "{name} in {situation}, {} records, {} deaths with a difference:\n{}",
         plain.records,
         found.len(),
         found.join("\n")
@@ -95,22 +102,92 @@ fn dies_everywhere(playbook: &str, situation: &str) {
 
 #[test]
 fn in_a_failover_of_a_dead_server() {
-    dies_everywhere("failover", "server-dead-sync");
+    dies_everywhere(stock("failover"), "server-dead-sync", Outcome::Ok);
 }
 
 #[test]
 fn in_a_failover_whose_host_is_gone() {
-    dies_everywhere("failover", "host-dead-sync");
+    dies_everywhere(stock("failover"), "host-dead-sync", Outcome::Ok);
 }
 
 #[test]
 fn in_a_switchover() {
-    dies_everywhere("switchover", "healthy-sync");
+    dies_everywhere(stock("switchover"), "healthy-sync", Outcome::Ok);
 }
 
 #[test]
 fn in_a_follow() {
-    dies_everywhere("follow", "promoted-async");
+    dies_everywhere(stock("follow"), "promoted-async", Outcome::Ok);
+}
+
+/// Refused in the last moment before the promotion: all that was done is undone, the old primary is started again.
+#[test]
+fn in_a_run_that_undoes_what_it_did() {
+    let stock = include_str!("../playbooks/switchover.yaml");
+    let promote = "  promote:                      # the point of no return\n    needs: [fence,";
+    let veto = "  veto:\n    needs: [fence, verify_handover]\n    action: assert\n    with: { that: \"false\", message: no }\n\n  \
+                promote:\n    needs: [veto, fence,";
+    let text = stock.replace(promote, veto);
+    assert_ne!(text, stock);
+    dies_everywhere(
+        checked(&Source::new("veto.yaml", text)),
+        "healthy-sync",
+        Outcome::Refused,
+    );
+}
+
+/// Steps that are tried again, a playbook that is, a rescue and a finally.
+#[test]
+fn in_a_run_that_tries_again_and_is_rescued() {
+    let text = "\
+playbook: rescued
+version: 1.0.0
+summary: Fails in several ways and is made up for.
+steps:
+  slot:
+    action: create_slot
+    node: '{{ cluster.primary }}'
+    with: { for: n3 }
+    retry: { attempts: 2, delay: 1s }
+  again:
+    needs: [slot]
+    action: assert
+    with: { that: 'steps.slot.slot == null', message: not yet }
+    retry: { attempts: 3, delay: 2s, if: 'true' }
+    on_failure: degrade
+  nested:
+    needs: [again]
+    playbook: follow
+    with: { node: n2, upstream: '{{ cluster.primary }}' }
+    retry: { attempts: 2, delay: 1s }
+  each:
+    needs: [nested]
+    for_each: { items: [a, b, c], max_failures: 1 }
+    action: assert
+    with: { that: \"item != 'b'\", message: not b }
+  doomed:
+    needs: [each]
+    action: assert
+    with: { that: 'false', message: it fails }
+    rescue:
+      mark:
+        action: checkpoint
+        node: '{{ cluster.primary }}'
+  done:
+    needs: [doomed]
+    action: wait
+    with: { for: 1s }
+    timeout: 10s
+finally:
+  last:
+    action: checkpoint
+    node: '{{ cluster.primary }}'
+";
+    dies_everywhere(
+        checked(&Source::new("rescued.yaml", text)),
+        "healthy-sync",
+        Outcome::Degraded,
+    );
 }
 
 #[test]
