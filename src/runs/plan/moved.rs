@@ -50,13 +50,36 @@ impl World {
 /// What is not what it was: facts first; decisions only where the facts do not say it already.
 fn changes(then: &Plan, now: &Plan) -> Vec<Change> {
     let mut changes = differences(&texts(then), &texts(now));
-    changes.extend(differences(&then.grounds, &now.grounds));
+    let grounds = differences(&then.grounds, &now.grounds);
+    match end(now) {
+        // What it does not come to any more it does not ask for: that is no fact that has changed.
+        Some(end) => {
+            let asked = |change: &Change| now.grounds.contains_key(&change.fact);
+            changes.extend(grounds.into_iter().filter(asked));
+            changes.push(end);
+        }
+        None => changes.extend(grounds),
+    }
     changes.extend(differences(&params(then), &params(now)));
     changes.extend(differences(&choice(then), &choice(now)));
     if changes.is_empty() {
         changes = differences(&course(then), &course(now));
     }
     changes
+}
+
+/// How it would end now, where that is not well.
+fn end(now: &Plan) -> Option<Change> {
+    if matches!(now.outcome, Outcome::Ok | Outcome::Degraded) {
+        return None;
+    }
+    let word = format!("{:?}", now.outcome).to_lowercase();
+    let why = now.failure.as_ref();
+    Some(Change {
+        fact: "how it would end".to_owned(),
+        then: "ok".to_owned(),
+        now: why.map_or_else(|| word.clone(), |why| format!("{word}: {}", why.message)),
+    })
 }
 
 fn differences(then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<Change> {
