@@ -3,8 +3,12 @@
 use super::append::Batch;
 use super::lease::{Belief, Grant};
 use crate::engine::{Held, RunId};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// How long whoever gives a lease back waits until others see it; usually it is less than a millisecond.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, String>>;
 
@@ -18,8 +22,8 @@ pub(super) enum Job {
     Announce(Announcement, Answer<Option<RunId>>),
     /// Take a lease.
     Take(Wish, Answer<Taken>),
-    /// Give it back.
-    GiveBack(Grant),
+    /// Give it back, and say so.
+    GiveBack(Grant, Sender<()>),
     /// Copy the log into the file.
     Tidy(Answer<()>),
 }
@@ -48,6 +52,7 @@ pub(super) struct HeldInStore {
     grant: Grant,
     belief: Belief,
     jobs: Sender<Job>,
+    patience: Duration,
 }
 
 impl HeldInStore {
@@ -56,7 +61,13 @@ impl HeldInStore {
             grant,
             belief,
             jobs,
+            patience: PATIENCE,
         }
+    }
+
+    /// For the thread itself, which must not wait for what it would have to do.
+    pub(super) fn drop_at_once(mut self) {
+        self.patience = Duration::ZERO;
     }
 }
 
@@ -74,7 +85,14 @@ impl Held for HeldInStore {
 impl Drop for HeldInStore {
     fn drop(&mut self) {
         self.belief.end();
-        // When the thread is gone, the lease runs out.
-        let _ = self.jobs.send(Job::GiveBack(self.grant.clone()));
+        let (done, given_back) = channel();
+        // When the thread is gone or at something long, the lease runs out.
+        if self
+            .jobs
+            .send(Job::GiveBack(self.grant.clone(), done))
+            .is_ok()
+        {
+            let _ = given_back.recv_timeout(self.patience);
+        }
     }
 }

@@ -62,6 +62,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
     Ok(connection)
 }
 
+/// Makes the file if it is not there. SQLite would open one that may not be written, for reading.
 fn make(path: &Path) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -74,7 +75,9 @@ fn make(path: &Path) -> io::Result<()> {
             file.sync_all()?;
             sync_directory(directory)
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            OpenOptions::new().write(true).open(path).map(drop)
+        }
         Err(error) => Err(error),
     }
 }

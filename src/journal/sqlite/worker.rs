@@ -179,9 +179,14 @@ impl Worker {
                 let _ = answer.send(self.write(false, |change| announce(change, &announcement)));
             }
             Job::Take(wish, answer) => {
-                let _ = answer.send(self.take(wish));
+                if let Err(Ok(Taken::Held(held))) = answer.send(self.take(wish)) {
+                    held.drop_at_once();
+                }
             }
-            Job::GiveBack(grant) => self.give_back(&grant),
+            Job::GiveBack(grant, done) => {
+                self.give_back(&grant);
+                let _ = done.send(());
+            }
             Job::Tidy(answer) => {
                 let _ = answer.send(self.tidy());
             }
