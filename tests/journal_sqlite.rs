@@ -14,7 +14,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::{Helper, Mount, PATIENCE, ended, note, record, run, started, until};
+use support::{Helper, Mount, PATIENCE, ended, lengthy, note, record, run, started, until};
 
 /// So long that no lease of a test runs out by itself.
 const LONG: Duration = Duration::from_mins(10);
@@ -353,6 +353,38 @@ async fn a_journal_that_may_only_be_read_is_refused_before_anything_begins() {
     let missing = disk.path().join("other/journal.db");
     let error = SqliteJournal::open(&missing).unwrap_err();
     assert!(matches!(error, JournalError::ReadOnly { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_log_does_not_grow_with_the_journal() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("journal.db");
+    let journal = SqliteJournal::open(&path).unwrap();
+    let one = run("one");
+    let length = |ending: &str| fs::metadata(beside(&path, ending)).unwrap().len() >> 20;
+    record(
+        &journal,
+        &one,
+        &[started(&one, "orders")],
+        Durability::Ordered,
+    )
+    .await;
+    for seq in 1..=400 {
+        let batch = [lengthy(seq, 100 << 10)];
+        record(&journal, &one, &batch, Durability::Ordered).await;
+        assert!(length("-wal") < 20, "{} MiB", length("-wal"));
+    }
+    journal.tidy().await.unwrap();
+    assert!(length("") >= 39);
+    // It starts anew, and is cut.
+    record(
+        &journal,
+        &one,
+        &[ended(401, Outcome::Ok)],
+        Durability::Synced,
+    )
+    .await;
+    assert!(length("-wal") <= 4, "{} MiB", length("-wal"));
 }
 
 async fn take(journal: &SqliteJournal, name: &str) -> Result<Box<dyn Held>, LeaseError> {

@@ -3,6 +3,11 @@
     unreachable_pub,
     reason = "a module of its own in the test that uses it"
 )]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test, or a process that one started"
+)]
 
 use pgbaton::engine::{Durability, Envelope, Event, Lease, Outcome, Recorder, RunId};
 use pgbaton::journal::SqliteJournal;
@@ -52,6 +57,15 @@ pub fn note(seq: u64) -> Envelope {
     let event = Event::CancelRequested {
         accepted: false,
         reason: Some("because 'of' this, and\nof \"that\"".to_owned()),
+    };
+    envelope(seq, event)
+}
+
+/// An event of so many bytes and some more.
+pub fn lengthy(seq: u64, length: usize) -> Envelope {
+    let event = Event::CancelRequested {
+        accepted: false,
+        reason: Some("x".repeat(length)),
     };
     envelope(seq, event)
 }
@@ -208,7 +222,7 @@ pub async fn play() {
         word("JOURNAL_WORDS"),
     );
     // Whatever the harness printed ends here.
-    writeln!(std::io::stdout()).unwrap();
+    std::io::stdout().write_all(b"\n").unwrap();
     let words: Vec<&str> = words.split(' ').collect();
     match part.as_str() {
         "write" => write(&path, words[0], words[1].parse().unwrap()).await,

@@ -65,6 +65,10 @@ impl HeldInStore {
         }
     }
 
+    pub(super) fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
     /// For the thread itself, which must not wait for what it would have to do.
     pub(super) fn drop_at_once(mut self) {
         self.patience = Duration::ZERO;

@@ -101,7 +101,15 @@ fn refused(path: &Path, error: &io::Error) -> JournalError {
 
 /// Connects, and makes sure that the file is ours and not of a later version before anything is changed.
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, JournalError> {
-    look(path)?;
+    /// Another process may be just making it: for so long a file is not called foreign.
+    const MAKING: Duration = Duration::from_millis(200);
+    let begun = Instant::now();
+    while let Err(error) = look(path) {
+        if !matches!(error, JournalError::NotOurs { .. }) || begun.elapsed() > MAKING {
+            return Err(error);
+        }
+        std::thread::sleep(MAKING / 10);
+    }
     let sql = |error: rusqlite::Error| JournalError::of(path, &error);
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sql)?;
@@ -112,14 +120,8 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, JournalError> {
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
         .map_err(sql)?;
-    let application: i64 = connection
-        .pragma_query_value(None, "application_id", |row| row.get(0))
-        .map_err(sql)?;
-    let tables: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(sql)?;
-    let version = version(&connection).map_err(sql)?;
-    let empty = application == 0 && version == 0 && tables == 0;
+    let (application, version, tables) = identity(&connection).map_err(sql)?;
+    let empty = (application, version, tables) == (0, 0, 0);
     if application != APPLICATION && !empty {
         return Err(JournalError::NotOurs {
             path: path.to_owned(),
@@ -130,6 +132,14 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, JournalError> {
     }
     connection.set_db_config(keep, false).map_err(sql)?;
     Ok(connection)
+}
+
+/// Whose file it is, of which version, and how much is in it, all at one moment.
+fn identity(connection: &Connection) -> rusqlite::Result<(i64, i64, i64)> {
+    let moment = connection.unchecked_transaction()?;
+    let tables = moment.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let application = moment.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    Ok((application, version(&moment)?, tables))
 }
 
 /// Looks at the first page without SQLite, which makes files beside it as soon as it looks. What is only in the log so

@@ -3,6 +3,7 @@
 use super::lease::{Granted, Term, give_back, renew, take};
 use super::open::{MIGRATIONS, bring_up_to_date, open_to_write};
 use super::process::{Process, now_ms};
+use super::worker::transact;
 use super::*;
 use rusqlite::Connection;
 use std::path::Path;
@@ -118,4 +119,22 @@ fn a_restart_of_the_machine_ends_all_leases() {
         .execute("UPDATE leases SET process = ?1 || ' earlier'", [process])
         .unwrap();
     assert_eq!(try_take(&connection, "two", term).unwrap().0.token, 2);
+}
+
+#[test]
+fn only_what_must_survive_the_loss_of_power_waits_for_the_disk() {
+    let place = tempfile::tempdir().unwrap();
+    let mut connection = open_to_write(&place.path().join("journal.db")).unwrap();
+    let mode: String = connection
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
+        .unwrap();
+    assert_eq!(mode, "wal");
+    // 1 is NORMAL, 2 is FULL.
+    for (synced, expected) in [(true, 2), (false, 1), (true, 2)] {
+        let level: i64 = transact(&mut connection, synced, |change| {
+            change.pragma_query_value(None, "synchronous", |row| row.get(0))
+        })
+        .unwrap();
+        assert_eq!(level, expected);
+    }
 }

@@ -180,6 +180,8 @@ impl Worker {
             }
             Job::Take(wish, answer) => {
                 if let Err(Ok(Taken::Held(held))) = answer.send(self.take(wish)) {
+                    // Before whoever asks next, who may wait already.
+                    self.give_back(held.grant());
                     held.drop_at_once();
                 }
             }
@@ -294,7 +296,7 @@ fn fitting(appended: Result<(), Refused>) -> rusqlite::Result<Result<(), String>
     }
 }
 
-fn transact<T>(
+pub(super) fn transact<T>(
     connection: &mut Connection,
     synced: bool,
     what: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
