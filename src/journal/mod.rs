@@ -1,17 +1,22 @@
 //! Where events are kept, and what keeps two runs off one cluster.
 //!
-//! [`FileRecorder`] writes one file of JSON lines per run, [`read`] reads it back. [`FileLease`] is a lock on this
-//! machine. [`MemoryRecorder`] and [`MemoryLease`] are for runs that change nothing that lasts.
+//! [`SqliteJournal`] keeps all runs of an installation, and the leases, in one file; [`History`] is what can be asked
+//! about runs. [`FileRecorder`] writes one file of JSON lines per run, [`read`] reads it back. [`FileLease`] is a lock on
+//! this machine. [`MemoryRecorder`] and [`MemoryLease`] are for runs that change nothing that lasts.
 
 mod file;
+mod history;
 mod lock;
 mod memory;
 mod read;
+mod sqlite;
 
 pub use file::{FileRecorder, journal_path};
+pub use history::{Filter, History, HistoryError, RunSummary, Standing, Which};
 pub use lock::FileLease;
 pub use memory::{MemoryLease, MemoryRecorder};
 pub use read::{ReadError, read};
+pub use sqlite::{Announced, ImportError, Imported, JournalError, SqliteHistory, SqliteJournal};
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,25 @@
+//! The journal of an installation: one SQLite file for all runs, their events and the leases on clusters.
+//!
+//! One thread owns the connection that writes (`worker`); `append` puts events into the tables and `lease` keeps
+//! the leases. `reader` looks on, over connections of its own. The tables stand in `1.sql`; what a later version
+//! changes comes as a file of its own, and `open` takes every step from the version it finds.
+//!
+//! Write-ahead logging: a commit is an append to one log, synced or not, and a sync covers all that stands before it.
+//! So what need not survive the loss of power costs no sync and is still never out of order.
+
+mod append;
+mod error;
+mod job;
+mod lease;
+mod open;
+mod process;
+mod reader;
+mod store;
+mod worker;
+
+pub use error::JournalError;
+pub use reader::SqliteHistory;
+pub use store::{Announced, ImportError, Imported, SqliteJournal};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! What cannot be seen from outside: steps between versions that do not exist yet, and leases in the table.
+
+use super::lease::{Granted, Term, give_back, renew, take};
+use super::open::{MIGRATIONS, bring_up_to_date, open_to_write};
+use super::process::{Process, now_ms};
+use super::worker::transact;
+use super::*;
+use rusqlite::Connection;
+use std::path::Path;
+use std::time::Duration;
+
+const NEXT: &str =
+    "ALTER TABLE runs ADD COLUMN mood TEXT; UPDATE runs SET mood = 'good: ' || playbook;";
+
+fn with_a_run(path: &Path) -> Connection {
+    let connection = open_to_write(path).unwrap();
+    let run = "INSERT INTO runs (id, cluster, playbook, trigger, started, last_seq) \
+               VALUES ('one', 'orders', 'failover', 'cli', '2026', 0)";
+    connection.execute_batch(run).unwrap();
+    connection
+}
+
+fn version(connection: &Connection) -> i64 {
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap()
+}
+
+#[test]
+fn an_older_journal_is_brought_up_to_date_with_what_stands_in_it() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("journal.db");
+    let mut connection = with_a_run(&path);
+    let steps = [MIGRATIONS[0], NEXT];
+    for _ in 0..2 {
+        bring_up_to_date(&mut connection, &path, &steps).unwrap();
+        assert_eq!(version(&connection), 2);
+    }
+    let mood: String = connection
+        .query_row("SELECT mood FROM runs", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(mood, "good: failover");
+    // This program knows only what MIGRATIONS has.
+    drop(connection);
+    let refused = SqliteJournal::open(&path).unwrap_err();
+    assert!(matches!(refused, JournalError::Newer { version: 2, .. }));
+}
+
+#[test]
+fn a_step_that_fails_changes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("journal.db");
+    let mut connection = with_a_run(&path);
+    let steps = [
+        MIGRATIONS[0],
+        "DELETE FROM runs; INSERT INTO nowhere VALUES (1);",
+    ];
+    let error = bring_up_to_date(&mut connection, &path, &steps).unwrap_err();
+    let says = error.to_string();
+    assert!(
+        says.contains("stays at version 1, it could not be brought to version 2"),
+        "{says}"
+    );
+    assert_eq!(version(&connection), 1);
+    let runs: i64 = connection
+        .query_row("SELECT count(*) FROM runs", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(runs, 1);
+}
+
+/// Takes the lease; the run that has it, when it is not free.
+fn try_take(
+    connection: &Connection,
+    run: &str,
+    term: Term,
+) -> Result<(super::lease::Grant, i64), String> {
+    let here = Process::current().unwrap();
+    match take(connection, "orders", run, &here, term).unwrap() {
+        Granted::Taken(grant, expires) => Ok((grant, expires)),
+        Granted::Busy(holder) => Err(holder),
+    }
+}
+
+#[test]
+fn a_lease_that_ran_out_is_not_renewed_even_if_nobody_took_it() {
+    let place = tempfile::tempdir().unwrap();
+    let connection = open_to_write(&place.path().join("journal.db")).unwrap();
+    let (short, long) = (
+        Term::new(Duration::from_millis(10)),
+        Term::new(Duration::from_mins(10)),
+    );
+    let (grant, expires) = try_take(&connection, "one", short).unwrap();
+    while now_ms() < expires {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(renew(&connection, &grant, long).unwrap(), None);
+    let (second, _) = try_take(&connection, "two", long).unwrap();
+    assert_eq!((grant.token, second.token), (1, 2));
+    // The first can neither renew nor give back what is not its own any more.
+    assert_eq!(renew(&connection, &grant, long).unwrap(), None);
+    give_back(&connection, &grant).unwrap();
+    assert_eq!(try_take(&connection, "three", long).unwrap_err(), "two");
+    assert!(renew(&connection, &second, long).unwrap().is_some());
+    give_back(&connection, &second).unwrap();
+    let (third, _) = try_take(&connection, "three", long).unwrap();
+    assert_eq!(third.token, 3);
+}
+
+#[test]
+fn a_restart_of_the_machine_ends_all_leases() {
+    let place = tempfile::tempdir().unwrap();
+    let connection = open_to_write(&place.path().join("journal.db")).unwrap();
+    let term = Term::new(Duration::from_mins(10));
+    try_take(&connection, "one", term).unwrap();
+    assert_eq!(try_take(&connection, "two", term).unwrap_err(), "one");
+    let here = Process::current().unwrap().to_string();
+    let (process, _boot) = here.rsplit_once(' ').unwrap();
+    connection
+        .execute("UPDATE leases SET process = ?1 || ' earlier'", [process])
+        .unwrap();
+    assert_eq!(try_take(&connection, "two", term).unwrap().0.token, 2);
+}
+
+#[test]
+fn only_what_must_survive_the_loss_of_power_waits_for_the_disk() {
+    let place = tempfile::tempdir().unwrap();
+    let mut connection = open_to_write(&place.path().join("journal.db")).unwrap();
+    let mode: String = connection
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
+        .unwrap();
+    assert_eq!(mode, "wal");
+    // 1 is NORMAL, 2 is FULL.
+    for (synced, expected) in [(true, 2), (false, 1), (true, 2)] {
+        let level: i64 = transact(&mut connection, synced, |change| {
+            change.pragma_query_value(None, "synchronous", |row| row.get(0))
+        })
+        .unwrap();
+        assert_eq!(level, expected);
+    }
+}
