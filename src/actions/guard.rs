@@ -1,6 +1,6 @@
 //! The one way from an action to an effect: check, intent, effect, outcome.
 
-use crate::cluster::{Cluster, CustomEffect, Operation, Outcome, Rendered};
+use crate::cluster::{Cluster, CustomEffect, Operation, Outcome, Rendered, Ticket};
 use crate::engine::{EffectOutcome, Failure, Forecast, StepContext};
 
 /// Stands between an action and the cluster. An effect happens only after its intent is durable (rule 7), and the
@@ -31,7 +31,7 @@ impl Guard<'_> {
         point_of_no_return: bool,
     ) -> Result<serde_json::Value, Failure> {
         if operation.effect() == CustomEffect::Read {
-            return match self.cluster.perform(&operation).await {
+            return match self.cluster.perform(&operation, None).await {
                 Outcome::Done(value) => Ok(value),
                 Outcome::Failed(trouble) | Outcome::Unknown(trouble) => Err(trouble.into()),
             };
@@ -41,7 +41,13 @@ impl Guard<'_> {
         let effect = effects
             .intend(path, self.forecast(&operation), point_of_no_return)
             .await?;
-        match self.cluster.perform(&operation).await {
+        let ticket = Ticket {
+            run: self.step.run.to_string(),
+            effect,
+            token: effects.token(),
+            again: false,
+        };
+        match self.cluster.perform(&operation, Some(&ticket)).await {
             Outcome::Done(value) => {
                 effects
                     .settle(path, effect, EffectOutcome::Done(value.clone()))
