@@ -48,7 +48,8 @@ impl Recorded {
                 result = found;
             }
         }
-        given_up.armed = false;
+        // Where not even the host told that its time is up, it is told once more. A lost connection ends nothing.
+        given_up.armed &= matches!(result, Err(TransportError::Deadline { .. }));
         self.told(result, limit)
     }
 

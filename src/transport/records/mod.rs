@@ -6,6 +6,7 @@
 
 mod call;
 mod native;
+mod place;
 mod scripts;
 
 pub use native::{Claim, Held, Watch};
