@@ -84,8 +84,8 @@ async fn a_stop_that_was_done_is_not_done_again_whichever_way_it_is_asked_for() 
     };
     let was = |what: &str| Outcome::Done(serde_json::json!({ "was": what }));
     // What is done without a shell, and what is done by one, leave the same record.
-    let ways = [(&near, &far), (&far, &near)];
-    for ((first, second), number) in ways.into_iter().zip([0, 10]) {
+    let both = [(&near, &far), (&far, &near)];
+    for ((first, second), number) in both.into_iter().zip([0, 10]) {
         let (stopped, started) = (ticket(number, 5), ticket(number + 1, 5));
         assert_eq!(first.perform(&stop, Some(&stopped)).await, was("running"));
         assert_eq!(first.perform(&start, Some(&started)).await, was("stopped"));
