@@ -200,6 +200,32 @@ async fn own_steps_do_what_they_say_and_hand_on_what_they_found() {
         "its probe says so: {unchanged:?}"
     );
     assert!(said.stdout.contains("\"answer\""), "{}", said.stdout);
+    // The host knows which run it was, and with which token.
+    let runs = site.cluster.lab.dir().join("journal/runs");
+    let journal = std::fs::read_dir(runs).unwrap().next().unwrap().unwrap();
+    let journal = journal.file_name().into_string().unwrap();
+    let run = journal.split('.').next().unwrap();
+    let user = format!("pgbaton-{}", rustix::process::geteuid().as_raw());
+    let clusters = std::fs::read_dir(std::path::Path::new("/var/tmp").join(user)).unwrap();
+    let records: Vec<PathBuf> = clusters
+        .flatten()
+        .flat_map(|cluster| {
+            std::fs::read_dir(cluster.path())
+                .into_iter()
+                .flatten()
+                .flatten()
+        })
+        .map(|record| record.path())
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(run))
+        .collect();
+    let about: Vec<String> = records
+        .iter()
+        .map(|record| std::fs::read_to_string(record.join("about")).unwrap())
+        .collect();
+    assert!(
+        !about.is_empty() && about.iter().all(|a| a.starts_with("token 1\n")),
+        "{about:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,14 +20,14 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(30);
 
 async fn done(live: &LiveCluster, operation: Operation) -> Value {
-    match live.perform(&operation).await {
+    match live.perform(&operation, None).await {
         Outcome::Done(value) => value,
         other => panic!("{operation:?}: {other:?}"),
     }
 }
 
 async fn failed(live: &LiveCluster, operation: Operation) -> pgbaton::cluster::Trouble {
-    match live.perform(&operation).await {
+    match live.perform(&operation, None).await {
         Outcome::Failed(trouble) => trouble,
         other => panic!("{operation:?}: {other:?}"),
     }
@@ -478,7 +478,7 @@ async fn a_hung_server_is_stopped_by_force_within_the_deadline() {
         mode: StopMode::Fast,
         deadline: Duration::from_secs(1),
     };
-    match live.perform(&gentle).await {
+    match live.perform(&gentle, None).await {
         Outcome::Unknown(trouble) => assert_eq!(trouble.kind, TroubleKind::Timeout, "{trouble}"),
         other => panic!("{other:?}"),
     }
@@ -703,7 +703,7 @@ async fn the_sites_own_programs_run_on_the_host_and_here() {
         "{wrong}"
     );
     assert!(!wrong.message.contains("hunter2"), "{wrong}");
-    let hangs = live.perform(&exec(there.clone(), "sleep 60")).await;
+    let hangs = live.perform(&exec(there.clone(), "sleep 60"), None).await;
     assert!(matches!(hangs, Outcome::Unknown(_)), "{hangs:?}");
     let text = format!("{:?}", shown(&pair, &exec(there, "true")));
     assert!(

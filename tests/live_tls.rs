@@ -127,6 +127,10 @@ async fn each_mode_checks_what_it_promises() {
             effect: CustomEffect::Read,
         };
         let expected = json!({"rows": [{"ssl": mode != SslMode::Disable}], "count": 1});
-        assert_eq!(live.perform(&ssl).await, Outcome::Done(expected), "{case}");
+        assert_eq!(
+            live.perform(&ssl, None).await,
+            Outcome::Done(expected),
+            "{case}"
+        );
     }
 }

@@ -149,3 +149,44 @@ async fn a_run_whose_runner_lives_is_refused() {
         unknown.all()
     );
 }
+
+/// A program that must run once goes on without its runner; the next one waits for it and takes its result.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_must_run_once_is_attached_to() {
+    let cluster = Cluster::asynchronous("rs-once", 1).await;
+    let told = cluster.data("n1").join("told");
+    let path = cluster.lab.dir().join("once.yaml");
+    let text = format!(
+        "playbook: once\nsteps:\n  work:\n    action: exec\n    node: n1\n    with:\n      argv: [sh, -c, 'echo x >>{}; sleep 3; echo finished']\n\
+         outputs:\n  said: steps.work.stdout\n",
+        told.display()
+    );
+    std::fs::write(&path, text).unwrap();
+    let mut run = UnderWay::start(cluster.lab.site_file(), &[path.to_str().unwrap()]);
+    let started = run.until(|e| e["event"] == "run_started").await;
+    run.until(|e| e["event"] == "effect_intended").await;
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !told.exists() {
+        assert!(
+            std::time::Instant::now() < end,
+            "the program does not start"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    run.signal(Signal::KILL);
+    run.end().await;
+    let said = resumed(&cluster, started["run"].as_str().unwrap())
+        .await
+        .expect(0);
+    let events = said.events();
+    let ended = events.last().unwrap();
+    assert_eq!(
+        ended["event"]["outputs"]["said"]["value"], "finished",
+        "{ended}"
+    );
+    assert_eq!(
+        std::fs::read_to_string(&told).unwrap(),
+        "x\n",
+        "it ran once"
+    );
+}

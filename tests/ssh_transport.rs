@@ -228,7 +228,7 @@ async fn a_server_that_was_started_by_ssh_outlives_the_connection() {
             deadline,
         },
     ] {
-        let outcome = live.perform(&operation).await;
+        let outcome = live.perform(&operation, None).await;
         assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     }
     assert!(live.host(&n1).await.unwrap().postmaster.is_some());

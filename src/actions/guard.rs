@@ -1,6 +1,6 @@
 //! The one way from an action to an effect: check, intent, effect, outcome.
 
-use crate::cluster::{Cluster, CustomEffect, Operation, Outcome, Rendered};
+use crate::cluster::{Cluster, CustomEffect, Operation, Outcome, Rendered, Ticket};
 use crate::engine::{Before, EffectOutcome, Failure, Forecast, StepContext};
 
 /// Stands between an action and the cluster. An effect happens only after its intent is durable (rule 7), and the
@@ -31,7 +31,7 @@ impl Guard<'_> {
         point_of_no_return: bool,
     ) -> Result<serde_json::Value, Failure> {
         if operation.effect() == CustomEffect::Read {
-            return match self.cluster.perform(&operation).await {
+            return match self.cluster.perform(&operation, None).await {
                 Outcome::Done(value) => Ok(value),
                 Outcome::Failed(trouble) | Outcome::Unknown(trouble) => Err(trouble.into()),
             };
@@ -42,6 +42,7 @@ impl Guard<'_> {
             .intend(path, self.forecast(&operation), point_of_no_return)
             .await?;
         let effect = intent.effect;
+        let again = intent.before == Before::Intended;
         match intent.before {
             Before::Done(value) => return Ok(value),
             Before::Intended if is_only_once(&operation) => {
@@ -52,7 +53,13 @@ impl Guard<'_> {
             }
             Before::Nothing | Before::Intended => {}
         }
-        match self.cluster.perform(&operation).await {
+        let ticket = Ticket {
+            run: self.step.run.to_string(),
+            effect,
+            token: effects.token(),
+            again,
+        };
+        match self.cluster.perform(&operation, Some(&ticket)).await {
             Outcome::Done(value) => {
                 effects
                     .settle(path, effect, EffectOutcome::Done(value.clone()))
@@ -82,9 +89,13 @@ impl Guard<'_> {
 }
 
 /// Whether a second time would be one too many. A promotion that is asked for twice is one promotion: the step probes
-/// first, and another node is never asked.
+/// first, and another node is never asked. Of a program its host keeps a record, so that the same call twice runs it once.
 fn is_only_once(operation: &Operation) -> bool {
-    operation.effect() == CustomEffect::Once && !matches!(operation, Operation::Promote { .. })
+    let known = matches!(
+        operation,
+        Operation::Promote { .. } | Operation::Exec { .. }
+    );
+    operation.effect() == CustomEffect::Once && !known
 }
 
 /// It was begun by a runner that died, must not be done twice, and nothing tells whether it was done.

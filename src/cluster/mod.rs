@@ -12,6 +12,7 @@ mod outcome;
 mod policy;
 mod port;
 mod quorum;
+mod ticket;
 mod timeline;
 mod topology;
 
@@ -30,5 +31,6 @@ pub use operation::{CustomEffect, ExecPlace, HttpRequest, Operation, StopMode, U
 pub use outcome::{Outcome, Trouble, TroubleKind};
 pub use port::{Cluster, Observe, Render, Rendered};
 pub use quorum::{SyncMethod, SyncNames, SyncNamesError, starves};
+pub use ticket::Ticket;
 pub use timeline::{Ancestry, Fork, History, HistoryError, SystemId, Timeline};
 pub use topology::{Row, RowStatus, Topology};

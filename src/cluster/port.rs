@@ -2,7 +2,7 @@
 
 use super::{
     Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Operation, Outcome, Reach,
-    Remembered, Sender, Server, Setting, Slot, Timeline, Trouble, WalFiles,
+    Remembered, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -83,7 +83,10 @@ pub trait Observe: Send + Sync {
 pub trait Cluster: Observe {
     /// Does it. Only the guard in `crate::actions` calls this, after it recorded the intent.
     /// When the future is dropped the effect may have happened.
-    async fn perform(&self, operation: &Operation) -> Outcome;
+    ///
+    /// With a ticket, what runs on a host survives this process, and a second call with the same ticket takes part in
+    /// what the first one did. Reads have none.
+    async fn perform(&self, operation: &Operation, ticket: Option<&Ticket>) -> Outcome;
 }
 
 /// What an operation comes to, for people and for the live cluster: one source for both.

@@ -265,6 +265,9 @@ pub trait Effects: Send + Sync {
     /// What this run has recorded under this topic so far, whichever step did it.
     fn noted(&self, topic: &str) -> Vec<Evidence>;
 
+    /// The fencing token of the run's lease; none for a run without one.
+    fn token(&self) -> Option<u64>;
+
     /// Whether the point of no return has passed.
     fn point_of_no_return_passed(&self) -> bool;
 }

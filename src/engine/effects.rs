@@ -206,6 +206,10 @@ impl Effects for Guard {
         self.shared.read(|s| s.noted(topic).cloned().collect())
     }
 
+    fn token(&self) -> Option<u64> {
+        self.shared.lease.as_ref().map(|lease| lease.token())
+    }
+
     fn point_of_no_return_passed(&self) -> bool {
         self.shared.read(|s| s.point_of_no_return().is_some())
     }

@@ -5,6 +5,7 @@ use crate::engine::{Held, Lease, LeaseError, RunId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,36 @@ impl FileLease {
         Self {
             directory: directory.into(),
         }
+    }
+
+    /// The name of this store. Tokens of two stores cannot be compared; a folder that is made anew is another store.
+    /// There is one as soon as a lease has been taken.
+    pub fn store(&self) -> io::Result<String> {
+        let path = self.directory.join(STORE);
+        let name = std::fs::read_to_string(&path).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?;
+        Ok(name.trim().to_owned())
+    }
+}
+
+/// The file that names the store.
+const STORE: &str = "store";
+
+/// Names the store, once. Durable before a token of it is used.
+fn name_store(directory: &Path) -> io::Result<()> {
+    let path = directory.join(STORE);
+    if path.exists() {
+        return Ok(());
+    }
+    let name = RandomState::new().build_hasher().finish();
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    writeln!(file, "{name:016x}")?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(&path) {
+        Ok(_) => sync_directory(directory),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error.error),
     }
 }
 
@@ -69,6 +100,7 @@ fn take(directory: &Path, path: &Path, run: &str) -> io::Result<Taken> {
     /// Whoever removes lock files by hand can do it between our open and our lock.
     const TRIES: usize = 10;
     make_directory(directory)?;
+    name_store(directory)?;
     for _ in 0..TRIES {
         let mut file = OpenOptions::new()
             .read(true)

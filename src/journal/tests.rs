@@ -211,6 +211,20 @@ async fn one_run_at_a_time_holds_a_cluster_and_tokens_grow() {
 }
 
 #[tokio::test]
+async fn a_folder_of_leases_has_a_name_of_its_own() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, two) = (FileLease::new(one.path()), FileLease::new(two.path()));
+    assert!(one.store().is_err(), "there has been no lease yet");
+    for lease in [&one, &two] {
+        drop(lease.acquire("main", &run("a")).await.unwrap());
+    }
+    let name = one.store().unwrap();
+    assert_ne!(name, two.store().unwrap());
+    drop(one.acquire("other", &run("b")).await.unwrap());
+    assert_eq!(one.store().unwrap(), name);
+}
+
+#[tokio::test]
 async fn a_lock_whose_file_is_gone_protects_nobody() {
     let place = tempfile::tempdir().expect("a directory");
     let lease = FileLease::new(place.path());

@@ -6,6 +6,7 @@ use super::memory::Memory;
 use super::pool::{CONNECT, Pool, Warm};
 use super::postgresql::Postgresql;
 use super::questions::{self, Garbled};
+use super::recorded::Records;
 use super::scripts;
 use super::wire::Answer;
 use crate::cluster::{
@@ -17,6 +18,7 @@ use crate::transport::{
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,8 +43,9 @@ pub struct LiveCluster {
     pub(super) inventory: Arc<Inventory>,
     pub(super) dialect: &'static dyn Dialect,
     pub(super) pool: Pool,
-    pub(super) runner: Local,
-    pub(super) hosts: BTreeMap<NodeName, Box<dyn Transport>>,
+    pub(super) runner: Arc<dyn Transport>,
+    pub(super) records: Records,
+    pub(super) hosts: BTreeMap<NodeName, Arc<dyn Transport>>,
     pub(super) memory: Memory,
 }
 
@@ -68,11 +71,30 @@ impl LiveCluster {
                 Product::Kingbase => &Kingbase,
             },
             pool: Pool::new(Arc::clone(&inventory)),
-            runner: Local::runner(),
+            runner: Arc::new(Local::runner()),
+            records: Records::default(),
             hosts,
             memory: Memory::default(),
             inventory,
         }
+    }
+
+    /// The same, with the name of the store that the fencing tokens come from: those of two stores say nothing of each
+    /// other. It is asked when an operation needs it.
+    #[must_use]
+    pub fn fenced_by(
+        mut self,
+        store: impl Fn() -> std::io::Result<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.records.store = Box::new(store);
+        self
+    }
+
+    /// The same, with the records of operations in another place than `/var/tmp` of each host.
+    #[must_use]
+    pub fn recording_in(mut self, base: impl Into<PathBuf>) -> Self {
+        self.records.base = base.into();
+        self
     }
 
     /// Opens all sessions and host connections at once, and remembers what the primary says. Tells what could not be
@@ -137,8 +159,8 @@ impl LiveCluster {
     }
 
     /// The way to a node's host.
-    pub(super) fn way(&self, node: &NodeName) -> Result<&dyn Transport, Trouble> {
-        self.hosts.get(node).map(AsRef::as_ref).ok_or_else(|| {
+    pub(super) fn way(&self, node: &NodeName) -> Result<&Arc<dyn Transport>, Trouble> {
+        self.hosts.get(node).ok_or_else(|| {
             Trouble::on(
                 TroubleKind::Unreachable,
                 node,
@@ -213,9 +235,9 @@ impl LiveCluster {
 }
 
 /// How commands reach a node's host; none where the site file says so.
-fn transport(node: &Node) -> Option<Box<dyn Transport>> {
+fn transport(node: &Node) -> Option<Arc<dyn Transport>> {
     match &node.transport {
-        cluster::Transport::Local { user } => Some(Box::new(Local::on_node(user.clone()))),
+        cluster::Transport::Local { user } => Some(Arc::new(Local::on_node(user.clone()))),
         cluster::Transport::Ssh {
             host,
             user,
@@ -232,9 +254,9 @@ fn transport(node: &Node) -> Option<Box<dyn Transport>> {
                 config: config.clone(),
                 known_hosts: known_hosts.clone(),
             };
-            Some(Box::new(Ssh::new(options, SSH)))
+            Some(Arc::new(Ssh::new(options, SSH)))
         }
-        cluster::Transport::Template { argv } => Some(Box::new(Template::new(argv, &node.host))),
+        cluster::Transport::Template { argv } => Some(Arc::new(Template::new(argv, &node.host))),
         cluster::Transport::None => None,
     }
 }
@@ -243,6 +265,7 @@ fn transport(node: &Node) -> Option<Box<dyn Transport>> {
 pub(super) fn host_trouble(node: &NodeName, error: &TransportError) -> Trouble {
     let kind = match error {
         TransportError::NotStarted { .. } | TransportError::Lost { .. } => TroubleKind::Unreachable,
+        TransportError::Refused { .. } => TroubleKind::Denied,
         TransportError::Deadline { .. } => TroubleKind::Timeout,
     };
     Trouble::on(

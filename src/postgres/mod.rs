@@ -22,6 +22,7 @@ mod pool;
 mod postgresql;
 mod questions;
 mod quoting;
+mod recorded;
 mod reveal;
 mod scripts;
 mod secret;

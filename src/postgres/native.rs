@@ -73,6 +73,11 @@ impl Native {
         })
     }
 
+    /// The user and group that the data directory belongs to.
+    pub(super) fn owner(&self) -> (u32, u32) {
+        self.owner
+    }
+
     /// The postmaster that the pid file names, where it lives.
     pub(super) fn alive(&self) -> Result<Option<u32>, Blind> {
         match self.noted()?.first().and_then(|line| line.parse().ok()) {

@@ -5,17 +5,19 @@ use super::fault::Fault;
 use super::live::{LiveCluster, OPEN, host_trouble, script_trouble};
 use super::login::SessionKind;
 use super::pool::{Error, Warm};
+use super::recorded::Asked;
 use super::reveal::Revealed;
 use super::secret::{Masked, masked};
 use super::{literal, scripts, values};
 use crate::cluster::{
-    Cluster, CustomEffect, HttpRequest, NodeName, Operation, Outcome, Trouble, TroubleKind,
+    Cluster, CustomEffect, HttpRequest, NodeName, Operation, Outcome, Ticket, Trouble, TroubleKind,
 };
 use crate::transport::{
-    Command, Finished, HttpClient, HttpError, HttpSend, Transport, TransportError,
+    Command, Finished, HttpClient, HttpError, HttpSend, Late, Transport, TransportError,
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest that a checkpoint or a statement of the site's is waited for; the caller's own limit comes first.
@@ -25,7 +27,7 @@ const HTTP: Duration = Duration::from_secs(30);
 
 #[async_trait]
 impl Cluster for LiveCluster {
-    async fn perform(&self, operation: &Operation) -> Outcome {
+    async fn perform(&self, operation: &Operation, ticket: Option<&Ticket>) -> Outcome {
         let steps = match self
             .supported()
             .and_then(|()| self.dialect.steps(&self.inventory, operation))
@@ -35,7 +37,12 @@ impl Cluster for LiveCluster {
         };
         let mut result = Value::Null;
         for (index, step) in steps.iter().enumerate() {
-            match self.step(step).await {
+            let asked = Asked {
+                operation,
+                ticket,
+                part: index,
+            };
+            match self.step(step, asked).await {
                 Outcome::Done(Value::Null) => {}
                 Outcome::Done(value) => result = value,
                 other => return settled(operation, partly(index, steps.len(), other)),
@@ -94,7 +101,7 @@ pub(super) fn host_outcome(
             )))
         }
         Ok(finished) => Err(Outcome::Failed(script_trouble(node, what, &finished))),
-        Err(error @ TransportError::NotStarted { .. }) => {
+        Err(error @ (TransportError::NotStarted { .. } | TransportError::Refused { .. })) => {
             Err(Outcome::Failed(host_trouble(node, &error)))
         }
         Err(error) => Err(Outcome::Unknown(
@@ -105,10 +112,10 @@ pub(super) fn host_outcome(
 }
 
 impl LiveCluster {
-    async fn step(&self, step: &Step) -> Outcome {
+    async fn step(&self, step: &Step, asked: Asked<'_>) -> Outcome {
         match step {
             Step::Sql(step) => self.sql_step(step).await,
-            Step::Host(step) => self.host_step(step).await,
+            Step::Host(step) => self.host_step(step, asked).await,
             Step::Edit(step) => self.edit(step).await,
             Step::Save { node, file, owner } => self.save(node, file, owner).await,
             Step::Restore {
@@ -117,7 +124,9 @@ impl LiveCluster {
                 settings,
                 by_file,
             } => self.restore(node, file, settings, *by_file).await,
-            Step::Exec(step) => revealed(async |secrets| self.exec_step(step, secrets).await).await,
+            Step::Exec(step) => {
+                revealed(async |secrets| self.exec_step(step, asked, secrets).await).await
+            }
             Step::SiteSql {
                 node,
                 dbname,
@@ -244,7 +253,7 @@ impl LiveCluster {
         }
     }
 
-    async fn host_step(&self, step: &HostStep) -> Outcome {
+    async fn host_step(&self, step: &HostStep, asked: Asked<'_>) -> Outcome {
         let (node, way) = match self
             .node(&step.node)
             .and_then(|n| Ok((n, self.way(&step.node)?)))
@@ -253,12 +262,9 @@ impl LiveCluster {
             Err(trouble) => return Outcome::Failed(trouble),
         };
         let what = "failed on its host";
-        let result = if let Some(result) = self.step_here(node, way, step).await {
-            result
-        } else {
-            let arguments: Vec<&str> = step.arguments.iter().map(String::as_str).collect();
-            way.run(self.script(node, step.script, &arguments, step.deadline))
-                .await
+        let result = match self.host_result(node, way, step, asked).await {
+            Ok(result) => result,
+            Err(trouble) => return Outcome::Failed(trouble),
         };
         match host_outcome(&step.node, what, &step.pending, result) {
             Ok(finished) => match step.returns {
@@ -269,8 +275,13 @@ impl LiveCluster {
         }
     }
 
-    async fn exec_step(&self, step: &ExecStep, secrets: &mut Revealed) -> Result<Outcome, Trouble> {
-        let way: &dyn Transport = match &step.node {
+    async fn exec_step(
+        &self,
+        step: &ExecStep,
+        asked: Asked<'_>,
+        secrets: &mut Revealed,
+    ) -> Result<Outcome, Trouble> {
+        let way: &Arc<dyn Transport> = match &step.node {
             None => &self.runner,
             Some(node) => match self.node(node).and_then(|_| self.way(node)) {
                 Ok(way) => way,
@@ -297,7 +308,11 @@ impl LiveCluster {
             message,
             help: None,
         };
-        Ok(match way.run(command).await {
+        let result = match self.recorded(asked, Late::End)? {
+            Some(recorded) => recorded.run(way, command).await,
+            None => way.run(command).await,
+        };
+        Ok(match result {
             Ok(finished) if finished.success() && !step.returns => Outcome::Done(Value::Null),
             Ok(finished) if finished.success() => Outcome::Done(json!({
                 "status": finished.status,
@@ -320,10 +335,17 @@ impl LiveCluster {
                 TroubleKind::Unreachable,
                 format!("`{program}` was not started {place}: {error}"),
             )),
-            Err(error) => Outcome::Unknown(trouble(
-                TroubleKind::Unknown,
-                format!("`{program}` was started {place}: {error}"),
+            Err(error @ TransportError::Refused { .. }) => Outcome::Failed(trouble(
+                TroubleKind::Denied,
+                format!("`{program}` was not started {place}: {error}"),
             )),
+            Err(error) => Outcome::Unknown(
+                trouble(
+                    TroubleKind::Unknown,
+                    format!("`{program}` was started {place}: {error}"),
+                )
+                .with_help("look at what it did before it is run again"),
+            ),
         })
     }
 }

@@ -38,7 +38,10 @@ impl World {
         let site = Site::load(&file)?;
         let inventory = Arc::new(cluster_of(&site, cluster)?.clone());
         let vars = site_vars(&site);
-        let live = Arc::new(LiveCluster::new(Arc::clone(&inventory)));
+        let state = site.journal.clone().unwrap_or_else(default_state);
+        let leases = FileLease::new(state.join("leases"));
+        let live = LiveCluster::new(Arc::clone(&inventory)).fenced_by(move || leases.store());
+        let live = Arc::new(live);
         let port: Arc<dyn Cluster> = Arc::clone(&live) as Arc<dyn Cluster>;
         Ok(Self {
             actions: Arc::new(LiveActions::new(&port)),
@@ -48,7 +51,7 @@ impl World {
                 .for_cluster(&inventory),
             vars,
             inventory,
-            state: site.journal.clone().unwrap_or_else(default_state),
+            state,
         })
     }
 

@@ -6,7 +6,9 @@ use super::fault::Fault as Why;
 use super::ids::NodeId;
 use super::inject::{Fault, What};
 use super::world::World;
-use crate::cluster::{Cluster, CustomEffect, NodeName, Operation, Outcome, Trouble, TroubleKind};
+use crate::cluster::{
+    Cluster, CustomEffect, NodeName, Operation, Outcome, Ticket, Trouble, TroubleKind,
+};
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use std::time::Duration;
@@ -26,7 +28,7 @@ pub(super) type Done = Result<Json, Outcome>;
 
 #[async_trait]
 impl Cluster for SimCluster {
-    async fn perform(&self, operation: &Operation) -> Outcome {
+    async fn perform(&self, operation: &Operation, _ticket: Option<&Ticket>) -> Outcome {
         let now = self.now();
         let node = operation.node();
         let met = self

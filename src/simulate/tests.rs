@@ -43,7 +43,7 @@ fn cluster(adapt: impl FnOnce(WorldBuilder<'_>) -> WorldBuilder<'_>) -> SimClust
 }
 
 async fn done(sim: &SimCluster, operation: Operation) -> serde_json::Value {
-    match sim.perform(&operation).await {
+    match sim.perform(&operation, None).await {
         Outcome::Done(value) => value,
         other => panic!("{operation:?}: {other:?}"),
     }
@@ -178,7 +178,7 @@ fn identify_system_tells_a_new_timeline_while_control_data_lags() {
         seconds(&sim, 20).await;
         let control = sim.host(&n2).await.unwrap().control.unwrap();
         assert_eq!(control.timeline, Timeline(2));
-        let again = sim.perform(&Operation::Promote { node: n2 }).await;
+        let again = sim.perform(&Operation::Promote { node: n2 }, None).await;
         assert!(matches!(again, Outcome::Failed(t) if t.kind == TroubleKind::Conflict));
     });
 }
@@ -193,7 +193,7 @@ fn a_clean_stop_hands_everything_to_the_standbys_that_take_it() {
                 sim.with(|w| w.disrupt(&Disruption::StallReceiver(name("n3"))));
                 sim.pass(Duration::from_millis(100)).await;
             }
-            let outcome = sim.perform(&stop("n1", StopMode::Fast, 10)).await;
+            let outcome = sim.perform(&stop("n1", StopMode::Fast, 10), None).await;
             match outcome {
                 Outcome::Done(_) if !stalled => {}
                 Outcome::Unknown(trouble) if stalled => {
@@ -319,12 +319,12 @@ fn an_answer_that_cannot_come_back_leaves_the_effect_in_doubt() {
             slot: name("spare").slot(),
         };
         // The session that was open carries the request; a new one cannot be opened.
-        let outcome = sim.perform(&slot).await;
+        let outcome = sim.perform(&slot, None).await;
         assert!(
             matches!(&outcome, Outcome::Unknown(t) if t.kind == TroubleKind::Unknown),
             "{outcome:?}"
         );
-        let outcome = sim.perform(&slot).await;
+        let outcome = sim.perform(&slot, None).await;
         assert!(matches!(&outcome, Outcome::Failed(t) if t.kind == TroubleKind::Unreachable));
         sim.with(|w| w.disrupt(&Disruption::Mend(from(&n1), Place::Runner)));
         let (slots, _) = sim.slots(&n1).await.unwrap();
@@ -332,12 +332,12 @@ fn an_answer_that_cannot_come_back_leaves_the_effect_in_doubt() {
 
         sim.with(|w| w.disrupt(&Disruption::Shell(n2.clone(), Shell::DiesAfterSend)));
         let outcome = sim
-            .perform(&Operation::ForbidReturn { node: n2.clone() })
+            .perform(&Operation::ForbidReturn { node: n2.clone() }, None)
             .await;
         assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
         for shell in [Shell::Refuses, Shell::Hangs] {
             sim.with(|w| w.disrupt(&Disruption::Shell(n2.clone(), shell)));
-            let outcome = sim.perform(&stop("n2", StopMode::Fast, 10)).await;
+            let outcome = sim.perform(&stop("n2", StopMode::Fast, 10), None).await;
             assert!(
                 matches!(&outcome, Outcome::Failed(t) if t.kind == TroubleKind::Unreachable),
                 "{outcome:?}"
@@ -361,7 +361,7 @@ fn a_server_that_hangs_is_ended_only_by_force() {
                 (StopMode::Immediate, immediate),
                 (StopMode::Kill, true),
             ] {
-                let outcome = sim.perform(&stop("n2", mode, 8)).await;
+                let outcome = sim.perform(&stop("n2", mode, 8), None).await;
                 let ended = matches!(outcome, Outcome::Done(_));
                 assert_eq!(ended, ends, "{hang:?} {mode:?}: {outcome:?}");
             }

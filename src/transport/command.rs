@@ -140,6 +140,12 @@ pub enum TransportError {
         /// Why.
         why: String,
     },
+    /// The host refused: somebody with a higher fencing token was there. It never ran.
+    #[error("{why}")]
+    Refused {
+        /// Why.
+        why: String,
+    },
     /// It was started, and nobody can tell how it ended.
     #[error("{why}")]
     Lost {
@@ -164,6 +170,11 @@ pub trait Transport: Send + Sync {
     /// Runs a command. Ends by its deadline. When the future is dropped, a command on this machine is ended; one on
     /// another machine is left to the deadline there.
     async fn run(&self, command: Command) -> Result<Finished, TransportError>;
+
+    /// Starts a command that nobody waits for and that outlives this process. False where that cannot be done.
+    fn leave(&self, _command: &Command) -> bool {
+        false
+    }
 
     /// Opens what would otherwise be opened by the first command.
     async fn warm(&self) -> Result<(), TransportError> {

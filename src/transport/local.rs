@@ -61,6 +61,17 @@ impl Local {
         }
     }
 
+    /// The environment of a command: what is handed down, then the user's own.
+    fn furnish(&self, process: &mut tokio::process::Command, user: Environment) {
+        if self.environment == Inherited::Kept {
+            let kept = KEPT
+                .iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?)));
+            process.env_clear().envs(kept);
+        }
+        process.envs(user);
+    }
+
     /// What has to stand before the program so that it runs as the user, and the environment that goes with it.
     fn become_user(&self) -> Result<(Vec<String>, Environment), TransportError> {
         let Some(user) = &self.user else {
@@ -146,15 +157,9 @@ impl Transport for Local {
             argv.extend(words(&["timeout", "-k", "2", &beyond]));
         }
         argv.extend(command.argv.iter().cloned());
-        let inherited = self.environment;
         let mut child = spawn_group(&argv, |c| {
-            if inherited == Inherited::Kept {
-                let kept = KEPT
-                    .iter()
-                    .filter_map(|name| Some((name, std::env::var_os(name)?)));
-                c.env_clear().envs(kept);
-            }
-            c.envs(env).envs(&command.env);
+            self.furnish(c, env);
+            c.envs(&command.env);
         })?;
         let mut guard = FamilyGuard::new(child.id());
         let stdin = child.stdin.take();
@@ -204,6 +209,24 @@ impl Transport for Local {
             stderr,
             truncated: cut_out || cut_err,
         })
+    }
+
+    fn leave(&self, command: &Command) -> bool {
+        let Ok((mut argv, env)) = self.become_user() else {
+            return false;
+        };
+        let seconds = command.deadline.as_secs().max(1).to_string();
+        argv.extend(words(&["timeout", "-k", "2", &seconds]));
+        argv.extend(command.argv.iter().cloned());
+        let mut process = tokio::process::Command::new(&argv[0]);
+        process
+            .args(&argv[1..])
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.furnish(&mut process, env);
+        process.spawn().is_ok()
     }
 }
 

@@ -1,5 +1,6 @@
 //! A primary and a standby made for one test, on loopback, in a directory of their own.
 #![allow(
+    clippy::expect_used,
     dead_code,
     unreachable_pub,
     reason = "every test file uses a part of it, as a module of its own"

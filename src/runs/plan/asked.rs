@@ -2,7 +2,8 @@
 
 use crate::cluster::{
     Archiving, Cluster, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Operation,
-    Outcome, Reach, Remembered, Render, Sender, Server, Setting, Slot, Timeline, Trouble, WalFiles,
+    Outcome, Reach, Remembered, Render, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble,
+    WalFiles,
 };
 use crate::simulate::SimCluster;
 use async_trait::async_trait;
@@ -157,7 +158,7 @@ impl Observe for Watched {
 
 #[async_trait]
 impl Cluster for Watched {
-    async fn perform(&self, operation: &Operation) -> Outcome {
-        self.sim.perform(operation).await
+    async fn perform(&self, operation: &Operation, ticket: Option<&Ticket>) -> Outcome {
+        self.sim.perform(operation, ticket).await
     }
 }
