@@ -157,7 +157,7 @@ async fn a_program_that_must_run_once_is_attached_to() {
     let told = cluster.data("n1").join("told");
     let path = cluster.lab.dir().join("once.yaml");
     let text = format!(
-        "playbook: once\nsteps:\n  work:\n    action: exec\n    node: n1\n    with:\n      argv: [sh, -c, 'echo x >>{}; sleep 3; echo finished']\n\
+        "playbook: once\nsteps:\n  work:\n    action: exec\n    node: n1\n    with:\n      argv: [sh, -c, 'echo x >>{}; sleep 3; echo finished']\n    effect: once\n\
          outputs:\n  said: steps.work.stdout\n",
         told.display()
     );
