@@ -119,7 +119,7 @@ fn row(m: &mut Markup, record: &Record, scale: &Scale, depth: usize, entry: &Ent
                 let end = end.unwrap_or(record.view.now_ms);
                 let detail = record.about(&entry.path);
                 let attempts = detail.map_or(&[][..], |d: &Detail| &d.attempts);
-                if attempts.is_empty() || !entry.children.is_empty() {
+                if attempts.is_empty() || (!entry.children.is_empty() && attempts.len() == 1) {
                     bar(m, scale, "whole", start, end, &whole);
                 }
                 if entry.children.is_empty() || attempts.len() > 1 {

@@ -5,7 +5,7 @@ use super::record::Record;
 use super::sentence::{clock, debts, ending, outcome, since, title, values};
 use super::topology::{self, Place};
 use super::{dag, gantt, steps, style};
-use crate::cli::console::{heading, is_waived};
+use crate::cli::console::{Note, heading, is_waived};
 use crate::cli::text;
 use crate::engine::UndoStatus;
 use crate::playbook::Checked;
@@ -333,12 +333,22 @@ fn decisions(m: &mut Markup, record: &Record) {
         return;
     }
     m.within("ul", &[("class", "decisions")], |m| {
-        for note in told {
+        for (index, note) in told.iter().enumerate() {
+            // What two steps found the same is told once.
+            let same = |other: &&&Note| other.evidence == note.evidence;
+            if told.iter().take(index).any(|other| same(&other)) {
+                continue;
+            }
+            let by: Vec<&str> = told
+                .iter()
+                .filter(same)
+                .map(|other| other.path.0.as_ref())
+                .collect();
             m.within("li", &[], |m| {
                 let bad = is_waived(&note.evidence);
                 let class = if bad { "topic bad" } else { "topic" };
                 m.leaf("span", class, heading(&note.evidence));
-                m.within("div", &[], |m| steps::evidence(m, note));
+                m.within("div", &[], |m| steps::evidence(m, note, &by.join(", ")));
             });
         }
     });

@@ -4,6 +4,7 @@ use super::record::Record;
 use crate::cli::console::outcome_look;
 use crate::cli::paint::Tone;
 use crate::cli::text;
+use crate::engine::Outcome;
 use crate::playbook::{Map, Value};
 
 /// The word for how it ended, and its tone.
@@ -31,8 +32,18 @@ pub(super) fn outcome(record: &Record) -> String {
              `pgbaton runs resume` goes on with it, and refuses while another runner is at work."
         );
     };
-    let (word, _) = outcome_look(ended.outcome);
-    let mut sentence = format!("It ended {word} after {took}");
+    let at = ended.at.as_ref().map(|at| format!(", at {at}"));
+    let at = at.unwrap_or_default();
+    let mut sentence = match ended.outcome {
+        Outcome::Ok => format!("It went well, in {took}"),
+        Outcome::Degraded => {
+            format!("It reached its goal in {took}, and something that was allowed to fail did")
+        }
+        Outcome::Failed => format!("It failed after {took}{at}"),
+        Outcome::Refused => format!("It was refused after {took}{at}"),
+        Outcome::Held => format!("After {took} it waits for a person{at}"),
+        Outcome::Cancelled => format!("It was cancelled after {took}"),
+    };
     let promoted: Vec<&str> = record
         .effects
         .iter()
@@ -44,19 +55,11 @@ pub(super) fn outcome(record: &Record) -> String {
         [] if record.effects.is_empty() => sentence.push_str("; nothing was changed"),
         [] => {}
         nodes => {
-            sentence.push_str("; ");
+            sentence.push_str("; promoted: ");
             sentence.push_str(&nodes.join(", "));
-            sentence.push_str(" was promoted");
         }
     }
-    if let Some(failure) = &ended.failure {
-        let at = ended.at.as_ref().map(|at| format!(" at {at}"));
-        let at = at.unwrap_or_default();
-        sentence = format!("{sentence}. It stopped{at}: {}", failure.message);
-    }
-    if !sentence.ends_with('.') {
-        sentence.push('.');
-    }
+    sentence.push('.');
     sentence
 }
 

@@ -74,7 +74,7 @@ fn inside(m: &mut Markup, record: &Record, entry: &Entry) {
         m.within("div", &[("class", "part")], |m| {
             m.leaf("b", "", heading(&note.evidence));
             m.text(": ");
-            evidence(m, note);
+            evidence(m, note, &note.path.0);
         });
     }
     pairs(m, "Outputs", &detail.outputs);
@@ -188,10 +188,10 @@ fn pairs(m: &mut Markup, title: &str, map: &Map) {
 }
 
 /// A note's sentence, the facts that it rests on, and whose it is.
-pub(super) fn evidence(m: &mut Markup, note: &Note) {
+pub(super) fn evidence(m: &mut Markup, note: &Note, by: &str) {
     m.text(&note.evidence.text);
     m.within("div", &[("class", "evidence")], |m| {
-        m.leaf("span", "", &format!("by {}", note.path));
+        m.leaf("span", "", &format!("by {by}"));
         for (name, value) in facts(&note.evidence.data) {
             m.within("span", &[], |m| {
                 m.text(&name);
@@ -204,16 +204,28 @@ pub(super) fn evidence(m: &mut Markup, note: &Note) {
 
 /// The facts that a note rests on, as names and texts.
 pub(super) fn facts(data: &serde_json::Value) -> Vec<(String, String)> {
-    let text = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
     match data {
         serde_json::Value::Null => Vec::new(),
         serde_json::Value::Object(map) => map
             .iter()
-            .map(|(name, value)| (name.clone(), text(value)))
+            .map(|(name, value)| (name.clone(), plain(value)))
             .collect(),
-        other => vec![("data".to_owned(), text(other))],
+        other => vec![("data".to_owned(), plain(other))],
+    }
+}
+
+/// A value without the signs of JSON.
+fn plain(value: &serde_json::Value) -> String {
+    use serde_json::Value as Json;
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Array(items) if items.is_empty() => "none".to_owned(),
+        Json::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join("; "),
+        Json::Object(map) => {
+            let pairs = map.iter();
+            let pairs = pairs.map(|(name, value)| format!("{name} {}", plain(value)));
+            pairs.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
     }
 }
