@@ -134,6 +134,14 @@ need_sshd() {
   fi
 }
 
+# A browser that draws the reports for the tests; the names are those of tests/run_report.rs.
+need_chromium() {
+  if have chromium || have chromium-browser || have google-chrome; then
+    return 0
+  fi
+  apt_install "a browser for the tests of the reports" chromium
+}
+
 need_cargo() {
   if ! have cargo && [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]]; then
     PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH

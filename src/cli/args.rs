@@ -67,7 +67,7 @@ pub(crate) enum Command {
     /// List and show the playbooks that can be run by name
     #[command(subcommand, arg_required_else_help = true)]
     Playbook(PlaybookCommand),
-    /// Runs that were: go on with one whose runner died
+    /// Runs that were: show one, report on it, go on with one whose runner died
     #[command(subcommand, arg_required_else_help = true)]
     Runs(RunsCommand),
     /// A real, disposable cluster on this machine
@@ -197,6 +197,10 @@ pub(crate) struct PlaybookShowArgs {
 /// `runs`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
+    /// Show what a run did: steps, attempts, statements and commands, outputs, decisions
+    Show(RunIdArgs),
+    /// Write a run's report, one self-contained file of HTML
+    Report(RunsReportArgs),
     /// Go on with a run whose runner died, to its end
     Resume(RunIdArgs),
 }
@@ -207,6 +211,20 @@ pub(crate) struct RunIdArgs {
     /// The run's id
     #[arg(value_name = "RUN")]
     pub(crate) run: String,
+}
+
+/// `runs report`.
+#[derive(Debug, Args)]
+pub(crate) struct RunsReportArgs {
+    /// The run's id
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Where to write it; `-` is standard output [default: pgbaton-RUN.html here]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// `lab`.

@@ -18,6 +18,7 @@ mod paint;
 mod plan;
 mod playbook;
 mod rehearse;
+mod report;
 mod run;
 mod runs;
 mod schema;

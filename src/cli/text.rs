@@ -75,6 +75,22 @@ pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
+/// The line in parts of at most `columns`, with every character of it but those that would move the cursor.
+pub(crate) fn broken(line: &str, columns: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut part = String::new();
+    for c in line.chars().filter(|c| !c.is_control()) {
+        if width(&part) + c.width().unwrap_or(0) > columns {
+            parts.push(std::mem::take(&mut part));
+        }
+        part.push(c);
+    }
+    if !part.is_empty() {
+        parts.push(part);
+    }
+    parts
+}
+
 /// `0.412s`, `12.3s`, `1m05s`, `2h03m`.
 pub(crate) fn duration(ms: f64) -> String {
     let seconds = ms.max(0.0) / 1000.0;
@@ -178,5 +194,14 @@ mod tests {
         let lines = wrap(text, 20);
         assert!(lines.iter().all(|line| width(line) <= 20));
         assert_eq!(lines.join(" "), text);
+    }
+
+    #[test]
+    fn a_broken_line_keeps_every_character() {
+        let line = "n2: ALTER SYSTEM SET primary_conninfo = 'host=主库  port=5432'";
+        let parts = broken(line, 20);
+        assert!(parts.iter().all(|part| width(part) <= 20));
+        assert_eq!(parts.concat(), line);
+        assert_eq!(broken("a\u{1b}[2Jb", 20), ["a[2Jb"]);
     }
 }

@@ -7,6 +7,7 @@ mod order;
 mod params;
 mod pinned;
 mod plan;
+mod records;
 mod simulated;
 mod world;
 
@@ -20,6 +21,7 @@ pub use plan::{
     Change, Decision, Details, Foreseen, NodeDetail, Plan, PlannedEffect, PlannedStep,
     PlaybookText, SlotDetail, Supposed,
 };
+pub use records::{Records, playbook_of};
 pub use simulated::{
     SimOrder, SimRan, actions_on, facts_of, on_paused_clock, resume_recorded, run_recorded,
     run_simulated, sim_cluster,

@@ -6,6 +6,16 @@ use crate::document::{Diagnostics, Source};
 use crate::engine::{Envelope, Event, Pinned, Pins, RunId};
 use crate::playbook::{Checked, Library, Map, UnreadablePlaybook, check};
 
+/// Why a journal without its first record is of no use.
+const NOTHING: &str = "its journal does not say how it started, so nothing of it has happened";
+
+fn unresumable(run: &str, why: &str) -> RunsError {
+    RunsError::Unresumable {
+        run: run.to_owned(),
+        why: why.to_owned(),
+    }
+}
+
 /// What a run keeps of what it was started with.
 pub(super) fn pins(checked: &Checked, site_vars: &Map, trigger: &Map) -> Pins {
     let pinned = |(name, source): &(String, Source)| Pinned {
@@ -37,10 +47,6 @@ pub(super) struct Started {
 impl Started {
     /// Reads it. The playbooks are checked again: this program may know more than the one that started the run.
     pub(super) fn of(id: &str, events: &[Envelope]) -> Result<Self, RunsError> {
-        let unresumable = |why: &str| RunsError::Unresumable {
-            run: id.to_owned(),
-            why: why.to_owned(),
-        };
         let Some(Event::RunStarted {
             run,
             cluster,
@@ -53,40 +59,49 @@ impl Started {
             ..
         }) = events.first().map(|first| &first.event)
         else {
-            return Err(unresumable(
-                "its journal does not say how it started, so nothing of it has happened",
-            ));
+            return Err(unresumable(id, NOTHING));
         };
-        let Some(pins) = pins else {
-            return Err(unresumable(
-                "its journal is of a version of pgbaton that kept no playbooks: look at `pgbaton status`, and run again",
-            ));
-        };
-        let Some(first) = pins.playbooks.first() else {
-            return Err(unresumable("its journal holds no playbook"));
-        };
-        let source = Source::new(first.origin.as_str(), first.text.as_str());
-        let mut diagnostics = Diagnostics::default();
-        let playbook = check(&source, &catalog(), &Kept(pins), &mut diagnostics);
-        let playbook = playbook.ok_or_else(|| RunsError::Invalid {
-            what: format!("the playbook that run {id} was started with"),
-            diagnostics,
-        })?;
+        let playbook = playbook_of(events)?;
+        // Without them there would be no playbook either.
+        let pins = pins.as_deref().cloned().unwrap_or_default();
         Ok(Self {
             run: run.clone(),
             at: started
                 .parse()
-                .map_err(|_| unresumable("its journal does not tell when it started"))?,
+                .map_err(|_| unresumable(id, "its journal does not tell when it started"))?,
             playbook,
             cluster_name: cluster.clone(),
             params: params.clone(),
-            site_vars: pins.site_vars.clone(),
+            site_vars: pins.site_vars,
             cluster: cluster_facts.clone(),
             trigger: trigger.clone(),
-            trigger_payload: pins.trigger.clone(),
+            trigger_payload: pins.trigger,
             seed: *seed,
         })
     }
+}
+
+/// The playbook of a run, checked with what this program knows.
+pub(super) fn playbook_of(events: &[Envelope]) -> Result<Checked, RunsError> {
+    let Some(Event::RunStarted { run, pins, .. }) = events.first().map(|first| &first.event) else {
+        return Err(unresumable("", NOTHING));
+    };
+    let Some(pins) = pins else {
+        return Err(unresumable(
+            &run.0,
+            "its journal is of a version of pgbaton that kept no playbooks: look at `pgbaton status`, and run again",
+        ));
+    };
+    let Some(first) = pins.playbooks.first() else {
+        return Err(unresumable(&run.0, "its journal holds no playbook"));
+    };
+    let source = Source::new(first.origin.as_str(), first.text.as_str());
+    let mut diagnostics = Diagnostics::default();
+    let playbook = check(&source, &catalog(), &Kept(pins), &mut diagnostics);
+    playbook.ok_or_else(|| RunsError::Invalid {
+        what: format!("the playbook that run {run} was started with"),
+        diagnostics,
+    })
 }
 
 /// Finds a run's playbooks in what was kept, whatever has become of the files since.

@@ -4,12 +4,13 @@ use super::facts;
 use super::library::Shelves;
 use super::params::bind_params;
 use super::pinned::{self, Started};
+use super::records::Records;
 use super::{Finished, Order, RunsError};
 use crate::actions::{LiveActions, catalog};
 use crate::cluster::{Cluster, Inventory, NodeName, Topology};
 use crate::document::Diagnostics;
 use crate::engine::{Engine, Envelope, Held, Lease, Recorder, Request, Resume, RunId};
-use crate::journal::{FileLease, FileRecorder, journal_path, read};
+use crate::journal::{FileLease, FileRecorder};
 use crate::playbook::{Body, Checked, EffectClass, Map, Value, check};
 use crate::postgres::LiveCluster;
 use crate::site::Site;
@@ -94,7 +95,7 @@ impl World {
 
     /// Where the journal of a run is, or will be.
     pub fn journal_of(&self, run: &RunId) -> PathBuf {
-        journal_path(&self.state.join("runs"), run)
+        Records::in_state(&self.state).journal_of(run)
     }
 
     /// Reads and checks a playbook without running it.
@@ -214,11 +215,7 @@ impl World {
     }
 
     fn recorded(&self, run: &RunId) -> Result<Vec<Envelope>, RunsError> {
-        let place = self.journal_of(run);
-        read(&place).map_err(|error| RunsError::NotFound {
-            what: format!("run {run} has no journal that can be read: {error}"),
-            help: Some("`pgbaton runs list` tells which runs there are".to_owned()),
-        })
+        Records::in_state(&self.state).read(run)
     }
 
     fn engine(&self) -> Result<Engine, RunsError> {
@@ -330,7 +327,7 @@ pub fn cluster_of<'a>(site: &'a Site, wanted: Option<&str>) -> Result<&'a Invent
 }
 
 /// `/var/lib/pgbaton` for root, otherwise the user's own state folder.
-fn default_state() -> PathBuf {
+pub(super) fn default_state() -> PathBuf {
     if rustix::process::geteuid().is_root() {
         return PathBuf::from("/var/lib/pgbaton");
     }

@@ -8,9 +8,11 @@ mod tree;
 mod view;
 
 #[cfg(test)]
-mod script;
+pub(crate) mod script;
 
 pub(crate) use live::{Console, Style, conclude};
 
-pub(crate) use tree::why_not;
+pub(crate) use parts::{Entry, Note};
+pub(crate) use summary::{heading, is_waived, rest};
+pub(crate) use tree::{look, outcome_look, why_not};
 pub(crate) use view::View;

@@ -19,19 +19,21 @@ pub(crate) fn summary(
     paint: Paint,
     columns: Option<usize>,
 ) -> String {
-    let mut page = Page {
-        text: String::new(),
-        paint,
-        columns: columns.unwrap_or(usize::MAX),
-        table: columns.unwrap_or(100),
-    };
+    let mut page = Page::new(paint, columns);
     page.steps(view);
-    page.waived(view);
-    page.decisions(view);
-    page.failure(view);
-    page.undone(view);
-    page.debts(view);
-    page.outcome(view, journal);
+    page.rest(view, journal);
+    page.text
+}
+
+/// The summary without the steps, for where they stand in full.
+pub(crate) fn rest(
+    view: &View,
+    journal: Option<&Path>,
+    paint: Paint,
+    columns: Option<usize>,
+) -> String {
+    let mut page = Page::new(paint, columns);
+    page.rest(view, journal);
     page.text
 }
 
@@ -62,6 +64,24 @@ struct Page {
 }
 
 impl Page {
+    fn new(paint: Paint, columns: Option<usize>) -> Self {
+        Self {
+            text: String::new(),
+            paint,
+            columns: columns.unwrap_or(usize::MAX),
+            table: columns.unwrap_or(100),
+        }
+    }
+
+    fn rest(&mut self, view: &View, journal: Option<&Path>) {
+        self.waived(view);
+        self.decisions(view);
+        self.failure(view);
+        self.undone(view);
+        self.debts(view);
+        self.outcome(view, journal);
+    }
+
     fn section(&mut self, title: &str) {
         if !self.text.is_empty() {
             self.text.push('\n');

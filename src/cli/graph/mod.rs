@@ -11,7 +11,24 @@ use super::args::{GraphArgs, GraphFormat};
 use super::error::CommandError;
 use super::exit_codes::Code;
 use super::{library, screen};
-use model::Drawing;
+
+pub(super) use model::{Drawing, Ending, Entered, Group, State, StepBox};
+
+/// A picture in SVG, with every text in it escaped.
+#[derive(Debug)]
+pub(super) struct Picture(String);
+
+impl Picture {
+    /// Draws it.
+    pub(super) fn of(drawing: &Drawing) -> Self {
+        Self(svg::render(drawing))
+    }
+
+    /// The SVG.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 pub(crate) fn graph(context: &Context, args: &GraphArgs) -> Result<Code, CommandError> {
     let shelves = library::shelves(&context.global);

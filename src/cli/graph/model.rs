@@ -6,29 +6,40 @@ use crate::playbook::{
 
 /// A playbook with everything that it nests.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Drawing {
+pub(in crate::cli) struct Drawing {
     /// The playbook's name.
-    pub(super) title: String,
+    pub(in crate::cli) title: String,
     /// Its top level first; then rescues, the finally, nested playbooks.
-    pub(super) groups: Vec<Group>,
+    pub(in crate::cli) groups: Vec<Group>,
 }
 
 /// Steps that are wired with each other.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Group {
+pub(in crate::cli) struct Group {
     /// What it is.
-    pub(super) title: String,
+    pub(in crate::cli) title: String,
     /// The steps, in source order.
-    pub(super) boxes: Vec<StepBox>,
+    pub(in crate::cli) boxes: Vec<StepBox>,
     /// `needs`, as places in `boxes`: the second needs the first.
-    pub(super) arrows: Vec<(usize, usize)>,
+    pub(in crate::cli) arrows: Vec<(usize, usize)>,
     /// The box of an earlier group that leads here, and why.
-    pub(super) entered_from: Vec<(usize, usize, Entered)>,
+    pub(in crate::cli) entered_from: Vec<(usize, usize, Entered)>,
+    /// The group whose playbook this ends, and how; none for any other group.
+    pub(in crate::cli) ends: Option<(usize, Ending)>,
+}
+
+/// What comes after a playbook's steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Ending {
+    /// They failed.
+    Rescue,
+    /// Always.
+    Finally,
 }
 
 /// How a group is entered from a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entered {
+pub(in crate::cli) enum Entered {
     /// The step runs it.
     Nested,
     /// The step failed.
@@ -37,20 +48,31 @@ pub(super) enum Entered {
 
 /// A step.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct StepBox {
+pub(in crate::cli) struct StepBox {
     /// Its id.
-    pub(super) id: String,
+    pub(in crate::cli) id: String,
     /// The action and its node.
-    pub(super) action: String,
+    pub(in crate::cli) action: String,
     /// Conditions, repetition, what its failure means; a line each.
-    pub(super) marks: Vec<String>,
+    pub(in crate::cli) marks: Vec<String>,
     /// What part it plays.
-    pub(super) part: Part,
+    pub(in crate::cli) part: Part,
+    /// How it went; none where nothing ran.
+    pub(in crate::cli) state: Option<State>,
+}
+
+/// How a step of a run went.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::cli) struct State {
+    /// For the colour: `good`, `warn`, `bad`, `busy`, `faint`.
+    pub(in crate::cli) class: &'static str,
+    /// In a few words.
+    pub(in crate::cli) text: String,
 }
 
 /// What part a step plays, for the drawing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(in crate::cli) enum Part {
     /// Any step.
     Plain,
     /// A proof that the old primary acknowledges nothing more.
@@ -63,7 +85,7 @@ pub(super) enum Part {
 
 impl Drawing {
     /// What there is to draw of a playbook.
-    pub(super) fn of(checked: &Checked, catalog: &Catalog) -> Self {
+    pub(in crate::cli) fn of(checked: &Checked, catalog: &Catalog) -> Self {
         let mut drawing = Self {
             title: checked.playbook.name.value.clone(),
             groups: Vec::new(),
@@ -88,6 +110,7 @@ impl Drawing {
         } else {
             prefix.to_owned()
         };
+        let main = self.groups.len();
         self.block(&playbook.steps, &top, catalog, prefix, None);
         let say = |what: &str| {
             if prefix.is_empty() {
@@ -96,12 +119,18 @@ impl Drawing {
                 format!("{prefix}: {what}")
             }
         };
-        for (block, what) in [
-            (&playbook.rescue, "rescue, when the steps failed"),
-            (&playbook.finally, "finally, always"),
+        for (block, ending, what) in [
+            (
+                &playbook.rescue,
+                Ending::Rescue,
+                "rescue, when the steps failed",
+            ),
+            (&playbook.finally, Ending::Finally, "finally, always"),
         ] {
             if let Some(block) = block {
+                let group = self.groups.len();
                 self.block(block, &say(what), catalog, prefix, None);
+                self.groups[group].ends = Some((main, ending));
             }
         }
     }
@@ -130,6 +159,7 @@ impl Drawing {
                 .map(|(g, b)| (g, b, Entered::Rescue))
                 .into_iter()
                 .collect(),
+            ends: None,
         });
         for (index, step) in block.steps.iter().enumerate() {
             if let Some(rescue) = &step.rescue {
@@ -220,6 +250,7 @@ fn step_box(step: &Step, catalog: &Catalog) -> StepBox {
         action,
         marks,
         part,
+        state: None,
     }
 }
 
@@ -260,6 +291,7 @@ pub(super) mod samples {
             action: action.to_owned(),
             marks: marks.iter().map(ToString::to_string).collect(),
             part,
+            state: None,
         }
     }
 
@@ -304,12 +336,14 @@ pub(super) mod samples {
                         (5, 6),
                     ],
                     entered_from: Vec::new(),
+                    ends: None,
                 },
                 Group {
                     title: "rescue of promote".to_owned(),
                     boxes: vec![step("tell", "exec on runner", &["C:\\new `x` #1;"], p)],
                     arrows: Vec::new(),
                     entered_from: vec![(0, 4, Entered::Rescue)],
+                    ends: None,
                 },
                 Group {
                     title: "playbook follow".to_owned(),
@@ -319,6 +353,7 @@ pub(super) mod samples {
                     ],
                     arrows: vec![(0, 1)],
                     entered_from: vec![(0, 5, Entered::Nested)],
+                    ends: None,
                 },
             ],
         }

@@ -19,17 +19,26 @@ const LAYER_GAP: f64 = 36.0;
 const MARGIN: f64 = 20.0;
 const GROUP_HEAD: f64 = 34.0;
 
+/// Every rule begins with the picture's own class: within a page of HTML they would hold for all of it.
 const STYLE: &str = "\
-.ground{fill:#fff}.frame{fill:#f6f7f9;stroke:#c4c9d1}.head{fill:#1c2330;font-weight:bold}\
-.box{fill:#fff;stroke:#5b6677;stroke-width:1.2}.fence .box{stroke:#9a6700;stroke-width:2}\
-.last .box{stroke:#c0262d;stroke-width:2.4}.nested .box{stroke:#1f5fbf;stroke-dasharray:5 3}\
-.id{fill:#1c2330;font-weight:bold}.action{fill:#3a4557}.mark{fill:#5b6677;font-style:italic}\
-.arrow{fill:none;stroke:#5b6677;stroke-width:1.3}.tip{fill:#5b6677}\
-@media (prefers-color-scheme:dark){\
-.ground{fill:#14181f}.frame{fill:#1b212b;stroke:#3d4757}.head,.id{fill:#eef1f6}\
-.box{fill:#232b38;stroke:#8d99ab}.fence .box{stroke:#e0b040}.last .box{stroke:#ff6b70}\
-.nested .box{stroke:#79aefc}.action{fill:#c6cfdc}.mark{fill:#a5b0c0}\
-.arrow{stroke:#8d99ab}.tip{fill:#8d99ab}}";
+.dag .ground{fill:#fff}.dag .frame{fill:#f6f7f9;stroke:#c4c9d1}.dag .head{fill:#1c2330;font-weight:bold}\
+.dag .box{fill:#fff;stroke:#5b6677;stroke-width:1.2}.dag .fence .box{stroke:#9a6700;stroke-width:2}\
+.dag .last .box{stroke:#c0262d;stroke-width:2.4}.dag .nested .box{stroke:#1f5fbf;stroke-dasharray:5 3}\
+.dag .id{fill:#1c2330;font-weight:bold}.dag .action{fill:#3a4557}.dag .mark{fill:#5b6677;font-style:italic}\
+.dag .arrow{fill:none;stroke:#5b6677;stroke-width:1.3}.dag .tip{fill:#5b6677}\
+.dag .good .box{fill:#e7f6ea}.dag .warn .box{fill:#fdf2d6}.dag .bad .box{fill:#fde5e5}.dag .busy .box{fill:#e3eefc}\
+.dag .faint .box{fill:#f1f2f4;stroke:#b3bac4}.dag .faint .id{fill:#5b6677}\
+.dag .state{fill:#3a4557;font-weight:bold}.dag .good .state{fill:#1a6b2f}.dag .warn .state{fill:#7d5300}\
+.dag .bad .state{fill:#a81f26}.dag .busy .state{fill:#1f5fbf}.dag .faint .state{fill:#5b6677;font-weight:normal}\
+@media screen and (prefers-color-scheme:dark){\
+.dag .ground{fill:#14181f}.dag .frame{fill:#1b212b;stroke:#3d4757}.dag .head,.dag .id{fill:#eef1f6}\
+.dag .box{fill:#232b38;stroke:#8d99ab}.dag .fence .box{stroke:#e0b040}.dag .last .box{stroke:#ff6b70}\
+.dag .nested .box{stroke:#79aefc}.dag .action{fill:#c6cfdc}.dag .mark{fill:#a5b0c0}\
+.dag .arrow{stroke:#8d99ab}.dag .tip{fill:#8d99ab}\
+.dag .good .box{fill:#17301f}.dag .warn .box{fill:#352a10}.dag .bad .box{fill:#3a1a1d}.dag .busy .box{fill:#16273f}\
+.dag .faint .box{fill:#1e242e;stroke:#4a5464}.dag .faint .id{fill:#a5b0c0}\
+.dag .state{fill:#c6cfdc}.dag .good .state{fill:#7fd396}.dag .warn .state{fill:#e6bd5c}.dag .bad .state{fill:#ff8d91}\
+.dag .busy .state{fill:#8fbcff}.dag .faint .state{fill:#a5b0c0}}";
 
 /// The picture; ends with a newline.
 pub(super) fn render(drawing: &Drawing) -> String {
@@ -48,7 +57,7 @@ pub(super) fn render(drawing: &Drawing) -> String {
     }
     let title = escape(&format!("playbook {}", drawing.title));
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{y:.0}\" \
+        "<svg class=\"dag\" xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{y:.0}\" \
          viewBox=\"0 0 {width:.0} {y:.0}\" role=\"img\" \
          font-family=\"ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace\">\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n\
@@ -193,8 +202,13 @@ fn draw_box(out: &mut String, step: &StepBox, x: f64, y: f64, (width, height): (
         Part::PointOfNoReturn => "last",
         Part::Nested => "nested",
     };
+    let class = match &step.state {
+        Some(state) => format!("{class} {}", state.class),
+        None => class.to_owned(),
+    };
     let mut whole = vec![step.id.as_str(), step.action.as_str()];
     whole.extend(step.marks.iter().map(String::as_str));
+    whole.extend(step.state.iter().map(|state| state.text.as_str()));
     let _ = writeln!(
         out,
         "<g class=\"{class}\"><title>{}</title><rect class=\"box\" x=\"{:.1}\" y=\"{y:.1}\" \
@@ -234,6 +248,11 @@ fn lines(step: &StepBox) -> Vec<(&'static str, f64, String)> {
             lines.push(("mark", SMALL, short(&line)));
         }
     }
+    lines.extend(
+        step.state
+            .iter()
+            .map(|state| ("state", SMALL, short(&state.text))),
+    );
     lines
 }
 

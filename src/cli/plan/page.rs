@@ -149,7 +149,7 @@ impl Page {
             for (index, line) in text.lines().enumerate() {
                 // What belongs to the line above stands a little further in.
                 let indent = indent + 2 * usize::from(index > 0);
-                for part in effects::broken(line, room.saturating_sub(2)) {
+                for part in text::broken(line, room.saturating_sub(2)) {
                     let part = self.paint.faint(&part).into_owned();
                     let _ = writeln!(self.text, "{:indent$}{part}", "");
                 }
