@@ -77,7 +77,8 @@ fn marks(m: &mut Markup, record: &Record, scale: &Scale) {
     }
     for (class, at, said) in all {
         let x = scale.at(at);
-        let place = if x > 50.0 {
+        // Beyond this there is more room before the line than behind it for a text as long as these.
+        let place = if x > 38.0 {
             format!("right:{:.3}%", 100.0 - x)
         } else {
             format!("left:{x:.3}%")

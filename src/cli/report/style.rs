@@ -97,8 +97,8 @@ details.step{margin-left:calc(var(--depth,0)*.5rem)}
 @page{margin:14mm}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 body{font-size:10.5pt}main{max-width:none;padding:0}
-.gantt{--names:15rem}.row,.decisions li,.card,pre,.todo,.wrong{break-inside:avoid}
-h2{break-after:avoid}.box{overflow:visible;border:0}.box svg{max-width:100%;max-height:245mm;height:auto}
+.gantt{--names:18rem}.row,.decisions li,.card,pre,.todo,.wrong{break-inside:avoid}
+h2{break-after:avoid}.box{overflow:visible;border:0}.box svg{max-width:100%;max-height:210mm;height:auto}
 details.step{break-inside:auto}details.step>summary{list-style:none;break-after:avoid}
 details.step::details-content{content-visibility:visible;display:block;height:auto;opacity:1}
 }
