@@ -8,6 +8,7 @@ use crate::cli::text;
 use crate::cli::topology_table::Health;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// What clients saw, and where to look further; ends with a newline.
 pub(super) fn text(played: &Played, paint: Paint) -> String {
@@ -111,14 +112,23 @@ fn commands(played: &Played) -> Vec<(String, String)> {
         ));
     }
     found.push(with(
-        format!("less {}", kept.journal.display()),
-        "the run's journal: every decision, every effect before it happened",
+        format!(
+            "pgbaton --site {site} runs report {}",
+            run_of(&kept.journal)
+        ),
+        "the run as a page of HTML: every decision, every effect",
     ));
     found.push(with(
         format!("pgbaton lab down --name {}", kept.lab),
         "removes the cluster",
     ));
     found
+}
+
+/// The run whose journal this is.
+fn run_of(journal: &Path) -> String {
+    let name = journal.file_stem().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 /// Everything in one object.
