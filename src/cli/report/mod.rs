@@ -1,5 +1,6 @@
 //! What became of a run: a reader of its journal's events, and of nothing else. As text, as JSON, as a page of HTML.
 
+mod cluster;
 mod dag;
 mod gantt;
 mod json;
