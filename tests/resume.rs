@@ -11,6 +11,7 @@ mod support;
 use pgbaton::lab::Fault;
 use rustix::process::Signal;
 use std::cell::Cell;
+use std::os::unix::fs::MetadataExt as _;
 use support::{Cluster, Said, UnderWay, assert_nothing_lost, pgbaton, stock, swap};
 
 /// Kills the runner once it has told of so many events; the run's id.
@@ -189,4 +190,9 @@ async fn a_program_that_must_run_once_is_attached_to() {
         "x\n",
         "it ran once"
     );
+    let owner = std::fs::metadata(cluster.data("n1")).unwrap().uid();
+    let records = format!("/var/tmp/pgbaton-{owner}/{}", cluster.lab.name());
+    assert!(std::path::Path::new(&records).is_dir(), "{records}");
+    cluster.lab.down().await.unwrap();
+    assert!(!std::path::Path::new(&records).exists(), "{records} stays");
 }

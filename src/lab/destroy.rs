@@ -2,8 +2,10 @@
 
 use super::processes::{self, Process};
 use super::{Lab, LabError, ports, record};
+use crate::transport::RECORDS;
 use rustix::process::Signal;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -38,12 +40,38 @@ pub(super) fn held(lab: &Lab, lock: &File) -> Result<(), LabError> {
         }
     }
     ports::Claims::of_user().release(&lab.dir)?;
+    for uid in [lab.record.user.uid, rustix::process::geteuid().as_raw()] {
+        remove_records(&lab.record.name, uid)?;
+    }
     remove(&lab.dir)?;
     if let Some(root) = lab.dir.parent() {
         // Fails while there are other labs, which is what we want.
         let _ = std::fs::remove_dir(root);
     }
     Ok(())
+}
+
+/// Removes what runs on the lab left on this host: the records of their operations, see `crate::transport`.
+fn remove_records(cluster: &str, uid: u32) -> Result<(), LabError> {
+    let of_user = Path::new(RECORDS).join(format!("pgbaton-{uid}"));
+    let theirs = |meta: &std::fs::Metadata| meta.is_dir() && meta.uid() == uid;
+    // Somebody else's directory of that name holds no records.
+    if !std::fs::symlink_metadata(&of_user).is_ok_and(|meta| theirs(&meta)) {
+        return Ok(());
+    }
+    let path = of_user.join(cluster);
+    match std::fs::remove_dir_all(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(LabError::File {
+            what: "remove",
+            path,
+            source,
+        }),
+        _ => {
+            // Fails while there are records of other clusters, which is what we want.
+            let _ = std::fs::remove_dir(of_user);
+            Ok(())
+        }
+    }
 }
 
 /// Removes a directory; the record goes last, so that an interrupted removal can be repeated.
