@@ -16,6 +16,7 @@ mod control;
 mod each;
 mod effects;
 mod event;
+mod fault;
 mod fold;
 mod graph;
 mod lease;

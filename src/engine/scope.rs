@@ -1,13 +1,14 @@
 //! A scope: the steps of a block, each started as soon as what it needs has ended.
 
 use super::control::{Control, Stop};
+pub(super) use super::fault::Fault;
 use super::graph::Graph;
 use super::names::Base;
 use super::past::Standing;
 use super::shared::Shared;
 use super::slots::Slots;
 use super::step::{StepEnd, run_step};
-use super::{Actions, Consequence, Event, Failure, ScopeKind, SkipReason, StepPath};
+use super::{Actions, Event, Failure, ScopeKind, SkipReason, StepPath};
 use crate::playbook::{Block, Map, Playbook, Step, TroubleKind, Value, format_duration};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -115,45 +116,6 @@ fn index(block: &Block) -> HashMap<&str, usize> {
     steps
         .map(|(index, step)| (step.id.value.as_str(), index))
         .collect()
-}
-
-/// A failure and the step that it happened in, however deep.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Fault {
-    pub(super) path: StepPath,
-    pub(super) failure: Failure,
-}
-
-impl Fault {
-    /// Where it happened, unless it was here itself.
-    pub(super) fn below(&self, here: &StepPath) -> Option<StepPath> {
-        (self.path != *here).then(|| self.path.clone())
-    }
-
-    /// The same from what the journal tells of it.
-    pub(super) fn recorded(
-        here: &StepPath,
-        failure: Option<&Failure>,
-        at: Option<&StepPath>,
-    ) -> Option<Self> {
-        failure.map(|failure| Self {
-            path: at.unwrap_or(here).clone(),
-            failure: failure.clone(),
-        })
-    }
-
-    /// Of two failures the one that decides: what a safety rule or a person must decide outweighs, then the first.
-    pub(super) fn decisive(first: Option<Self>, second: Self) -> Self {
-        let weight = |fault: &Self| match fault.failure.consequence {
-            Consequence::Fail => 0,
-            Consequence::Hold => 1,
-            Consequence::Refuse => 2,
-        };
-        match first {
-            Some(first) if weight(&first) >= weight(&second) => first,
-            _ => second,
-        }
-    }
 }
 
 /// How a scope ended.
