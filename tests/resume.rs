@@ -196,3 +196,40 @@ async fn a_program_that_must_run_once_is_attached_to() {
     cluster.lab.down().await.unwrap();
     assert!(!std::path::Path::new(&records).exists(), "{records} stays");
 }
+
+/// Somebody started the old primary again while nobody ran the failover: its proof is void, and nobody is promoted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_that_somebody_undid_meanwhile_promotes_nobody() {
+    let cluster = Cluster::up("rs-back", 1).await;
+    let text = swap(
+        &stock("failover"),
+        "needs: [fast_forward, check_candidate, slots, prepare_synchronous]",
+        "needs: [fast_forward, check_candidate, slots, prepare_synchronous, hold]",
+    );
+    let text = swap(
+        &text,
+        "\noutputs:\n",
+        "\n  hold:\n    needs: [slots, prepare_synchronous]\n    action: wait\n    with: { for: 1m }\n    timeout: 2m\n\noutputs:\n",
+    );
+    let path = cluster.lab.dir().join("held.yaml");
+    std::fs::write(&path, text).unwrap();
+    cluster.fault("n1", Fault::Kill).await;
+    let mut run = UnderWay::start(cluster.lab.site_file(), &[path.to_str().unwrap()]);
+    let started = run.until(|e| e["event"] == "run_started").await;
+    run.until_started("hold").await;
+    run.signal(Signal::KILL);
+    run.end().await;
+    std::fs::remove_file(cluster.data("n1").join("standby.signal")).unwrap();
+    cluster.fault("n1", Fault::Start).await;
+    assert_eq!(cluster.primary().await, "n1");
+    let said = resumed(&cluster, started["run"].as_str().unwrap())
+        .await
+        .expect(3);
+    assert!(
+        said.all().contains("n1 is a running primary now"),
+        "{}",
+        said.all()
+    );
+    assert_eq!(cluster.primary().await, "n1");
+    assert_eq!(cluster.ask("n2", "SELECT pg_is_in_recovery()").await, "t");
+}

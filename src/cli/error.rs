@@ -172,6 +172,12 @@ impl From<RunsError> for CommandError {
                     .hint("one run at a time changes a cluster; wait until that one has ended"),
                 LeaseError::Unavailable { .. } => Self::new(Kind::Failed, message),
             },
+            RunsError::Contradicted { ref node, .. } => {
+                let then = format!(
+                    "nothing was done; where {node} is to stay the primary, `pgbaton run follow -p node=… -p upstream={node}` attaches each standby again; where it is not, start a new run"
+                );
+                Self::new(Kind::Refused, message).hint(then)
+            }
             RunsError::Unresumable { .. } => Self::invalid(message),
             RunsError::Simulation(ref source) => Self::failed(message, source),
             RunsError::Moved { changes } => {

@@ -1,6 +1,7 @@
 //! What keeps a run from starting.
 
 use super::Change;
+use crate::cluster::NodeName;
 use crate::document::Diagnostics;
 use crate::engine::LeaseError;
 use crate::playbook::ParamError;
@@ -44,6 +45,16 @@ pub enum RunsError {
         run: String,
         /// Why.
         why: String,
+    },
+    /// What an interrupted run proved does not hold any more (exit code 3).
+    #[error(
+        "run {run} is not resumed: it proved that {node} acknowledges no commits, and {node} is a running primary now"
+    )]
+    Contradicted {
+        /// The run.
+        run: String,
+        /// The node.
+        node: NodeName,
     },
     /// The journal cannot be opened (exit code 1).
     #[error("the journal at {place} cannot be opened")]

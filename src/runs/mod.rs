@@ -9,6 +9,7 @@ mod pinned;
 mod plan;
 mod records;
 mod simulated;
+mod stale;
 mod world;
 
 pub use error::RunsError;

@@ -5,6 +5,7 @@ use super::library::Shelves;
 use super::params::bind_params;
 use super::pinned::{self, Started};
 use super::records::Records;
+use super::stale;
 use super::{Finished, Order, RunsError};
 use crate::actions::{LiveActions, catalog};
 use crate::cluster::{Cluster, Inventory, NodeName, Topology};
@@ -177,6 +178,10 @@ impl World {
         let lease = self.lease(&started.playbook, run).await?;
         // Whoever held the lease until now may have written on.
         let events = self.recorded(run)?;
+        if let Some(node) = stale::contradicted(&events, &self.topology().await) {
+            let run = run.to_string();
+            return Err(RunsError::Contradicted { run, node });
+        }
         let engine = self.engine()?;
         for event in &events {
             let event = Arc::new(event.clone());
