@@ -2,7 +2,7 @@
 
 use super::receives::{Source, source};
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::{NodeName, Operation};
+use crate::cluster::{NodeName, Operation, Server};
 use crate::engine::{Consequence, Evidence, Failure, Probe};
 use crate::playbook::{
     EffectClass, Field, Map, NodeRule, PROOF, Role, Signature, TroubleKind, Type,
@@ -40,19 +40,22 @@ impl Deed for Promote {
         let node = scene.node()?;
         let old = scene.required_node("old_primary")?;
         let before = !scene.step.effects.point_of_no_return_passed();
-        let (server, alone) = tokio::join!(scene.server(&node), async {
-            if before {
-                nobody_receives(scene, &node, &old).await
-            } else {
-                Ok(())
-            }
-        });
+        let harmless = harmless(scene, &node, &old);
+        let (server, upstream, alone) =
+            tokio::join!(scene.server(&node), scene.cluster.upstream(&node), async {
+                if before {
+                    nobody_receives(scene, &node, &old, harmless).await
+                } else {
+                    Ok(())
+                }
+            });
         let server = server?;
         if !server.in_recovery {
             let given = outputs([("node", node.as_str().into())]);
             return Ok(Probe::Satisfied(given, "it has left recovery".to_owned()));
         }
-        if server.receiver.is_some() || server.receiver_pid.is_some() {
+        let receives = server.receiver.is_some() || server.receiver_pid.is_some();
+        if receives && !(harmless && asks(scene, &server, upstream.ok().flatten().as_ref(), &old)) {
             return Err(still_receives(&node, &old));
         }
         alone?;
@@ -148,11 +151,35 @@ fn still_receives(node: &NodeName, old: &NodeName) -> Failure {
         .with_help("something rewrites its settings; find it (repmgrd, kbha, Patroni, configuration management)")
 }
 
+/// Whether a walreceiver may go on asking the old primary: nothing can come from a server that was proved stopped and
+/// cannot return as a primary. A standby that nobody froze tries every now and then, and each try is a walreceiver for a
+/// moment.
+fn harmless(scene: &Scene<'_>, node: &NodeName, old: &NodeName) -> bool {
+    scene.text(PROOF) == Some("stopped") && proven(scene, node, old).is_ok()
+}
+
+/// Whether a standby's walreceiver asks this node: the one it is connected to, or, while it is not, the one it is set to.
+fn asks(
+    scene: &Scene<'_>,
+    server: &Server,
+    setting: Option<&(String, u16)>,
+    node: &NodeName,
+) -> bool {
+    let connected = server.receiver.as_ref().filter(|r| !r.host.is_empty());
+    let address = connected.map_or_else(
+        || setting.map(|(host, port)| (host.as_str(), *port)),
+        |receiver| Some((receiver.host.as_str(), receiver.port)),
+    );
+    let asked = address.and_then(|(host, port)| scene.inventory().node_at(host, port));
+    asked.is_some_and(|asked| asked.name == *node)
+}
+
 /// The receivers are looked at once more immediately before the promotion.
 async fn nobody_receives(
     scene: &Scene<'_>,
     candidate: &NodeName,
     old: &NodeName,
+    harmless: bool,
 ) -> Result<(), Failure> {
     let others: Vec<&NodeName> = scene
         .inventory()
@@ -176,7 +203,8 @@ async fn nobody_receives(
         let Ok(Some((server, upstream))) = view else {
             continue;
         };
-        let receives = server.receiver.is_some() || server.receiver_pid.is_some();
+        let receives = (server.receiver.is_some() || server.receiver_pid.is_some())
+            && !(harmless && asks(scene, &server, upstream.as_ref(), old));
         match source(scene.inventory(), &server, upstream.as_ref()) {
             Source::Node(upstream) if receives && upstream == *old => {
                 return Err(still_receives(node, old));

@@ -2,7 +2,7 @@
 
 use super::scene::{Deed, Scene, outputs};
 use super::stop;
-use crate::cluster::{NodeName, Operation, Trouble, UpstreamRoute};
+use crate::cluster::{NodeName, Operation, SlotName, Trouble, UpstreamRoute};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type, Value};
 use async_trait::async_trait;
@@ -23,6 +23,11 @@ impl Deed for SetUpstream {
             inputs: vec![
                 Field::required("upstream", Type::Node, "what it is to follow"),
                 Field::optional("slot", Type::String, "the slot it uses there"),
+                Field::optional(
+                    "own_slot",
+                    Type::Boolean,
+                    "use the slot that `create_slot` with `for:` makes for it, whatever `slot` says",
+                ),
                 Field::optional(
                     "apply",
                     Type::String,
@@ -77,7 +82,7 @@ impl Deed for SetUpstream {
             .get("primary_slot_name")
             .map(|s| s.value.as_str())
             .unwrap_or_default();
-        let right = slot_set == scene.text("slot").unwrap_or_default();
+        let right = slot_set == slot(scene)?.as_ref().map_or("", SlotName::as_str);
         let streams = server.receiver.is_some_and(|r| {
             scene
                 .inventory()
@@ -211,17 +216,24 @@ fn result(restart: bool, running: bool) -> Map {
 }
 
 fn change(scene: &Scene<'_>, route: UpstreamRoute) -> Result<Operation, Failure> {
-    let slot = scene
-        .text("slot")
-        .map(crate::cluster::SlotName::parse)
-        .transpose()
-        .map_err(|error| Failure::new(TroubleKind::Failed, error.to_string()))?;
     Ok(Operation::SetUpstream {
         node: scene.node()?,
         upstream: scene.required_node("upstream")?,
-        slot,
+        slot: slot(scene)?,
         route,
     })
+}
+
+/// The slot that it is to use.
+fn slot(scene: &Scene<'_>) -> Result<Option<SlotName>, Failure> {
+    if scene.flag("own_slot") {
+        return Ok(Some(scene.inventory().slot_of(&scene.node()?)));
+    }
+    scene
+        .text("slot")
+        .map(SlotName::parse)
+        .transpose()
+        .map_err(|error| Failure::new(TroubleKind::Failed, error.to_string()))
 }
 
 /// Through the server where it runs, through its files where its host says that it does not.
