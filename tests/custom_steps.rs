@@ -201,10 +201,8 @@ async fn own_steps_do_what_they_say_and_hand_on_what_they_found() {
     );
     assert!(said.stdout.contains("\"answer\""), "{}", said.stdout);
     // The host knows which run it was, and with which token.
-    let runs = site.cluster.lab.dir().join("journal/runs");
-    let journal = std::fs::read_dir(runs).unwrap().next().unwrap().unwrap();
-    let journal = journal.file_name().into_string().unwrap();
-    let run = journal.split('.').next().unwrap();
+    let events = said.events();
+    let run = events[0]["event"]["run"].as_str().unwrap();
     let user = format!("pgbaton-{}", rustix::process::geteuid().as_raw());
     let clusters = std::fs::read_dir(std::path::Path::new("/var/tmp").join(user)).unwrap();
     let records: Vec<PathBuf> = clusters
@@ -267,12 +265,18 @@ async fn a_playbook_that_only_reads_takes_no_lease() {
         .pgbaton(&["run", playbook.to_str().unwrap()])
         .await
         .expect(0);
-    assert!(!cluster.lab.dir().join("journal/leases").exists());
+    let journal = cluster.lab.dir().join("journal/journal.db");
+    let leases = || -> i64 {
+        let store = rusqlite::Connection::open(&journal).unwrap();
+        let tokens = "SELECT coalesce(sum(token), 0) FROM leases";
+        store.query_row(tokens, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(leases(), 0);
     let text = text.replace("effect: read", "effect: idempotent");
     std::fs::write(&playbook, text).unwrap();
     cluster
         .pgbaton(&["run", playbook.to_str().unwrap()])
         .await
         .expect(0);
-    assert!(cluster.lab.dir().join("journal/leases").exists());
+    assert_eq!(leases(), 1);
 }

@@ -5,10 +5,10 @@
 #[path = "journal_support/mod.rs"]
 mod support;
 
-use pgbaton::engine::{Durability, Held, Lease, LeaseError, Outcome, Recorder};
+use pgbaton::engine::{Ask, Durability, Held, Inbox, Lease, LeaseError, Letter, Outcome, Recorder};
 use pgbaton::journal::{
     Announced, FileRecorder, Filter, History, HistoryError, Imported, JournalError, SqliteHistory,
-    SqliteJournal, Standing, Which,
+    SqliteJournal, Standing, Store, Which,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -585,15 +585,21 @@ async fn journals_of_every_version_are_read() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journal");
     let mut versions = 0;
     for fixture in fs::read_dir(fixtures).unwrap() {
-        let dump = fs::read_to_string(fixture.unwrap().path()).unwrap();
+        let fixture = fixture.unwrap().path();
+        let version = fixture.file_stem().unwrap().to_str().unwrap().to_owned();
+        let dump = fs::read_to_string(&fixture).unwrap();
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("journal.db");
         rusqlite::Connection::open(&path)
             .unwrap()
             .execute_batch(&dump)
             .unwrap();
+        // Whoever only looks reads it as it is; who writes brings it up to date.
+        let looked = SqliteHistory::open(&path).unwrap();
+        let seen = looked.runs(&Filter::default()).await.unwrap();
         let journal = SqliteJournal::open(&path).unwrap();
         let runs = journal.runs(&Filter::default()).await.unwrap();
+        assert_eq!(runs, seen, "version {version}");
         let standing: Vec<_> = runs.iter().map(|run| (&*run.run.0, run.standing)).collect();
         assert_eq!(
             standing,
@@ -612,6 +618,16 @@ async fn journals_of_every_version_are_read() {
         assert_eq!(events, expected);
         let by_key = journal.by_key("orders", "alert-7").await.unwrap().unwrap();
         assert_eq!(&*by_key.run.0, "20261123-014608-v002");
+        let second = run("20261123-014608-v002");
+        let messages = journal.messages(&second, 0).await.unwrap();
+        let asked: Vec<_> = messages.iter().map(|m| (m.number, &m.letter.ask)).collect();
+        let name = journal.name().unwrap();
+        if version == "1" {
+            assert_eq!((asked, name.len()), (vec![], 16));
+        } else {
+            assert_eq!(asked, [(1, &Ask::Cancel)]);
+            assert_eq!(name, "9f86d081884c7d65");
+        }
         // Tokens go on, and so do runs.
         assert_eq!(take(&journal, "next").await.unwrap().token(), 3);
         record(
@@ -623,7 +639,7 @@ async fn journals_of_every_version_are_read() {
         .await;
         versions += 1;
     }
-    assert_eq!(versions, 1);
+    assert_eq!(versions, 2);
 }
 
 #[tokio::test]
@@ -652,7 +668,7 @@ async fn what_is_not_a_journal_of_this_program_is_left_as_it_is() {
         ("foreign", "is no journal of pgbaton"),
         (
             "later",
-            "has version 999, this pgbaton knows up to 1: use the pgbaton that wrote it",
+            "has version 999, this pgbaton knows up to 2: use the pgbaton that wrote it",
         ),
     ] {
         let before = fs::read(of(name)).unwrap();
@@ -722,4 +738,42 @@ async fn damage_is_said_and_nothing_is_recorded_on_top_of_it() {
 #[ignore = "a part of other tests"]
 async fn another_process() {
     support::play().await;
+}
+
+/// What somebody asks of a run from another process is there for the runner, and for the next one.
+#[tokio::test]
+async fn messages_to_a_run_are_kept_in_order() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("journal.db");
+    let (runner, person) = (
+        SqliteJournal::open(&path).unwrap(),
+        SqliteJournal::open(&path).unwrap(),
+    );
+    let (one, two) = (run("20261123-014607-aaaa"), run("20261123-014608-bbbb"));
+    let letter = |ask: Ask| Letter {
+        at: "2026-11-23T01:46:09Z".to_owned(),
+        by: "dba@runner".to_owned(),
+        reason: "OPS-4711".to_owned(),
+        ask,
+    };
+    let approve = Ask::Approve {
+        step: "follow[n3]/ask".to_owned(),
+    };
+    assert_eq!(
+        person.post(&one, &letter(approve.clone())).await.unwrap(),
+        1
+    );
+    assert_eq!(person.post(&two, &letter(Ask::Cancel)).await.unwrap(), 1);
+    assert_eq!(person.post(&one, &letter(Ask::Cancel)).await.unwrap(), 2);
+    let asked = async |after| -> Vec<(u64, Ask)> {
+        let messages = runner.messages(&one, after).await.unwrap();
+        messages
+            .into_iter()
+            .map(|m| (m.number, m.letter.ask))
+            .collect()
+    };
+    assert_eq!(asked(0).await, [(1, approve), (2, Ask::Cancel)]);
+    assert_eq!(asked(1).await, [(2, Ask::Cancel)]);
+    assert!(asked(2).await.is_empty());
+    assert_eq!(runner.name(), person.name());
 }

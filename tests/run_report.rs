@@ -134,7 +134,7 @@ async fn a_report_is_not_written_over_another_file() {
         "the reason stands first"
     );
     let other = cluster.pgbaton(&["runs", "show", "../runs/x"]).await;
-    assert!(other.expect(2).stderr.contains("no id of a run"));
+    assert!(other.expect(2).stderr.contains("no run's id begins with"));
 }
 
 /// What programs print becomes no markup, and no form of a secret stands anywhere.

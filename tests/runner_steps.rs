@@ -9,7 +9,6 @@
 
 mod support;
 
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,14 +55,19 @@ impl Folder {
         support::pgbaton(&arguments).await
     }
 
-    /// Everything below the journal's folder.
+    /// Everything that the journal holds: its events, and its files as they are.
     fn journal(&self) -> String {
-        let mut all = String::new();
-        for entry in std::fs::read_dir(self.0.path().join("journal/runs")).unwrap() {
-            std::fs::File::open(entry.unwrap().path())
-                .unwrap()
-                .read_to_string(&mut all)
-                .unwrap();
+        let folder = self.0.path().join("journal");
+        let store = rusqlite::Connection::open(folder.join("journal.db")).unwrap();
+        let mut events = store.prepare("SELECT json FROM events").unwrap();
+        let mut all: String = events
+            .query_map([], |row| row.get::<_, String>(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            all += &String::from_utf8_lossy(&bytes);
         }
         all
     }

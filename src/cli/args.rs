@@ -112,9 +112,18 @@ pub(crate) struct RunArgs {
     /// A parameter of the playbook; may be repeated
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = name_value)]
     pub(crate) params: Vec<(String, String)>,
-    /// Idempotency key, recorded with the run; a second request with the same key is not joined to it yet
+    /// Idempotency key: a second request with the same key looks on at the first one's run, and runs nothing
     #[arg(long, value_name = "KEY")]
     pub(crate) key: Option<String>,
+    /// Where another run holds the cluster, wait for so long until it has ended [default: 1h]
+    #[arg(long, value_name = "DURATION", value_parser = duration, num_args = 0..=1, default_missing_value = "1h")]
+    pub(crate) wait: Option<std::time::Duration>,
+    /// Run in the background, and say only the run's id; `runs follow` looks on
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// The id that the run is to have
+    #[arg(long, value_name = "RUN", hide = true)]
+    pub(crate) as_run: Option<String>,
     /// Run exactly this plan, kept by `plan --out`; refused when what it rests on has changed
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
@@ -197,6 +206,10 @@ pub(crate) struct PlaybookShowArgs {
 /// `runs`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
+    /// Runs of the past and under way, newest first
+    List(RunsListArgs),
+    /// Look on at a run that somebody else runs, from its beginning to its end
+    Follow(RunIdArgs),
     /// Show what a run did: steps, attempts, statements and commands, outputs, decisions
     Show(RunIdArgs),
     /// Write a run's report, one self-contained file of HTML
@@ -205,10 +218,21 @@ pub(crate) enum RunsCommand {
     Resume(RunIdArgs),
 }
 
+/// `runs list`.
+#[derive(Debug, Args)]
+pub(crate) struct RunsListArgs {
+    /// No more than this; 0 is all of them
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: u32,
+    /// Only those that have not ended: under way, or cut off
+    #[arg(long)]
+    pub(crate) unended: bool,
+}
+
 /// A run by its id.
 #[derive(Debug, Args)]
 pub(crate) struct RunIdArgs {
-    /// The run's id
+    /// The run's id, or as much of its beginning as no other has
     #[arg(value_name = "RUN")]
     pub(crate) run: String,
 }
@@ -216,7 +240,7 @@ pub(crate) struct RunIdArgs {
 /// `runs report`.
 #[derive(Debug, Args)]
 pub(crate) struct RunsReportArgs {
-    /// The run's id
+    /// The run's id, or as much of its beginning as no other has
     #[arg(value_name = "RUN")]
     pub(crate) run: String,
     /// Where to write it; `-` is standard output [default: pgbaton-RUN.html here]

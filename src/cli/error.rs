@@ -5,6 +5,7 @@ use super::paint::Paint;
 use super::text;
 use crate::document::Diagnostics;
 use crate::engine::LeaseError;
+use crate::journal::HistoryError;
 use crate::playbook::ParamError;
 use crate::runs::{Change, RunsError};
 use std::borrow::Cow;
@@ -179,6 +180,16 @@ impl From<RunsError> for CommandError {
                 Self::new(Kind::Refused, message).hint(then)
             }
             RunsError::Unresumable { .. } => Self::invalid(message),
+            RunsError::SameKey { ref run, .. } => {
+                let look = format!("`pgbaton runs show {run}` tells what became of it");
+                Self::new(Kind::Busy, message).hint(look)
+            }
+            RunsError::History(HistoryError::Unknown { .. } | HistoryError::Ambiguous { .. }) => {
+                Self::invalid(message).hint("`pgbaton runs list` shows the latest")
+            }
+            RunsError::History(_) => Self::new(Kind::Failed, message),
+            RunsError::Store(_) | RunsError::Record(_) => Self::new(Kind::Failed, message)
+                .hint("without a journal nothing is done, and nothing was"),
             RunsError::Simulation(ref source) => Self::failed(message, source),
             RunsError::Moved { changes } => {
                 let mut refused = Self::new(Kind::Refused, message);

@@ -50,6 +50,12 @@ impl Code {
         }
     }
 
+    /// The one of this number.
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        let mut all = Self::BY_PRECEDENCE.into_iter();
+        all.find(|code| code.number() == number)
+    }
+
     /// The one that counts where both apply.
     #[must_use]
     pub(crate) fn and(self, other: Self) -> Self {

@@ -8,6 +8,7 @@ mod args;
 mod completions;
 mod console;
 mod demo;
+mod detach;
 mod diagnostics;
 mod error;
 mod exit_codes;

@@ -3,9 +3,11 @@
 use super::app::Context;
 use super::args::RunArgs;
 use super::console::{Console, Style, View, conclude};
+use super::detach;
 use super::error::{CommandError, Kind};
 use super::exit_codes::Code;
 use super::paint::Paint;
+use super::runs;
 use super::screen;
 use super::signals::{Hangup, Interrupts};
 use crate::engine::{Report, RunId};
@@ -14,6 +16,9 @@ use std::path::Path;
 
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, CommandError> {
     let interrupts = listen(Hangup::Ignored)?;
+    if args.detach {
+        return detach::detach(context, &interrupts).await;
+    }
     let global = &context.global;
     let world = World::open(global.site.as_deref(), global.cluster.as_deref())?;
     let order = match &args.plan {
@@ -21,23 +26,62 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, Comman
             playbook: args.playbook,
             params: args.params,
             trigger: "cli".to_owned(),
-            key: args.key,
+            ..Order::default()
         },
         Some(file) => {
             let planned = planned(&world, file, &args, &interrupts).await?;
             let Some(order) = planned else {
                 return Ok(Code::Cancelled);
             };
-            Order {
-                key: args.key,
-                ..order
-            }
+            order
         }
     };
+    let is_detached = args.as_run.is_some();
+    let order = Order {
+        key: args.key,
+        wait: args.wait,
+        run: args.as_run.map(|run| RunId(run.into())),
+        ..order
+    };
     let style = Style::pick(global.json);
-    let (finished, view) = started(&world, order, &interrupts, style, context.paint).await?;
-    conclude(&view, Some(&finished.journal), style, context.paint);
-    Ok(finished.report.outcome.into())
+    match started(&world, order, &interrupts, style, context.paint).await {
+        Ok((finished, view)) => {
+            conclude(&view, Some(&finished.journal), style, context.paint);
+            Ok(finished.report.outcome.into())
+        }
+        Err(NotRun::SameKey { run, .. }) if is_detached => {
+            screen::data(&format!("{run}\n"));
+            Ok(Code::Ok)
+        }
+        Err(NotRun::SameKey { key, run }) => {
+            let says = format!("run {run} has the key `{key}` already; looking on at it\n");
+            screen::note(&says);
+            runs::look_on(context, world.records(), &run, &interrupts).await
+        }
+        Err(NotRun::Error(error)) => Err(error),
+    }
+}
+
+/// Why an order did not become a run of its own.
+pub(crate) enum NotRun {
+    /// A run with its key is there already.
+    SameKey {
+        /// The key.
+        key: String,
+        /// The run.
+        run: RunId,
+    },
+    /// An error, or left by a second signal.
+    Error(CommandError),
+}
+
+impl From<NotRun> for CommandError {
+    fn from(why: NotRun) -> Self {
+        match why {
+            NotRun::SameKey { key, run } => RunsError::SameKey { key, run }.into(),
+            NotRun::Error(error) => error,
+        }
+    }
 }
 
 /// What a kept plan would run, where it still holds; nothing when interrupted meanwhile.
@@ -68,29 +112,28 @@ pub(crate) async fn started(
     interrupts: &Interrupts,
     style: Style,
     paint: Paint,
-) -> Result<(Finished, View), CommandError> {
+) -> Result<(Finished, View), NotRun> {
     let (console, events) = Console::start(style, paint);
     let run = world.run(order, vec![events], interrupts.cancel.clone());
-    watched(world, run, console, interrupts, style, paint).await
+    watched(run, console, interrupts, style, paint).await
 }
 
 /// Waits for a run and until the console has shown its last event. The first signal asks the run to cancel; the second
 /// leaves it as it is.
 pub(crate) async fn watched(
-    world: &World,
     run: impl Future<Output = Result<Finished, RunsError>>,
     console: Console,
     interrupts: &Interrupts,
     style: Style,
     paint: Paint,
-) -> Result<(Finished, View), CommandError> {
+) -> Result<(Finished, View), NotRun> {
     let ended = tokio::select! {
         biased;
         ended = run => ended,
         () = interrupts.leave.cancelled() => {
             let view = console.leave().await;
             conclude(&view, None, style, paint);
-            return Err(left(world, &view));
+            return Err(NotRun::Error(left(&view)));
         }
     };
     let mut view = console.finish().await;
@@ -101,7 +144,8 @@ pub(crate) async fn watched(
             }
             Ok((finished, view))
         }
-        Err(error) => Err(error.into()),
+        Err(RunsError::SameKey { key, run }) => Err(NotRun::SameKey { key, run }),
+        Err(error) => Err(NotRun::Error(error.into())),
     }
 }
 
@@ -121,15 +165,18 @@ pub(crate) fn listen(on_hangup: Hangup) -> Result<Interrupts, CommandError> {
     Interrupts::listen(on_hangup).map_err(|e| CommandError::failed("signals cannot be caught", &e))
 }
 
-fn left(world: &World, view: &View) -> CommandError {
+fn left(view: &View) -> CommandError {
     let error = CommandError::new(
         Kind::Interrupted,
         "left at the second signal: the run stays as it is; nothing more is done, nothing is undone",
     );
     let error = match &view.header {
         Some(header) => {
-            let journal = world.journal_of(&RunId(header.run.as_str().into()));
-            error.hint(format!("what was done stands in {}", journal.display()))
+            let run = &header.run;
+            let look = format!("`pgbaton runs show {run}` tells what was done");
+            error.hint(format!(
+                "{look}, `pgbaton runs resume {run}` goes on with it"
+            ))
         }
         None => error,
     };

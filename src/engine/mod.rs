@@ -19,6 +19,7 @@ mod event;
 mod fault;
 mod fold;
 mod graph;
+mod inbox;
 mod lease;
 mod names;
 mod nested;
@@ -45,6 +46,7 @@ pub use action::{
 };
 pub use event::{Envelope, Event, Outcome, ScopeKind, SkipReason, StepStatus, UndoStatus, Verdict};
 pub use fold::IllegalEvent;
+pub use inbox::{Ask, Inbox, Letter, Message};
 pub use lease::{Held, Lease, LeaseError};
 pub use past::Unresumable;
 pub use path::{RunId, StepPath};

@@ -144,8 +144,13 @@ pub trait History: Send + Sync {
     /// The run of this id, or the only one whose id begins so.
     async fn run(&self, id: &str) -> Result<RunSummary, HistoryError>;
 
+    /// The events of a run from this position on, in order.
+    async fn events_from(&self, run: &RunId, seq: u64) -> Result<Vec<Envelope>, HistoryError>;
+
     /// All events of a run, in order.
-    async fn events(&self, run: &RunId) -> Result<Vec<Envelope>, HistoryError>;
+    async fn events(&self, run: &RunId) -> Result<Vec<Envelope>, HistoryError> {
+        self.events_from(run, 0).await
+    }
 
     /// The newest run of a cluster with this idempotency key.
     async fn by_key(&self, cluster: &str, key: &str) -> Result<Option<RunSummary>, HistoryError>;

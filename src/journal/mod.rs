@@ -10,13 +10,15 @@ mod lock;
 mod memory;
 mod read;
 mod sqlite;
+mod store;
 
 pub use file::{FileRecorder, journal_path};
 pub use history::{Filter, History, HistoryError, RunSummary, Standing, Which};
 pub use lock::FileLease;
 pub use memory::{MemoryLease, MemoryRecorder};
 pub use read::{ReadError, read};
-pub use sqlite::{Announced, ImportError, Imported, JournalError, SqliteHistory, SqliteJournal};
+pub use sqlite::{ImportError, Imported, JournalError, SqliteHistory, SqliteJournal};
+pub use store::{Announced, Store};
 
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,10 @@
 use super::Change;
 use crate::cluster::NodeName;
 use crate::document::Diagnostics;
-use crate::engine::LeaseError;
+use crate::engine::{LeaseError, RecordError, RunId};
+use crate::journal::{HistoryError, JournalError};
 use crate::playbook::ParamError;
 use crate::site::SiteError;
-use std::path::PathBuf;
 
 /// What keeps a run from starting, or a cluster from being looked at. Nothing has been touched.
 #[derive(Debug, thiserror::Error)]
@@ -56,11 +56,28 @@ pub enum RunsError {
         /// The node.
         node: NodeName,
     },
+    /// A run of this cluster has this idempotency key already.
+    #[error("run {run} has the key `{key}` already")]
+    SameKey {
+        /// The key.
+        key: String,
+        /// The run.
+        run: RunId,
+    },
+    /// The journal cannot be used (exit code 1).
+    #[error(transparent)]
+    Store(#[from] JournalError),
+    /// A question about runs has no answer: exit code 2 where the question is at fault, otherwise 1.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The journal does not take what has to stand in it before a run begins (exit code 1).
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// The journal cannot be opened (exit code 1).
-    #[error("the journal at {place} cannot be opened")]
+    #[error("the journal {place} cannot be opened")]
     Journal {
         /// Where.
-        place: PathBuf,
+        place: String,
         /// Why.
         source: std::io::Error,
     },

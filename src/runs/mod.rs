@@ -1,11 +1,14 @@
 //! Whoever starts a run starts it here: load, check, bind, lease, world, engine.
 
+mod admission;
 mod error;
 mod facts;
+mod follow;
 mod library;
 mod order;
 mod params;
 mod pinned;
+mod place;
 mod plan;
 mod records;
 mod simulated;
@@ -17,6 +20,7 @@ pub use facts::{pinned, topology};
 pub use library::{Shelves, Stock, stock_playbooks};
 pub use order::{Finished, Order};
 pub use params::bind_params;
+pub use place::{cluster_of, site_file, site_vars};
 pub(crate) use plan::changes;
 pub use plan::{
     Change, Decision, Details, Foreseen, NodeDetail, Plan, PlannedEffect, PlannedStep,
@@ -27,4 +31,4 @@ pub use simulated::{
     SimOrder, SimRan, actions_on, facts_of, on_paused_clock, resume_recorded, run_recorded,
     run_simulated, sim_cluster,
 };
-pub use world::{World, cluster_of, site_file, site_vars};
+pub use world::{World, fresh_run};

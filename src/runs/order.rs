@@ -1,7 +1,7 @@
 //! A run as it is asked for, and as it ended.
 
 use crate::engine::{Report, RunId};
-use std::path::PathBuf;
+use std::time::Duration;
 
 /// What to run.
 #[derive(Debug, Clone, Default)]
@@ -12,8 +12,12 @@ pub struct Order {
     pub params: Vec<(String, String)>,
     /// Who or what started it: `cli`, `demo`, …
     pub trigger: String,
-    /// Idempotency key.
+    /// Idempotency key: of all orders with one key, one begins a run of the cluster.
     pub key: Option<String>,
+    /// How long to wait where another run holds the cluster.
+    pub wait: Option<Duration>,
+    /// The id that the run is to have, where somebody gave it one beforehand.
+    pub run: Option<RunId>,
 }
 
 /// A run that has ended.
@@ -23,6 +27,6 @@ pub struct Finished {
     pub run: RunId,
     /// How it ended.
     pub report: Report,
-    /// Its journal.
-    pub journal: PathBuf,
+    /// Where it was recorded, for people.
+    pub journal: String,
 }

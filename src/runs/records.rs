@@ -1,59 +1,161 @@
-//! What runs left behind: their journals, read without any connection.
+//! What runs left behind, and where new ones record: opened when something needs it.
 
-use super::world::default_state;
+use super::place::default_state;
 use super::{RunsError, pinned, site_file};
 use crate::engine::{Envelope, RunId};
-use crate::journal::{journal_path, read};
+use crate::journal::{Filter, History, RunSummary, SqliteHistory, SqliteJournal, Standing, Store};
 use crate::playbook::Checked;
 use crate::site::Site;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::OnceCell;
 
-/// The journals that a site keeps, of all its clusters.
+/// The store of a site: the runs of all its clusters.
 pub struct Records {
-    folder: PathBuf,
+    state: PathBuf,
+    store: OnceCell<Arc<dyn Store>>,
 }
 
 impl Records {
-    /// Those of the site file that [`super::World::open`] would read.
+    /// That of the site file that [`super::World::open`] would read.
     pub fn open(site: Option<&Path>) -> Result<Self, RunsError> {
-        let site = Site::load(&site_file(site)?)?;
-        Ok(Self::in_state(&site.journal.unwrap_or_else(default_state)))
+        Ok(Self::of(&Site::load(&site_file(site)?)?))
     }
 
-    /// Those below a state folder.
-    pub(super) fn in_state(state: &Path) -> Self {
+    /// That of a site. Nothing is opened yet.
+    pub(super) fn of(site: &Site) -> Self {
         Self {
-            folder: state.join("runs"),
+            state: site.journal.clone().unwrap_or_else(default_state),
+            store: OnceCell::new(),
         }
     }
 
-    /// Where the journal of a run is, or will be.
-    pub fn journal_of(&self, run: &RunId) -> PathBuf {
-        journal_path(&self.folder, run)
+    /// Where it is, for people.
+    pub fn place(&self) -> String {
+        self.file().display().to_string()
     }
 
-    /// Everything that a run has recorded so far. Blocks while it reads.
-    pub fn read(&self, run: &RunId) -> Result<Vec<Envelope>, RunsError> {
-        let missing = |why: String| RunsError::NotFound {
-            what: format!("run {run} has no journal that can be read: {why}"),
-            help: Some(format!("the journals are in {}", self.folder.display())),
+    /// The store, made where it is not there. What an earlier version kept in files of JSON lines is brought in.
+    pub(super) async fn store(&self) -> Result<Arc<dyn Store>, RunsError> {
+        let opened = self.store.get_or_try_init(|| async {
+            let file = self.file();
+            let journal = tokio::task::spawn_blocking(move || SqliteJournal::open(file)).await;
+            let journal = journal.map_err(|error| RunsError::Journal {
+                place: self.place(),
+                source: io::Error::other(error),
+            })??;
+            self.bring_in(&journal).await;
+            Ok::<Arc<dyn Store>, RunsError>(Arc::new(journal))
+        });
+        opened.await.map(Arc::clone)
+    }
+
+    /// The store's name, once it was opened: hosts compare the tokens of one store only.
+    pub(super) fn name(&self) -> io::Result<String> {
+        let name = self.store.get().and_then(|store| store.name());
+        name.ok_or_else(|| io::Error::other("no lease of this cluster has been taken"))
+    }
+
+    /// The store to look at, which is not made; none while there was no run.
+    async fn history(&self) -> Result<Option<Arc<dyn History>>, RunsError> {
+        if let Some(store) = self.store.get() {
+            return Ok(Some(Arc::clone(store) as Arc<dyn History>));
+        }
+        if !self.earlier().is_empty() {
+            return Ok(Some(self.store().await? as Arc<dyn History>));
+        }
+        let file = self.file();
+        if !file.exists() {
+            return Ok(None);
+        }
+        let opened = tokio::task::spawn_blocking(move || SqliteHistory::open(file)).await;
+        let opened = opened.map_err(|error| RunsError::Journal {
+            place: self.place(),
+            source: io::Error::other(error),
+        })??;
+        Ok(Some(Arc::new(opened)))
+    }
+
+    /// Runs, newest first.
+    pub async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, RunsError> {
+        match self.history().await? {
+            Some(history) => Ok(history.runs(filter).await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The run of this id, or the only one whose id begins so.
+    pub async fn find(&self, id: &str) -> Result<RunSummary, RunsError> {
+        Ok(self.needed(id).await?.run(id).await?)
+    }
+
+    /// Everything that a run has recorded so far.
+    pub async fn read(&self, run: &RunId) -> Result<Vec<Envelope>, RunsError> {
+        self.read_from(run, 0).await
+    }
+
+    /// What a run has recorded from this position on.
+    pub(super) async fn read_from(
+        &self,
+        run: &RunId,
+        seq: u64,
+    ) -> Result<Vec<Envelope>, RunsError> {
+        Ok(self.needed(&run.0).await?.events_from(run, seq).await?)
+    }
+
+    /// How a run stands.
+    pub(super) async fn standing(&self, run: &RunId) -> Result<Standing, RunsError> {
+        Ok(self.find(&run.0).await?.standing)
+    }
+
+    async fn needed(&self, id: &str) -> Result<Arc<dyn History>, RunsError> {
+        let missing = || RunsError::NotFound {
+            what: format!(
+                "there is no run {id}: the journal {} does not exist",
+                self.place()
+            ),
+            help: Some("it is made by the first run; `--site FILE` names another site".to_owned()),
         };
-        // An id comes from a command line, and must not name a file elsewhere.
-        if run.0.is_empty() || run.0.contains(['/', '\0']) {
-            return Err(missing("that is no id of a run".to_owned()));
+        self.history().await?.ok_or_else(missing)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.state.join("journal.db")
+    }
+
+    /// Journals that an earlier version kept as files.
+    fn earlier(&self) -> Vec<PathBuf> {
+        let Ok(folder) = std::fs::read_dir(self.state.join("runs")) else {
+            return Vec::new();
+        };
+        let paths = folder.flatten().map(|entry| entry.path());
+        let mut found: Vec<_> = paths
+            .filter(|path| path.extension().is_some_and(|ending| ending == "jsonl"))
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// A file that was brought in is put aside; one that could not be stays, and is no reason not to run.
+    async fn bring_in(&self, journal: &SqliteJournal) {
+        let aside = self.state.join("runs/imported");
+        for path in self.earlier() {
+            if let Err(error) = journal.import(&path).await {
+                tracing::warn!(path = %path.display(), %error, "an earlier journal was not imported");
+                continue;
+            }
+            let moved = std::fs::create_dir_all(&aside).and_then(|()| {
+                std::fs::rename(&path, aside.join(path.file_name().unwrap_or_default()))
+            });
+            if let Err(error) = moved {
+                tracing::warn!(path = %path.display(), %error, "an imported journal stays where it is");
+            }
         }
-        read(&self.journal_of(run)).map_err(|error| missing(with_cause(&error)))
     }
 }
 
 /// The playbook that a run was started with, and what it nests, as they were then.
 pub fn playbook_of(events: &[Envelope]) -> Result<Checked, RunsError> {
     pinned::playbook_of(events)
-}
-
-fn with_cause(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }

@@ -1,21 +1,22 @@
 //! A cluster of a site, live: to look at and to run playbooks on.
 
+use super::admission::{Admitted, Applicant};
 use super::facts;
 use super::library::Shelves;
 use super::params::bind_params;
 use super::pinned::{self, Started};
-use super::records::Records;
+use super::place::{cluster_of, site_file, site_vars};
 use super::stale;
-use super::{Finished, Order, RunsError};
+use super::{Finished, Order, Records, RunsError};
 use crate::actions::{LiveActions, catalog};
 use crate::cluster::{Cluster, Inventory, NodeName, Topology};
 use crate::document::Diagnostics;
-use crate::engine::{Engine, Envelope, Held, Lease, Recorder, Request, Resume, RunId};
-use crate::journal::{FileLease, FileRecorder};
+use crate::engine::{Engine, Envelope, Recorder, Request, Resume, RunId};
+use crate::journal::Store;
 use crate::playbook::{Body, Checked, EffectClass, Map, Value, check};
 use crate::postgres::LiveCluster;
 use crate::site::Site;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +30,7 @@ pub struct World {
     cluster: Arc<LiveCluster>,
     actions: Arc<LiveActions>,
     shelves: Shelves,
-    state: PathBuf,
+    records: Arc<Records>,
 }
 
 impl World {
@@ -40,9 +41,9 @@ impl World {
         let site = Site::load(&file)?;
         let inventory = Arc::new(cluster_of(&site, cluster)?.clone());
         let vars = site_vars(&site);
-        let state = site.journal.clone().unwrap_or_else(default_state);
-        let leases = FileLease::new(state.join("leases"));
-        let live = LiveCluster::new(Arc::clone(&inventory)).fenced_by(move || leases.store());
+        let records = Arc::new(Records::of(&site));
+        let store = Arc::clone(&records);
+        let live = LiveCluster::new(Arc::clone(&inventory)).fenced_by(move || store.name());
         let live = Arc::new(live);
         let port: Arc<dyn Cluster> = Arc::clone(&live) as Arc<dyn Cluster>;
         Ok(Self {
@@ -53,7 +54,7 @@ impl World {
                 .for_cluster(&inventory),
             vars,
             inventory,
-            state,
+            records,
         })
     }
 
@@ -94,9 +95,9 @@ impl World {
         topology.presumed_primary(&self.inventory)
     }
 
-    /// Where the journal of a run is, or will be.
-    pub fn journal_of(&self, run: &RunId) -> PathBuf {
-        Records::in_state(&self.state).journal_of(run)
+    /// The runs of the site.
+    pub fn records(&self) -> &Records {
+        &self.records
     }
 
     /// Reads and checks a playbook without running it.
@@ -104,7 +105,8 @@ impl World {
         load(&self.shelves, playbook)
     }
 
-    /// Runs a playbook to its end. `observers` see every event after it was recorded.
+    /// Runs a playbook to its end. `observers` see every event after it was recorded. Where another run holds the cluster
+    /// it waits as long as the order says, or until it is cancelled.
     pub async fn run(
         &self,
         order: Order,
@@ -116,18 +118,38 @@ impl World {
         let look = async move { facts::topology(cluster.as_ref()).await };
         let look = AbortOnDropHandle::new(tokio::spawn(look));
         let playbook = self.load(&order.playbook)?;
-        let topology = match look.await {
-            Ok(topology) => topology,
-            Err(_) => self.topology().await,
+        let (store, look) = tokio::join!(self.records.store(), look);
+        let (store, mut topology) = match (store?, look) {
+            (store, Ok(topology)) => (store, topology),
+            (store, Err(_)) => (store, self.topology().await),
         };
-        let cluster = facts::pinned(&self.inventory, &topology);
-        let params = bind_params(&playbook, &order.params, &self.vars, &cluster)?;
-        let (now, seed) = (jiff::Timestamp::now(), entropy());
-        let run = RunId::generate(now, seed);
-        let lease = self.lease(&playbook, &run).await?;
-        let journal = self.journal_of(&run);
-        let engine = self.engine()?;
-        let payload = order.key.map(|key| ("key".to_owned(), Value::from(key)));
+        let bind = |topology: &Topology| {
+            let cluster = facts::pinned(&self.inventory, topology);
+            let params = bind_params(&playbook, &order.params, &self.vars, &cluster)?;
+            Ok::<_, RunsError>((cluster, params))
+        };
+        let mut bound = bind(&topology)?;
+        let (mut now, seed) = (jiff::Timestamp::now(), entropy());
+        let run = order.run.clone();
+        let run = run.unwrap_or_else(|| RunId::generate(now, seed));
+        let applicant = Applicant {
+            run: &run,
+            cluster: &self.inventory.cluster,
+            order: &order,
+            changes: !only_reads(&playbook),
+            cancel: &cancel,
+        };
+        let Admitted { lease, waited } = applicant.admit(store.as_ref()).await?;
+        if waited {
+            topology = self.topology().await;
+            bound = bind(&topology)?;
+            now = jiff::Timestamp::now();
+        }
+        let (cluster, params) = bound;
+        let payload = order
+            .key
+            .clone()
+            .map(|key| ("key".to_owned(), Value::from(key)));
         let payload: Map = payload.into_iter().collect();
         let request = Request {
             pins: Some(Arc::new(pinned::pins(&playbook, &self.vars, &payload))),
@@ -146,11 +168,12 @@ impl World {
             cancel,
             observers,
         };
-        let report = engine.run(request).await;
+        let report = self.engine(&store).run(request).await;
+        self.put_in_order(store.as_ref()).await;
         Ok(Finished {
             run,
             report,
-            journal,
+            journal: store.place(),
         })
     }
 
@@ -162,8 +185,8 @@ impl World {
         observers: Vec<mpsc::UnboundedSender<Arc<Envelope>>>,
         cancel: CancellationToken,
     ) -> Result<Finished, RunsError> {
-        let journal = self.journal_of(run);
-        let events = self.recorded(run)?;
+        let store = self.records.store().await?;
+        let events = store.events(run).await?;
         let started = Started::of(&run.0, &events)?;
         let unresumable = |why: String| RunsError::Unresumable {
             run: run.to_string(),
@@ -175,14 +198,19 @@ impl World {
                 started.cluster_name, self.inventory.cluster
             )));
         }
-        let lease = self.lease(&started.playbook, run).await?;
+        let lease = if only_reads(&started.playbook) {
+            None
+        } else {
+            Some(Arc::from(
+                store.acquire(&self.inventory.cluster, run).await?,
+            ))
+        };
         // Whoever held the lease until now may have written on.
-        let events = self.recorded(run)?;
+        let events = store.events(run).await?;
         if let Some(node) = stale::contradicted(&events, &self.topology().await) {
             let run = run.to_string();
             return Err(RunsError::Contradicted { run, node });
         }
-        let engine = self.engine()?;
         for event in &events {
             let event = Arc::new(event.clone());
             for observer in &observers {
@@ -211,40 +239,28 @@ impl World {
             runner: runner(),
             at: jiff::Timestamp::now(),
         };
+        let engine = self.engine(&store);
         let report = engine.resume(request, &events, resume).await;
+        self.put_in_order(store.as_ref()).await;
         Ok(Finished {
             run: run.clone(),
             report: report.map_err(|error| unresumable(error.to_string()))?,
-            journal,
+            journal: store.place(),
         })
     }
 
-    fn recorded(&self, run: &RunId) -> Result<Vec<Envelope>, RunsError> {
-        Records::in_state(&self.state).read(run)
-    }
-
-    fn engine(&self) -> Result<Engine, RunsError> {
-        let place = self.state.join("runs");
-        let recorder =
-            FileRecorder::new(&place).map_err(|source| RunsError::Journal { place, source })?;
-        Ok(Engine {
+    fn engine(&self, store: &Arc<dyn Store>) -> Engine {
+        Engine {
             actions: Arc::clone(&self.actions) as Arc<dyn crate::engine::Actions>,
-            recorder: Arc::new(recorder) as Arc<dyn Recorder>,
-        })
+            recorder: Arc::clone(store) as Arc<dyn Recorder>,
+        }
     }
 
-    /// A playbook that changes nothing takes no lease.
-    async fn lease(
-        &self,
-        playbook: &Checked,
-        run: &RunId,
-    ) -> Result<Option<Arc<dyn Held>>, RunsError> {
-        if only_reads(playbook) {
-            return Ok(None);
+    /// For the next run; this one has ended however that goes.
+    async fn put_in_order(&self, store: &dyn Store) {
+        if let Err(error) = store.tidy().await {
+            tracing::debug!(%error, "the journal was not put in order");
         }
-        let leases = FileLease::new(self.state.join("leases"));
-        let held = leases.acquire(&self.inventory.cluster, run).await?;
-        Ok(Some(Arc::from(held)))
     }
 }
 
@@ -283,65 +299,6 @@ pub(super) fn only_reads(checked: &Checked) -> bool {
         })
 }
 
-/// The site's variables, as playbooks see them.
-pub fn site_vars(site: &Site) -> Map {
-    site.vars
-        .iter()
-        .map(|(name, value)| (name.clone(), Value::from_json(value)))
-        .collect()
-}
-
-/// The site file that a command without `--site` reads: `$PGBATON_SITE`, `./site.yaml`, `/etc/pgbaton/site.yaml`, in this
-/// order. One that is named need not exist.
-pub fn site_file(given: Option<&Path>) -> Result<PathBuf, RunsError> {
-    if let Some(given) = given {
-        return Ok(given.to_owned());
-    }
-    if let Some(named) = std::env::var_os("PGBATON_SITE") {
-        return Ok(PathBuf::from(named));
-    }
-    for path in ["site.yaml", "/etc/pgbaton/site.yaml"] {
-        if Path::new(path).exists() {
-            return Ok(PathBuf::from(path));
-        }
-    }
-    Err(RunsError::NotFound {
-        what: "there is no site file: neither ./site.yaml nor /etc/pgbaton/site.yaml exists".to_owned(),
-        help: Some("give one with --site FILE or $PGBATON_SITE; `pgbaton lab up` makes a cluster with one to try".to_owned()),
-    })
-}
-
-/// The cluster of this name; it may be left out where there is only one.
-pub fn cluster_of<'a>(site: &'a Site, wanted: Option<&str>) -> Result<&'a Inventory, RunsError> {
-    let names: Vec<&str> = site.clusters.keys().map(String::as_str).collect();
-    let all = names.join(", ");
-    match (wanted, names.as_slice()) {
-        (Some(wanted), _) => site
-            .clusters
-            .get(wanted)
-            .ok_or_else(|| RunsError::NotFound {
-                what: format!("site {} has no cluster `{wanted}`", site.name),
-                help: Some(format!("its clusters are {all}")),
-            }),
-        (None, [one]) => Ok(&site.clusters[*one]),
-        (None, _) => Err(RunsError::NotFound {
-            what: format!("site {} has more than one cluster", site.name),
-            help: Some(format!("name one with --cluster: {all}")),
-        }),
-    }
-}
-
-/// `/var/lib/pgbaton` for root, otherwise the user's own state folder.
-pub(super) fn default_state() -> PathBuf {
-    if rustix::process::geteuid().is_root() {
-        return PathBuf::from("/var/lib/pgbaton");
-    }
-    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
-    std::env::var_os("XDG_STATE_HOME")
-        .map_or_else(|| home().join(".local/state"), PathBuf::from)
-        .join("pgbaton")
-}
-
 /// This process, for those who read the journal: host name and process id.
 fn runner() -> String {
     let host = rustix::system::uname();
@@ -350,6 +307,11 @@ fn runner() -> String {
         host.nodename().to_string_lossy(),
         std::process::id()
     )
+}
+
+/// An id for a run that begins now.
+pub fn fresh_run() -> RunId {
+    RunId::generate(jiff::Timestamp::now(), entropy())
 }
 
 /// A seed that differs from run to run; it is recorded, so that the run's random choices can be replayed.

@@ -6,7 +6,6 @@ use super::{plain, summary};
 use crate::cli::paint::Paint;
 use crate::cli::screen;
 use crate::engine::Envelope;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -76,12 +75,12 @@ impl Console {
 }
 
 /// Prints the summary where people read: with `--json` nowhere, standard output belongs to the events.
-pub(crate) fn conclude(view: &View, journal: Option<&Path>, style: Style, paint: Paint) {
+pub(crate) fn conclude(view: &View, journal: Option<&str>, style: Style, paint: Paint) {
     match style {
         Style::Quiet => {}
         Style::Json => {
             if let Some(journal) = journal {
-                screen::note(&format!("journal: {}\n", journal.display()));
+                screen::note(&format!("journal: {journal}\n"));
             }
         }
         Style::Tree | Style::Lines => {

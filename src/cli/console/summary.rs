@@ -7,7 +7,6 @@ use crate::cli::paint::{Paint, Tone};
 use crate::cli::text;
 use crate::engine::{Evidence, UndoStatus};
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// How wide names are before what is said about them.
 const INDENT: usize = 10;
@@ -15,7 +14,7 @@ const INDENT: usize = 10;
 /// The whole summary; ends with a newline. Sentences are never cut; they are wrapped where `columns` are given.
 pub(crate) fn summary(
     view: &View,
-    journal: Option<&Path>,
+    journal: Option<&str>,
     paint: Paint,
     columns: Option<usize>,
 ) -> String {
@@ -28,7 +27,7 @@ pub(crate) fn summary(
 /// The summary without the steps, for where they stand in full.
 pub(crate) fn rest(
     view: &View,
-    journal: Option<&Path>,
+    journal: Option<&str>,
     paint: Paint,
     columns: Option<usize>,
 ) -> String {
@@ -73,7 +72,7 @@ impl Page {
         }
     }
 
-    fn rest(&mut self, view: &View, journal: Option<&Path>) {
+    fn rest(&mut self, view: &View, journal: Option<&str>) {
         self.waived(view);
         self.decisions(view);
         self.failure(view);
@@ -246,7 +245,7 @@ impl Page {
         }
     }
 
-    fn outcome(&mut self, view: &View, journal: Option<&Path>) {
+    fn outcome(&mut self, view: &View, journal: Option<&str>) {
         let title = view.header.as_ref().map_or_else(
             || "run".to_owned(),
             |h| format!("{} on {}", h.playbook, h.cluster),
@@ -269,7 +268,7 @@ impl Page {
         if let Some(journal) = journal {
             // Not through `item`: a path is neither wrapped nor changed, so that it can be copied.
             let name = text::pad("journal", INDENT);
-            let _ = writeln!(self.text, "  {name}{}", journal.display());
+            let _ = writeln!(self.text, "  {name}{journal}");
         }
     }
 }
@@ -280,7 +279,7 @@ mod tests {
     use super::*;
 
     fn print(script: &Script) -> String {
-        let journal = Path::new("/var/lib/pgbaton/runs/20250102T030405Z-7f3a.jsonl");
+        let journal = "/var/lib/pgbaton/journal.db";
         let text = summary(&script.view(), Some(journal), Paint::plain(), Some(80));
         for line in text.lines() {
             assert!(text::width(line) <= 80, "{line}");

@@ -71,8 +71,6 @@ pub(super) struct Kept {
     pub(super) lab: String,
     /// Its site file.
     pub(super) site: PathBuf,
-    /// The run's journal.
-    pub(super) journal: PathBuf,
 }
 
 /// What is being done; not data.
@@ -129,7 +127,6 @@ impl Stage<'_> {
             kept: self.keep.then(|| Kept {
                 lab: lab.name().to_owned(),
                 site: lab.site_file().to_owned(),
-                journal: finished.journal,
             }),
         })
     }
@@ -166,7 +163,7 @@ impl Stage<'_> {
         };
         let (finished, view) =
             run::started(world, order, self.interrupts, self.style, self.paint).await?;
-        let journal = self.keep.then_some(finished.journal.as_path());
+        let journal = self.keep.then_some(finished.journal.as_str());
         conclude(&view, journal, self.style, self.paint);
         Ok((finished, view))
     }

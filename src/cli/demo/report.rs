@@ -8,7 +8,6 @@ use crate::cli::text;
 use crate::cli::topology_table::Health;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// What clients saw, and where to look further; ends with a newline.
 pub(super) fn text(played: &Played, paint: Paint) -> String {
@@ -112,10 +111,7 @@ fn commands(played: &Played) -> Vec<(String, String)> {
         ));
     }
     found.push(with(
-        format!(
-            "pgbaton --site {site} runs report {}",
-            run_of(&kept.journal)
-        ),
+        format!("pgbaton --site {site} runs report {}", played.run),
         "the run as a page of HTML: every decision, every effect",
     ));
     found.push(with(
@@ -123,12 +119,6 @@ fn commands(played: &Played) -> Vec<(String, String)> {
         "removes the cluster",
     ));
     found
-}
-
-/// The run whose journal this is.
-fn run_of(journal: &Path) -> String {
-    let name = journal.file_stem().unwrap_or_default();
-    name.to_string_lossy().into_owned()
 }
 
 /// Everything in one object.
@@ -199,7 +189,6 @@ mod tests {
             kept: kept.then(|| Kept {
                 lab: "demo-7".into(),
                 site: "/var/tmp/labs/demo-7/site.yaml".into(),
-                journal: "/var/tmp/labs/demo-7/journal/runs/r.jsonl".into(),
             }),
         }
     }

@@ -23,7 +23,7 @@ pub(crate) async fn plan(context: &Context, args: PlanArgs) -> Result<Code, Comm
         playbook: args.playbook,
         params: args.params,
         trigger: "cli".to_owned(),
-        key: None,
+        ..Order::default()
     };
     let plan = tokio::select! {
         biased;

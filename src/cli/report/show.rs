@@ -9,19 +9,13 @@ use crate::cli::text;
 use crate::engine::StepStatus;
 use crate::playbook::Map;
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// How wide names are before what is said about them.
 const INDENT: usize = 10;
 
 /// All of it; ends with a newline. Sentences are wrapped where `columns` are given, statements and commands are broken
 /// anywhere, and nothing is cut.
-pub(crate) fn show(
-    record: &Record,
-    journal: &Path,
-    paint: Paint,
-    columns: Option<usize>,
-) -> String {
+pub(crate) fn show(record: &Record, journal: &str, paint: Paint, columns: Option<usize>) -> String {
     let mut page = Page {
         text: String::new(),
         paint,

@@ -6,7 +6,6 @@ use crate::cli::paint::Paint;
 use crate::cluster::TroubleKind;
 use crate::engine::{Envelope, Event, Failure, Outcome, ScopeKind, StepPath, StepStatus};
 use crate::playbook::{Map, Value};
-use std::path::Path;
 
 #[path = "../../../tests/report_support/mod.rs"]
 mod checker;
@@ -19,7 +18,7 @@ fn record(script: &Script) -> Record {
 }
 
 fn shown(record: &Record) -> String {
-    show(record, Path::new("/j/r.jsonl"), Paint::plain(), Some(80))
+    show(record, "/j/journal.db", Paint::plain(), Some(80))
 }
 
 /// Whatever a site, a server or a program may write, in every place that it can come from.
@@ -135,7 +134,7 @@ fn a_run_without_an_end_says_so_and_names_what_is_owed() {
             assert!(text.contains(part), "{part}: {text}");
         }
     }
-    let json = document(&record, "/j/r.jsonl");
+    let json = document(&record, "/j/journal.db");
     assert_eq!(json["ended"], false);
     assert_eq!(json["outcome"], serde_json::Value::Null);
     assert_eq!(json["left_to_do"][0], "stop n1 at first contact");

@@ -24,6 +24,10 @@ pub(super) enum Job {
     Take(Wish, Answer<Taken>),
     /// Give it back, and say so.
     GiveBack(Grant, Sender<()>),
+    /// Keep a message to a run; answers with its number.
+    Post(RunId, String, Answer<u64>),
+    /// The messages to a run above this number.
+    Messages(RunId, u64, Answer<Vec<(u64, String)>>),
     /// Copy the log into the file.
     Tidy(Answer<()>),
 }

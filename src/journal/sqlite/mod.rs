@@ -11,6 +11,7 @@ mod append;
 mod error;
 mod job;
 mod lease;
+mod messages;
 mod open;
 mod process;
 mod reader;
@@ -19,7 +20,7 @@ mod worker;
 
 pub use error::JournalError;
 pub use reader::SqliteHistory;
-pub use store::{Announced, ImportError, Imported, SqliteJournal};
+pub use store::{ImportError, Imported, SqliteJournal};
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,10 @@ use std::time::{Duration, Instant};
 pub(super) const APPLICATION: i64 = 0x7067_6274;
 
 /// What leads from each version to the next. What stands here once is never changed: files of that version exist.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("1.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("1.sql"), include_str!("2.sql")];
+
+/// The oldest version of which everything that is only looked at can be read.
+const READABLE: i64 = 1;
 
 /// How far the log may grow before it is copied into the file in the middle of a run, in pages of 4 KiB. A failover
 /// fills a tenth of it; between runs it is copied anyway.
@@ -50,7 +53,7 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, JournalError> {
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let version = version(&connection).map_err(|error| JournalError::of(path, &error))?;
-    if version < known(MIGRATIONS) {
+    if version < READABLE {
         return Err(JournalError::Open {
             path: path.to_owned(),
             why: format!(

@@ -83,9 +83,9 @@ impl History for SqliteHistory {
         self.ask(move |store| store.run(&id)).await
     }
 
-    async fn events(&self, run: &RunId) -> Result<Vec<Envelope>, HistoryError> {
+    async fn events_from(&self, run: &RunId, seq: u64) -> Result<Vec<Envelope>, HistoryError> {
         let run = run.clone();
-        self.ask(move |store| store.events(&run)).await
+        self.ask(move |store| store.events(&run, seq)).await
     }
 
     async fn by_key(&self, cluster: &str, key: &str) -> Result<Option<RunSummary>, HistoryError> {
@@ -224,7 +224,7 @@ impl Store {
         })
     }
 
-    fn events(&self, run: &RunId) -> Result<Vec<Envelope>, HistoryError> {
+    fn events(&self, run: &RunId, from: u64) -> Result<Vec<Envelope>, HistoryError> {
         let row: Option<(i64, u64)> = self
             .connection
             .query_row(
@@ -241,19 +241,21 @@ impl Store {
             });
         };
         let first = number << 32;
+        let from = from.min(last + 1);
+        let at = first + i64::try_from(from).unwrap_or(i64::from(u32::MAX));
         let rows: Vec<(u64, u32, f64, String)> = self
             .connection
             .prepare("SELECT seq, v, at_ms, json FROM events WHERE place BETWEEN ?1 AND ?2 ORDER BY place")
             .and_then(|mut query| {
                 query
-                    .query_map([first, first + i64::from(u32::MAX)], |row| {
+                    .query_map([at, first + i64::from(u32::MAX)], |row| {
                         Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
                     })?
                     .collect()
             })
             .map_err(|error| self.sql(&error))?;
         let mut events = Vec::with_capacity(rows.len());
-        for (expected, (seq, v, at_ms, json)) in (0..).zip(rows) {
+        for (expected, (seq, v, at_ms, json)) in (from..).zip(rows) {
             if seq != expected {
                 return Err(self.gap(run, expected));
             }
@@ -279,9 +281,11 @@ impl Store {
                 event,
             });
         }
-        match u64::try_from(events.len()) {
-            Ok(there) if there == last + 1 => Ok(events),
-            there => Err(self.gap(run, there.unwrap_or(u64::MAX))),
+        let due = from.saturating_add(u64::try_from(events.len()).unwrap_or(u64::MAX));
+        if due == last + 1 {
+            Ok(events)
+        } else {
+            Err(self.gap(run, due))
         }
     }
 

@@ -4,12 +4,14 @@ use super::append::Batch;
 use super::error::JournalError;
 use super::job::{Announcement, Answer, Job, Taken, Wish};
 use super::lease::Term;
+use super::messages::understood;
 use super::reader::SqliteHistory;
 use super::worker::start;
 use crate::engine::{
-    Durability, Envelope, Event, Held, Lease, LeaseError, RecordError, Recorder, RunId,
+    Durability, Envelope, Event, Held, Inbox, Lease, LeaseError, Letter, Message, RecordError,
+    Recorder, RunId,
 };
-use crate::journal::{Filter, History, HistoryError, ReadError, RunSummary};
+use crate::journal::{Announced, Filter, History, HistoryError, ReadError, RunSummary, Store};
 use async_trait::async_trait;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -27,17 +29,9 @@ const TTL: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct SqliteJournal {
     path: PathBuf,
+    name: String,
     jobs: Sender<Job>,
     history: SqliteHistory,
-}
-
-/// What became of an announcement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Announced {
-    /// Nobody has had this key before: the run may begin.
-    New,
-    /// This run had it: it should be joined, looked at or resumed, but not made again.
-    Before(RunId),
 }
 
 /// What became of a journal of JSON lines.
@@ -94,8 +88,10 @@ impl SqliteJournal {
     /// The same with leases that last this long unless renewed; all who share a journal should agree.
     pub fn open_with_ttl(path: impl Into<PathBuf>, ttl: Duration) -> Result<Self, JournalError> {
         let path = path.into();
+        let (jobs, name) = start(&path, Term::new(ttl))?;
         Ok(Self {
-            jobs: start(&path, Term::new(ttl))?,
+            jobs,
+            name,
             history: SqliteHistory::at(&path),
             path,
         })
@@ -104,24 +100,6 @@ impl SqliteJournal {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Keeps the idempotency key of a run that is about to begin, unless an earlier run of the cluster had it. Whoever
-    /// does so holds the cluster's lease: of two who ask at once, only one can get there.
-    pub async fn announce(
-        &self,
-        run: &RunId,
-        cluster: &str,
-        key: &str,
-    ) -> Result<Announced, RecordError> {
-        let announcement = Announcement {
-            run: run.clone(),
-            cluster: cluster.to_owned(),
-            key: key.to_owned(),
-        };
-        let earlier = self.ask(|answer| Job::Announce(announcement, answer)).await;
-        let earlier = earlier.map_err(|why| self.lost(why))?;
-        Ok(earlier.map_or(Announced::New, Announced::Before))
     }
 
     /// Brings a run's journal of JSON lines into the store. One that has not ended counts as interrupted.
@@ -150,12 +128,6 @@ impl SqliteJournal {
         let imported = self.ask(|answer| Job::Import(batch, answer)).await;
         imported.map_err(refused)?;
         Ok(Imported::New(run))
-    }
-
-    /// Copies the log into the file, so that the next run finds a short one. For the end of a program that ran
-    /// something: while it waits for work the store does so by itself.
-    pub async fn tidy(&self) -> Result<(), RecordError> {
-        self.ask(Job::Tidy).await.map_err(|why| self.lost(why))
     }
 
     async fn ask<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, String> {
@@ -222,11 +194,61 @@ impl History for SqliteJournal {
         self.history.run(id).await
     }
 
-    async fn events(&self, run: &RunId) -> Result<Vec<Envelope>, HistoryError> {
-        self.history.events(run).await
+    async fn events_from(&self, run: &RunId, seq: u64) -> Result<Vec<Envelope>, HistoryError> {
+        self.history.events_from(run, seq).await
     }
 
     async fn by_key(&self, cluster: &str, key: &str) -> Result<Option<RunSummary>, HistoryError> {
         self.history.by_key(cluster, key).await
+    }
+}
+
+#[async_trait]
+impl Inbox for SqliteJournal {
+    async fn messages(&self, run: &RunId, after: u64) -> Result<Vec<Message>, RecordError> {
+        let there = self.ask(|answer| Job::Messages(run.clone(), after, answer));
+        let there = there.await.map_err(|why| self.lost(why))?;
+        let understood = there.into_iter().map(understood).collect::<Result<_, _>>();
+        understood.map_err(|why| self.lost(why))
+    }
+}
+
+#[async_trait]
+impl Store for SqliteJournal {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn name(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
+    async fn announce(
+        &self,
+        run: &RunId,
+        cluster: &str,
+        key: &str,
+    ) -> Result<Announced, RecordError> {
+        let announcement = Announcement {
+            run: run.clone(),
+            cluster: cluster.to_owned(),
+            key: key.to_owned(),
+        };
+        let earlier = self.ask(|answer| Job::Announce(announcement, answer)).await;
+        let earlier = earlier.map_err(|why| self.lost(why))?;
+        Ok(earlier.map_or(Announced::New, Announced::Before))
+    }
+
+    async fn post(&self, run: &RunId, letter: &Letter) -> Result<u64, RecordError> {
+        let json = serde_json::to_string(letter).map_err(|error| self.lost(error.to_string()))?;
+        let posted = self
+            .ask(|answer| Job::Post(run.clone(), json, answer))
+            .await;
+        posted.map_err(|why| self.lost(why))
+    }
+
+    /// Copies the log into the file. While it waits for work it does so by itself.
+    async fn tidy(&self) -> Result<(), RecordError> {
+        self.ask(Job::Tidy).await.map_err(|why| self.lost(why))
     }
 }

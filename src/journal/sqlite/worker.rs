@@ -4,6 +4,7 @@ use super::append::{Refused, Writer, append};
 use super::error::{JournalError, is_passing, words};
 use super::job::{Announcement, HeldInStore, Job, Taken, Wish};
 use super::lease::{Belief, Grant, Granted, Term, give_back, renew, take};
+use super::messages::{messages, post};
 use super::open::open_to_write;
 use super::process::{Process, now_ms};
 use crate::engine::{Durability, RunId};
@@ -19,14 +20,17 @@ const IDLE: Duration = Duration::from_millis(500);
 /// How much of what waits becomes one transaction at most.
 const GROUP: usize = 64;
 
-/// Opens the store in a thread of its own, which ends when all senders are gone.
-pub(super) fn start(path: &Path, term: Term) -> Result<Sender<Job>, JournalError> {
+/// Opens the store in a thread of its own, which ends when all senders are gone; gives its name, too.
+pub(super) fn start(path: &Path, term: Term) -> Result<(Sender<Job>, String), JournalError> {
     let failed = |error: std::io::Error| JournalError::Open {
         path: path.to_owned(),
         why: error.to_string(),
     };
     let process = Process::current().map_err(failed)?;
     let connection = open_to_write(path)?;
+    let name = connection
+        .query_row("SELECT name FROM store", [], |row| row.get(0))
+        .map_err(|error| JournalError::of(path, &error))?;
     let (jobs, incoming) = channel();
     let worker = Worker {
         connection,
@@ -42,7 +46,7 @@ pub(super) fn start(path: &Path, term: Term) -> Result<Sender<Job>, JournalError
         .name("journal".to_owned())
         .spawn(move || worker.work(&incoming))
         .map_err(failed)?;
-    Ok(jobs)
+    Ok((jobs, name))
 }
 
 struct Worker {
@@ -188,6 +192,13 @@ impl Worker {
             Job::GiveBack(grant, done) => {
                 self.give_back(&grant);
                 let _ = done.send(());
+            }
+            Job::Post(run, letter, answer) => {
+                let _ = answer.send(self.write(true, |change| post(change, &run, &letter)));
+            }
+            Job::Messages(run, after, answer) => {
+                let there = messages(&self.connection, &run, after);
+                let _ = answer.send(there.map_err(|error| words(&error)));
             }
             Job::Tidy(answer) => {
                 let _ = answer.send(self.tidy());

@@ -35,7 +35,7 @@ impl World {
             playbook: playbook.to_owned(),
             params: plan.given.clone(),
             trigger: "cli".to_owned(),
-            key: None,
+            ..Order::default()
         };
         let now = self.plan(order.clone()).await?;
         let changes = changes(plan, &now);

@@ -1,0 +1,186 @@
+//! Runs, newest first, a line each.
+
+use crate::cli::app::Context;
+use crate::cli::args::RunsListArgs;
+use crate::cli::console::outcome_look;
+use crate::cli::error::CommandError;
+use crate::cli::exit_codes::Code;
+use crate::cli::paint::{Paint, Tone};
+use crate::cli::screen;
+use crate::cli::text;
+use crate::journal::{Filter, RunSummary, Standing, Which};
+use crate::runs::Records;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// Names of the columns.
+const HEADS: [&str; 7] = [
+    "Run", "Started", "Took", "Playbook", "Cluster", "By", "Outcome",
+];
+
+pub(super) async fn list(context: &Context, args: &RunsListArgs) -> Result<Code, CommandError> {
+    let records = Records::open(context.global.site.as_deref())?;
+    let filter = Filter {
+        cluster: context.global.cluster.clone(),
+        which: if args.unended {
+            Which::Unended
+        } else {
+            Which::All
+        },
+        // One more than is shown tells whether there are more.
+        limit: (args.limit > 0).then(|| args.limit.saturating_add(1)),
+    };
+    let mut runs = records.list(&filter).await?;
+    let more = args.limit > 0 && runs.len() > usize::try_from(args.limit).unwrap_or(usize::MAX);
+    if more {
+        runs.pop();
+    }
+    if context.global.json {
+        let mut lines = String::new();
+        for run in &runs {
+            let _ = writeln!(lines, "{}", as_json(run));
+        }
+        screen::data(&lines);
+        return Ok(Code::Ok);
+    }
+    if runs.is_empty() {
+        screen::note(&format!("no such run in {}\n", records.place()));
+        return Ok(Code::Ok);
+    }
+    let columns = screen::size().map(|(columns, _)| columns);
+    screen::data(&table(&runs, context.paint, columns));
+    if more {
+        screen::note("there are more: `-n 0` shows all\n");
+    }
+    Ok(Code::Ok)
+}
+
+/// No line takes more than `columns`, where they are given.
+fn table(runs: &[RunSummary], paint: Paint, columns: Option<usize>) -> String {
+    let cells: Vec<[String; 7]> = runs.iter().map(cells).collect();
+    let mut widths = HEADS.map(text::width);
+    for row in &cells {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(text::width(cell));
+        }
+    }
+    let mut out = String::new();
+    let mut line = |cells: [String; 7], tone: Option<Tone>| {
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| text::pad(cell, width))
+            .collect();
+        let line = padded.join("  ");
+        let line = columns.map_or_else(|| line.clone(), |columns| text::cut(&line, columns));
+        let line = line.trim_end();
+        let _ = match (tone, line.strip_suffix(cells[6].as_str())) {
+            (Some(tone), Some(before)) => writeln!(out, "{before}{}", paint.tone(tone, &cells[6])),
+            _ => writeln!(out, "{line}"),
+        };
+    };
+    line(HEADS.map(str::to_owned), None);
+    line(widths.map(|width| "-".repeat(width)), None);
+    for (run, row) in runs.iter().zip(cells) {
+        line(row, Some(tone(run.standing)));
+    }
+    out
+}
+
+fn cells(run: &RunSummary) -> [String; 7] {
+    // Seconds are enough for people, and the day comes first.
+    let started = run.started.get(..19).unwrap_or(&run.started);
+    let took = took_ms(run).map_or_else(String::new, text::duration);
+    [
+        run.run.to_string(),
+        started.replace('T', " "),
+        took,
+        text::one_line(&run.playbook),
+        text::one_line(&run.cluster),
+        text::one_line(&run.trigger),
+        word(run.standing).to_owned(),
+    ]
+}
+
+fn took_ms(run: &RunSummary) -> Option<f64> {
+    let started: jiff::Timestamp = run.started.parse().ok()?;
+    let ended: jiff::Timestamp = run.ended.as_deref()?.parse().ok()?;
+    Some(ended.duration_since(started).as_secs_f64() * 1000.0)
+}
+
+fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::UnderWay => "under way",
+        Standing::Interrupted => "cut off",
+        Standing::Ended(outcome) => outcome_look(outcome).0,
+    }
+}
+
+fn tone(standing: Standing) -> Tone {
+    match standing {
+        Standing::UnderWay => Tone::Busy,
+        Standing::Interrupted => Tone::Warn,
+        Standing::Ended(outcome) => outcome_look(outcome).1,
+    }
+}
+
+fn as_json(run: &RunSummary) -> Value {
+    let standing = match run.standing {
+        Standing::UnderWay => "under_way",
+        Standing::Interrupted => "interrupted",
+        Standing::Ended(_) => "ended",
+    };
+    let outcome = match run.standing {
+        Standing::Ended(outcome) => Some(outcome),
+        Standing::UnderWay | Standing::Interrupted => None,
+    };
+    json!({
+        "run": run.run,
+        "cluster": run.cluster,
+        "playbook": run.playbook,
+        "version": run.version,
+        "trigger": run.trigger,
+        "key": run.key,
+        "started": run.started,
+        "ended": run.ended,
+        "standing": standing,
+        "outcome": outcome,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Outcome, RunId};
+
+    fn run(id: &str, ended: Option<&str>, standing: Standing) -> RunSummary {
+        RunSummary {
+            run: RunId(id.into()),
+            cluster: "orders".to_owned(),
+            playbook: "failover".to_owned(),
+            version: Some("1.0.0".to_owned()),
+            trigger: "cli".to_owned(),
+            key: None,
+            started: "2026-11-23T01:46:07.250Z".to_owned(),
+            ended: ended.map(str::to_owned),
+            last_seq: 140,
+            standing,
+        }
+    }
+
+    #[test]
+    fn runs_are_listed_within_eighty_columns() {
+        let runs = [
+            run("20261123-014609-cccc", None, Standing::UnderWay),
+            run("20261123-014608-bbbb", None, Standing::Interrupted),
+            run(
+                "20261123-014607-aaaa",
+                Some("2026-11-23T01:46:07.824Z"),
+                Standing::Ended(Outcome::Degraded),
+            ),
+        ];
+        let text = table(&runs, Paint::plain(), Some(80));
+        assert!(text.lines().all(|line| text::width(line) <= 80), "{text}");
+        insta::assert_snapshot!(text);
+    }
+}
