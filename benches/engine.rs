@@ -158,6 +158,7 @@ async fn measure(playbook: &Arc<Playbook>) -> Duration {
         pins: None,
         lease: None,
         cancel: tokio_util::sync::CancellationToken::new(),
+        inbox: None,
         observers: Vec::new(),
     };
     let begun = Instant::now();

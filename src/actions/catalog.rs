@@ -25,6 +25,7 @@ table![
     check_archiving::CheckArchiving,
     check_candidate::CheckCandidate,
     check_lsn::CheckLsn,
+    approve::Approve,
     checkpoint::Checkpoint,
     choose::Choose,
     confirm_down::ConfirmDown,

@@ -3,6 +3,7 @@
 //! Actions read facts from the [`Cluster`](crate::cluster::Cluster) port and ask for operations through the guard
 //! ([`Scene::perform`](scene)); they hold no SQL and no shell text.
 
+mod approve;
 mod assert;
 mod catalog;
 mod check_archiving;

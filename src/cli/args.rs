@@ -216,6 +216,12 @@ pub(crate) enum RunsCommand {
     Report(RunsReportArgs),
     /// Go on with a run whose runner died, to its end
     Resume(RunIdArgs),
+    /// Let a step that asks a person go on
+    Approve(RunsDecideArgs),
+    /// Fail a step that asks a person
+    Deny(RunsDecideArgs),
+    /// End a run that somebody else runs; refused after the point of no return
+    Cancel(RunsCancelArgs),
 }
 
 /// `runs list`.
@@ -235,6 +241,31 @@ pub(crate) struct RunIdArgs {
     /// The run's id, or as much of its beginning as no other has
     #[arg(value_name = "RUN")]
     pub(crate) run: String,
+}
+
+/// `runs approve` and `runs deny`.
+#[derive(Debug, Args)]
+pub(crate) struct RunsDecideArgs {
+    /// The run's id, or as much of its beginning as no other has
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// The step's path; may be left out where one step asks
+    #[arg(value_name = "STEP")]
+    pub(crate) step: Option<String>,
+    /// Why; recorded with the decision
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+}
+
+/// `runs cancel`.
+#[derive(Debug, Args)]
+pub(crate) struct RunsCancelArgs {
+    /// The run's id, or as much of its beginning as no other has
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Why; recorded with the cancellation
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
 }
 
 /// `runs report`.

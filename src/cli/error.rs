@@ -179,7 +179,7 @@ impl From<RunsError> for CommandError {
                 );
                 Self::new(Kind::Refused, message).hint(then)
             }
-            RunsError::Unresumable { .. } => Self::invalid(message),
+            RunsError::Unresumable { .. } | RunsError::Unheard { .. } => Self::invalid(message),
             RunsError::SameKey { ref run, .. } => {
                 let look = format!("`pgbaton runs show {run}` tells what became of it");
                 Self::new(Kind::Busy, message).hint(look)

@@ -1,6 +1,6 @@
 //! What a step does, seen from the engine.
 
-use super::StepPath;
+use super::{Decision, StepPath};
 use crate::playbook::{Map, Signature, TroubleKind, Value};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -165,6 +165,9 @@ impl Failure {
 /// The topic of what is left for a person to do.
 pub(super) const DEBT: &str = "debt";
 
+/// The topic of a question to a person.
+pub(super) const QUESTION: &str = "question";
+
 impl Evidence {
     /// Something that was allowed to fail did, and this is what it leaves.
     pub(super) fn of_degradation(text: String) -> Self {
@@ -270,6 +273,12 @@ pub trait Effects: Send + Sync {
 
     /// Whether the point of no return has passed.
     fn point_of_no_return_passed(&self) -> bool;
+
+    /// Whether somebody can answer a question of this run. Where not, nobody is to be waited for.
+    fn can_be_asked(&self) -> bool;
+
+    /// What a person decided about this attempt, once it asked (a note of topic `question`) and was answered.
+    fn decision(&self) -> Option<Decision>;
 }
 
 /// An effect that may be had now.

@@ -4,7 +4,7 @@ use super::action::{Before, EffectOutcome, Effects, Evidence, Forecast, Intent};
 use super::control::Control;
 use super::shared::{Inner, Shared, Undoable, journal_lost};
 use super::state::Settled;
-use super::{Event, Failure, StepPath};
+use super::{Decision, Event, Failure, StepPath};
 use crate::playbook::{EffectClass, Role, TroubleKind};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -212,6 +212,15 @@ impl Effects for Guard {
 
     fn point_of_no_return_passed(&self) -> bool {
         self.shared.read(|s| s.point_of_no_return().is_some())
+    }
+
+    fn can_be_asked(&self) -> bool {
+        self.shared.can_be_asked
+    }
+
+    fn decision(&self) -> Option<Decision> {
+        self.shared
+            .read(|s| s.step(&self.path.0).and_then(|step| step.decision.clone()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What happened. The one way out of the engine.
 
 use super::action::{Evidence, Failure, Forecast, Inputs};
-use super::{Pins, RunId, StepPath};
+use super::{Message, Pins, RunId, StepPath};
 use crate::playbook::Map;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -200,6 +200,15 @@ pub enum Event {
         accepted: bool,
         /// Why refused.
         reason: Option<String>,
+    },
+    /// Somebody wrote to the run, and this is the answer.
+    MessageHeard {
+        /// The message.
+        message: Message,
+        /// It is done; otherwise it has no effect.
+        accepted: bool,
+        /// Why not.
+        why: Option<String>,
     },
     /// What a step did is being taken back.
     UndoStarted {

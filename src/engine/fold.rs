@@ -1,9 +1,10 @@
 //! How events change the state of a run, and which sequences of events are legal.
 
 mod effects;
+mod messages;
 
 use super::Failure;
-use super::action::DEBT;
+use super::action::{DEBT, QUESTION};
 use super::path::Owner;
 use super::scope::Fault;
 use super::state::{RunState, ScopeEnded, ScopeState, StepState};
@@ -126,6 +127,9 @@ impl RunState {
                 self.cancelled |= *accepted;
                 Ok(())
             }
+            Event::MessageHeard {
+                message, accepted, ..
+            } => self.message_heard(message, *accepted),
             Event::UndoStarted { path } => self.undo_started(path),
             Event::UndoEnded { path, status, what } => self.undo_ended(path, *status, what),
             Event::RunEnded { outcome, .. } => {
@@ -322,6 +326,9 @@ impl RunState {
         step.attempting = true;
         step.effects_before = step.effects.len();
         step.failed = None;
+        // An approval counts for the attempt that asked for it.
+        step.question = false;
+        step.decision = None;
         Ok(())
     }
 
@@ -418,6 +425,11 @@ impl RunState {
         }
         if evidence.topic == DEBT {
             self.owe(evidence.text.clone());
+        }
+        if evidence.topic == QUESTION
+            && let Some(step) = self.steps.get_mut(path)
+        {
+            step.question = true;
         }
         self.degraded |= evidence.degrades();
         self.noted.push(evidence.clone());

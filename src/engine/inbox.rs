@@ -46,6 +46,19 @@ pub enum Ask {
     },
 }
 
+/// What a person decided about a step that asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// It may go on.
+    pub approved: bool,
+    /// Who decided.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: String,
+}
+
 /// Where messages to runs are kept. What was read once is still there for whoever resumes the run.
 #[async_trait]
 pub trait Inbox: Send + Sync {

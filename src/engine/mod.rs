@@ -30,6 +30,7 @@ mod path;
 mod pins;
 mod prepare;
 mod recorder;
+mod requests;
 mod retry;
 mod run;
 mod scope;
@@ -46,7 +47,7 @@ pub use action::{
 };
 pub use event::{Envelope, Event, Outcome, ScopeKind, SkipReason, StepStatus, UndoStatus, Verdict};
 pub use fold::IllegalEvent;
-pub use inbox::{Ask, Inbox, Letter, Message};
+pub use inbox::{Ask, Decision, Inbox, Letter, Message};
 pub use lease::{Held, Lease, LeaseError};
 pub use past::Unresumable;
 pub use path::{RunId, StepPath};

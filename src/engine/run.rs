@@ -6,12 +6,13 @@ use super::nested::{both, run_beside};
 use super::outcome::{Facts, outcome};
 use super::past::{Past, Unresumable};
 use super::prepare::{by_name, lenient_outputs};
+use super::requests::Requests;
 use super::scope::{Fault, Run, Scope, ScopeEnd, run_block};
 use super::shared::{Shared, journal_lost};
 use super::undo::{left_behind, undo_all};
 use super::writer::{Lost, write};
 use super::{
-    Actions, Consequence, Envelope, Event, Failure, Held, Outcome, Pins, Recorder, RunId,
+    Actions, Consequence, Envelope, Event, Failure, Held, Inbox, Outcome, Pins, Recorder, RunId,
     ScopeKind, StepPath, StepStatus,
 };
 use crate::playbook::{Checked, Map, TroubleKind, Value};
@@ -58,6 +59,8 @@ pub struct Request {
     pub lease: Option<Arc<dyn Held>>,
     /// Asks to cancel. The engine decides whether it does.
     pub cancel: CancellationToken,
+    /// Where people write to this run; none where nobody can, and then every question counts as approved.
+    pub inbox: Option<Arc<dyn Inbox>>,
     /// Who watches. Every event arrives here after it was recorded.
     pub observers: Vec<mpsc::UnboundedSender<Arc<Envelope>>>,
 }
@@ -130,7 +133,8 @@ impl Engine {
         ));
         let undoables = past.undoables(self.actions.as_ref());
         let (run, lease) = (request.run.clone(), request.lease.clone());
-        let shared = Shared::new(run, lease, writer, lost, past, undoables);
+        let can_be_asked = request.inbox.is_some();
+        let shared = Shared::new(run, lease, writer, lost, past, undoables, can_be_asked);
         let shared = Arc::new(shared);
         let report = conduct(self.actions.as_ref(), &request, &shared, resume).await;
         drop(request);
@@ -188,8 +192,8 @@ async fn conduct(
         0,
     );
     let budget = playbook.timeout.as_ref().map(|timeout| timeout.value);
-    let mut cancel = Cancel::of(&request.cancel, shared);
-    if cancel.asked {
+    let mut cancel = Requests::to(request, shared);
+    if cancel.is_cancelled() {
         control.token.cancel();
     }
     let mut end = cancel
@@ -339,59 +343,6 @@ fn not_run(state: &super::state::RunState) -> Vec<String> {
         })
         .map(ToString::to_string)
         .collect()
-}
-
-/// The wish to cancel; asked once, answered once.
-struct Cancel<'r> {
-    token: &'r CancellationToken,
-    shared: &'r Shared,
-    asked: bool,
-}
-
-impl<'r> Cancel<'r> {
-    fn of(token: &'r CancellationToken, shared: &'r Shared) -> Self {
-        Self {
-            token,
-            shared,
-            asked: shared.read(super::state::RunState::cancelled),
-        }
-    }
-
-    /// Awaits `work`; `accept` is called when the run is cancelled meanwhile.
-    async fn watch<T>(&mut self, work: impl Future<Output = T>, accept: impl Fn()) -> T {
-        let mut work = std::pin::pin!(work);
-        loop {
-            tokio::select! {
-                biased;
-                () = self.token.cancelled(), if !self.asked => {
-                    self.asked = true;
-                    if self.answer() {
-                        accept();
-                    }
-                }
-                end = &mut work => return end,
-            }
-        }
-    }
-
-    /// Decides and records it, under one lock with the check, so that no intent comes between.
-    fn answer(&self) -> bool {
-        let mut inner = self.shared.lock();
-        let reason = match inner.state.point_of_no_return() {
-            Some(step) => Some(format!(
-                "`{step}` has passed the point of no return, the run goes forward"
-            )),
-            None => inner
-                .doomed
-                .as_ref()
-                .filter(|_| inner.state.scope("").is_some_and(|s| s.ended.is_some()))
-                .map(|_| "the run is ending already".to_owned()),
-        };
-        let accepted = reason.is_none();
-        let event = Event::CancelRequested { accepted, reason };
-        self.shared.emit_in(&mut inner, event, None);
-        accepted
-    }
 }
 
 fn started(request: &Request) -> Event {

@@ -16,6 +16,8 @@ pub(super) struct Shared {
     pub(super) run: RunId,
     pub(super) lease: Option<Arc<dyn Held>>,
     pub(super) lost: Lost,
+    /// Whether somebody can answer a question of this run.
+    pub(super) can_be_asked: bool,
     begun: Instant,
     /// How long the run took before this runner took it over.
     before: Duration,
@@ -53,11 +55,13 @@ impl Shared {
         lost: Lost,
         past: Past,
         undoables: HashMap<StepPath, Undoable>,
+        can_be_asked: bool,
     ) -> Self {
         Self {
             run,
             lease,
             lost,
+            can_be_asked,
             begun: Instant::now(),
             before: past.at,
             inner: Mutex::new(Inner {

@@ -2,7 +2,7 @@
 
 use super::action::{Done, Evidence, Failure, Forecast, Inputs};
 use super::scope::Fault;
-use super::{Outcome, RunId, ScopeKind, StepPath, StepStatus, UndoStatus};
+use super::{Decision, Outcome, RunId, ScopeKind, StepPath, StepStatus, UndoStatus};
 use crate::playbook::Map;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub struct RunState {
     pub(super) noted: Vec<Evidence>,
     pub(super) degraded: bool,
     pub(super) outcome: Option<Outcome>,
+    /// The number of the last message that was heard.
+    pub(super) heard: u64,
     /// When the last event happened, from the start of the run.
     pub(super) now: Duration,
     /// How many steps and items have ended or were passed over.
@@ -85,6 +87,10 @@ pub struct StepState {
     pub undo: UndoState,
     /// How many scopes of its own (nested playbook, item, rescue) are open.
     pub(super) open_scopes: u32,
+    /// Its attempt under way asked a person.
+    pub(super) question: bool,
+    /// What the person decided.
+    pub(super) decision: Option<Decision>,
     /// The scope it stands in, or the step whose item it is.
     pub(super) parent: StepPath,
     /// When it started, from the start of the run.
@@ -149,6 +155,11 @@ impl EffectState {
 }
 
 impl StepState {
+    /// Whether a person answered the question of its attempt under way.
+    pub fn is_answered(&self) -> bool {
+        self.decision.is_some()
+    }
+
     /// A step whose turn has not come.
     pub(super) fn pending(parent: StepPath) -> Self {
         Self {
@@ -169,6 +180,8 @@ impl StepState {
             started: Duration::ZERO,
             limit: Duration::ZERO,
             effects_before: 0,
+            question: false,
+            decision: None,
             failed: None,
             at: None,
             end: 0,

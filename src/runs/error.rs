@@ -64,6 +64,14 @@ pub enum RunsError {
         /// The run.
         run: RunId,
     },
+    /// Nobody would read what is written to the run (exit code 2).
+    #[error("run {run} cannot be asked: {why}")]
+    Unheard {
+        /// The run.
+        run: RunId,
+        /// Why.
+        why: String,
+    },
     /// The journal cannot be used (exit code 1).
     #[error(transparent)]
     Store(#[from] JournalError),

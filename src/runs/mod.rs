@@ -1,6 +1,7 @@
 //! Whoever starts a run starts it here: load, check, bind, lease, world, engine.
 
 mod admission;
+mod asking;
 mod error;
 mod facts;
 mod follow;
@@ -15,6 +16,7 @@ mod simulated;
 mod stale;
 mod world;
 
+pub use asking::Answer;
 pub use error::RunsError;
 pub use facts::{pinned, topology};
 pub use library::{Shelves, Stock, stock_playbooks};

@@ -150,6 +150,7 @@ fn request(
         pins: None,
         lease,
         cancel: CancellationToken::new(),
+        inbox: None,
         observers: Vec::new(),
     }
 }

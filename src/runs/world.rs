@@ -11,7 +11,7 @@ use super::{Finished, Order, Records, RunsError};
 use crate::actions::{LiveActions, catalog};
 use crate::cluster::{Cluster, Inventory, NodeName, Topology};
 use crate::document::Diagnostics;
-use crate::engine::{Engine, Envelope, Recorder, Request, Resume, RunId};
+use crate::engine::{Engine, Envelope, Inbox, Recorder, Request, Resume, RunId};
 use crate::journal::Store;
 use crate::playbook::{Body, Checked, EffectClass, Map, Value, check};
 use crate::postgres::LiveCluster;
@@ -166,6 +166,7 @@ impl World {
             forecast: false,
             lease,
             cancel,
+            inbox: Some(Arc::clone(&store) as Arc<dyn Inbox>),
             observers,
         };
         let report = self.engine(&store).run(request).await;
@@ -233,6 +234,7 @@ impl World {
             pins: None,
             lease,
             cancel,
+            inbox: Some(Arc::clone(&store) as Arc<dyn Inbox>),
             observers,
         };
         let resume = Resume {

@@ -157,6 +157,7 @@ impl Site {
             pins: None,
             lease: Some(Arc::from(held)),
             cancel: CancellationToken::new(),
+            inbox: None,
             observers: Vec::new(),
         };
         let report = engine.run(request).await;

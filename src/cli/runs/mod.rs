@@ -1,5 +1,6 @@
 //! `pgbaton runs`: what became of runs, looking on at one, and going on with one whose runner died.
 
+mod ask;
 mod follow;
 mod list;
 mod look;
@@ -22,6 +23,9 @@ pub(crate) async fn runs(context: &Context, command: RunsCommand) -> Result<Code
         RunsCommand::Show(args) => look::show(context, &args.run).await,
         RunsCommand::Report(args) => look::write_report(context, args).await,
         RunsCommand::Resume(args) => resume(context, &args).await,
+        RunsCommand::Approve(args) => ask::decide(context, args, true).await,
+        RunsCommand::Deny(args) => ask::decide(context, args, false).await,
+        RunsCommand::Cancel(args) => ask::cancel(context, args).await,
     }
 }
 

@@ -187,6 +187,7 @@ impl Case {
             pins: None,
             lease: self.lease.map(|lease| lease as Arc<dyn Held>),
             cancel: cancel.clone(),
+            inbox: None,
             observers: vec![watch],
         };
         let begun = tokio::time::Instant::now();
