@@ -108,7 +108,8 @@ async fn a_second_request_with_the_same_key_joins_the_first() {
     let playbook = playbook(&cluster);
     let again = [&["run", &playbook][..], &keyed].concat();
     let joined = cluster.pgbaton(&again);
-    let other = cluster.pgbaton(&["run", &playbook, "--key", "alert-8"]);
+    let words = ["run", &playbook, "--key", "alert-8"];
+    let other = cluster.pgbaton(&words);
     let (joined, other) = tokio::join!(joined, other);
     assert!(
         other.expect(5).stderr.contains(&id),

@@ -223,8 +223,7 @@ async fn a_doubt_that_no_probe_can_settle_is_not_tried_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_is_lost_is_told_with_what_is_left() {
-    let folder = Folder::with(
-        r#"
+    let playbook = r#"
 playbook: p
 params: { dir: { type: string, required: true } }
 steps:
@@ -243,21 +242,31 @@ steps:
     action: exec
     with: { argv: [touch, "{{ params.dir }}/never"] }
     effect: idempotent
-"#,
-    );
-    let run = |json: bool| {
-        // The journal's file may not grow beyond some blocks; the signal that would kill is ignored.
+"#;
+    // A journal of some pages is there; in this run it may not grow beyond 200 KiB, and what `fill` says is told twice.
+    let run = async |json: bool| {
+        let folder =
+            Folder::with("playbook: p\nsteps: { look: { action: wait, with: { for: 1ms } } }\n");
+        let quick = [
+            "--site",
+            &folder.path("site.yaml"),
+            "run",
+            &folder.path("p.yaml"),
+        ];
+        support::pgbaton(&quick).await.expect(0);
+        std::fs::write(folder.path("p.yaml"), playbook).unwrap();
+        // The signal that would kill is ignored.
         let mut command = tokio::process::Command::new("sh");
         command
-            .args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$@\"", "sh"])
+            .args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$@\"", "sh"])
             .arg(env!("CARGO_BIN_EXE_pgbaton"))
             .args(["--site", &folder.path("site.yaml")])
             .args(json.then_some("--json"))
             .args(["run", &folder.path("p.yaml")])
             .args(["-p", &format!("dir={}", folder.0.path().display())]);
-        command.output()
+        (command.output().await.unwrap(), folder)
     };
-    let said = run(false).await.unwrap();
+    let (said, folder) = run(false).await;
     let text = String::from_utf8(said.stdout).unwrap();
     assert_eq!(said.status.code(), Some(1), "{text}");
     assert!(
@@ -276,7 +285,7 @@ steps:
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
-    let said = run(true).await.unwrap();
+    let (said, _) = run(true).await;
     let text = String::from_utf8(said.stdout).unwrap();
     let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!(last["recorded"], false, "{text}");

@@ -94,7 +94,8 @@ impl Applicant<'_> {
         let (LeaseError::Busy { holder, .. }, None) = (busy, self.order.wait) else {
             return false;
         };
-        store.run(holder).await.is_ok()
+        let holder = store.run(holder).await;
+        holder.is_ok_and(|holder| holder.key != self.order.key)
     }
 
     async fn same_key(&self, store: &dyn Store) -> Result<Option<RunsError>, RunsError> {

@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 /// Names of the columns.
-const HEADS: [&str; 7] = [
-    "Run", "Started", "Took", "Playbook", "Cluster", "By", "Outcome",
-];
+const HEADS: [&str; 6] = ["Run", "Outcome", "Took", "Playbook", "Cluster", "By"];
+
+/// The column that has a tone.
+const OUTCOME: usize = 1;
 
 pub(super) async fn list(context: &Context, args: &RunsListArgs) -> Result<Code, CommandError> {
     let records = Records::open(context.global.site.as_deref())?;
@@ -55,50 +56,49 @@ pub(super) async fn list(context: &Context, args: &RunsListArgs) -> Result<Code,
     Ok(Code::Ok)
 }
 
-/// No line takes more than `columns`, where they are given.
+/// No line takes more than `columns`, where they are given. When a run started stands in its id.
 fn table(runs: &[RunSummary], paint: Paint, columns: Option<usize>) -> String {
-    let cells: Vec<[String; 7]> = runs.iter().map(cells).collect();
+    let cells: Vec<[String; 6]> = runs.iter().map(cells).collect();
     let mut widths = HEADS.map(text::width);
     for row in &cells {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(text::width(cell));
         }
     }
+    // What does not fit is cut from the right: the id and the outcome stay.
+    let mut left = columns.unwrap_or(usize::MAX);
+    for width in &mut widths {
+        *width = (*width).min(left);
+        left = left.saturating_sub(*width + 2);
+    }
     let mut out = String::new();
-    let mut line = |cells: [String; 7], tone: Option<Tone>| {
-        let padded: Vec<String> = cells
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| text::pad(cell, width))
-            .collect();
-        let line = padded.join("  ");
-        let line = columns.map_or_else(|| line.clone(), |columns| text::cut(&line, columns));
-        let line = line.trim_end();
-        let _ = match (tone, line.strip_suffix(cells[6].as_str())) {
-            (Some(tone), Some(before)) => writeln!(out, "{before}{}", paint.tone(tone, &cells[6])),
-            _ => writeln!(out, "{line}"),
-        };
+    let mut line = |cells: &[String; 6], tone: Option<Tone>| {
+        let mut words = Vec::new();
+        for (index, (cell, width)) in cells.iter().zip(widths).enumerate() {
+            let word = text::pad(cell, width);
+            words.push(match tone.filter(|_| index == OUTCOME) {
+                Some(tone) => paint.tone(tone, &word).into_owned(),
+                None => word,
+            });
+        }
+        let _ = writeln!(out, "{}", words.join("  ").trim_end());
     };
-    line(HEADS.map(str::to_owned), None);
-    line(widths.map(|width| "-".repeat(width)), None);
-    for (run, row) in runs.iter().zip(cells) {
+    line(&HEADS.map(str::to_owned), None);
+    line(&widths.map(|width| "-".repeat(width)), None);
+    for (run, row) in runs.iter().zip(&cells) {
         line(row, Some(tone(run.standing)));
     }
     out
 }
 
-fn cells(run: &RunSummary) -> [String; 7] {
-    // Seconds are enough for people, and the day comes first.
-    let started = run.started.get(..19).unwrap_or(&run.started);
-    let took = took_ms(run).map_or_else(String::new, text::duration);
+fn cells(run: &RunSummary) -> [String; 6] {
     [
         run.run.to_string(),
-        started.replace('T', " "),
-        took,
+        word(run.standing).to_owned(),
+        took_ms(run).map_or_else(String::new, text::duration),
         text::one_line(&run.playbook),
         text::one_line(&run.cluster),
         text::one_line(&run.trigger),
-        word(run.standing).to_owned(),
     ]
 }
 
