@@ -65,6 +65,13 @@ impl Deed for Approve {
             if let Some(decision) = scene.step.effects.decision() {
                 break decision;
             }
+            if scene.time_left() <= LOOK {
+                let long = scene.step.limit;
+                return Err(Failure::new(
+                    TroubleKind::Timeout,
+                    format!("nobody answered within {long:?}; the question has expired"),
+                ));
+            }
             scene.pause(LOOK).await?;
         };
         let Decision { by, reason, .. } = &decision;

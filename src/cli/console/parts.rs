@@ -1,6 +1,8 @@
 //! What a view of a run is made of.
 
-use crate::engine::{Evidence, Failure, Outcome, SkipReason, StepPath, StepStatus, UndoStatus};
+use crate::engine::{
+    Ask, Evidence, Failure, Letter, Message, Outcome, SkipReason, StepPath, StepStatus, UndoStatus,
+};
 
 /// What a run is.
 #[derive(Debug, Clone)]
@@ -100,4 +102,18 @@ impl Entry {
         self.started_ms
             .map(|started| self.ended_ms.unwrap_or(now_ms) - started)
     }
+}
+
+/// What somebody wrote to the run, and why nothing came of it where nothing did; with the step that it is about.
+pub(crate) fn heard(message: &Message, why: Option<&str>) -> (StepPath, String) {
+    let Letter {
+        by, reason, ask, ..
+    } = &message.letter;
+    let (path, what) = match ask {
+        Ask::Cancel => (StepPath::root(), "cancel"),
+        Ask::Approve { step } => (StepPath(step.as_str().into()), "approve"),
+        Ask::Deny { step } => (StepPath(step.as_str().into()), "deny"),
+    };
+    let why = why.map_or_else(String::new, |why| format!("; nothing came of it: {why}"));
+    (path, format!("{what}, by {by}: {reason}{why}"))
 }

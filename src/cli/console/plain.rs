@@ -1,5 +1,6 @@
 //! The run as lines, for pipes and files: `+0.123s  step  status  detail`.
 
+use super::parts::heard;
 use super::summary;
 use super::tree::{look, outcome_look, why_not};
 use crate::cli::paint::{Paint, Tone};
@@ -65,6 +66,24 @@ fn of_run(event: &Event) -> Option<Told> {
             let reason = reason.as_deref().unwrap_or_default();
             let detail = format!("cancel refused: {reason}");
             (run(), Tone::Warn, "refused", detail)
+        }
+        Event::MessageHeard {
+            message,
+            accepted,
+            why,
+        } => {
+            let (path, text) = heard(message, why.as_deref());
+            let (word, tone) = if *accepted {
+                ("message", Tone::Busy)
+            } else {
+                ("refused", Tone::Warn)
+            };
+            let path = if path.is_root() {
+                run()
+            } else {
+                path.to_string()
+            };
+            (path, tone, word, text)
         }
         Event::RunEnded {
             outcome, failure, ..

@@ -1,7 +1,7 @@
 //! The run as a person sees it: a fold over its events.
 
-use super::parts::{Effect, Ended, Entry, Header, Note, Undone};
-use crate::engine::{Envelope, Event, ScopeKind, SkipReason, StepPath, StepStatus};
+use super::parts::{Effect, Ended, Entry, Header, Note, Undone, heard};
+use crate::engine::{Envelope, Event, Evidence, ScopeKind, SkipReason, StepPath, StepStatus};
 use std::collections::HashMap;
 
 /// A run so far.
@@ -198,6 +198,17 @@ impl View {
                 path: path.clone(),
                 evidence: evidence.clone(),
             }),
+            Event::MessageHeard { message, why, .. } => {
+                let (path, text) = heard(message, why.as_deref());
+                self.notes.push(Note {
+                    path,
+                    evidence: Evidence {
+                        topic: "message".to_owned(),
+                        text,
+                        data: serde_json::json!({ "at": message.letter.at }),
+                    },
+                });
+            }
             Event::CancelRequested { accepted, reason } => {
                 self.cancel = Some(if *accepted {
                     Ok(())
