@@ -15,6 +15,7 @@ impl Lab {
             name: self.name().to_owned(),
             vars: BTreeMap::new(),
             journal: Some(self.dir.join("journal")),
+            store: None,
             clusters: [(self.name().to_owned(), self.inventory(options))].into(),
         };
         let path = self.site_file();

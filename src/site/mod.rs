@@ -11,6 +11,7 @@ mod redact;
 mod replication;
 mod schema;
 mod sql;
+mod store;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -20,4 +21,5 @@ mod write;
 pub use error::SiteError;
 pub use model::Site;
 pub use schema::schema;
+pub use store::EtcdStore;
 pub use write::to_yaml;

@@ -1,6 +1,6 @@
 //! A site, read and checked.
 
-use super::{SiteError, cluster, redact, words};
+use super::{EtcdStore, SiteError, cluster, redact, store, words};
 use crate::cluster::Inventory;
 use crate::document::{Diagnostics, Lowering, Source, Spanned, Tree, parse, read_file};
 use serde_json::Value as Json;
@@ -16,6 +16,8 @@ pub struct Site {
     pub vars: BTreeMap<String, Json>,
     /// Where journals of runs and locks are kept; the caller has a default.
     pub journal: Option<PathBuf>,
+    /// Where they are kept instead, when several machines share them.
+    pub store: Option<EtcdStore>,
     /// Its clusters, by name; at least one.
     pub clusters: BTreeMap<String, Inventory>,
 }
@@ -73,6 +75,14 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
     let journal = top
         .optional(to, "journal")
         .and_then(|e| words::local_path(to, "`journal`", &e.value, base));
+    let shared = top.optional(to, "store");
+    if let (Some(_), Some(shared)) = (&journal, &shared) {
+        let message = "`journal` and `store` exclude each other";
+        to.error("bad-value", shared.key.span, message).help = Some(
+            "`journal` is a directory of this machine, `store` an etcd for several".to_owned(),
+        );
+    }
+    let store = shared.and_then(|e| store::lower(to, &e.value));
     let mut clusters = BTreeMap::new();
     if let Some(entry) = top.required(to, "clusters") {
         let entries = to.entries("`clusters`", &entry.value).unwrap_or_default();
@@ -92,6 +102,7 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
         name: name?,
         vars: vars.unwrap_or_default(),
         journal,
+        store,
         clusters,
     })
 }

@@ -24,6 +24,21 @@ pub fn schema() -> Json {
                 "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" }
             },
             "journal": text("The directory of the runs' journals, on this machine."),
+            "store": {
+                "description": "Journals and leases that several machines share, instead of `journal`.",
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["etcd"],
+                "properties": {
+                    "etcd": {
+                        "description": "The members of an etcd, `http://HOST:2379` or `https://HOST:2379`.",
+                        "type": "array",
+                        "minItems": 1,
+                        "items": { "type": "string", "pattern": "^https?://[^/@ ?#]+$" }
+                    },
+                    "prefix": text("What all keys begin with; `/pgbaton/` by default.")
+                }
+            },
             "clusters": {
                 "type": "object",
                 "minProperties": 1,

@@ -141,9 +141,24 @@ fn every_form_is_read() {
     assert_eq!(other.sql.dbname, "test");
 }
 
+/// `EVERYTHING` with an etcd in place of the directory.
+fn shared() -> String {
+    EVERYTHING.replace(
+        "journal: journal\n",
+        "store: { etcd: [\"http://10.0.0.1:2379\", \"https://b:2379\"], prefix: /dba/ }\n",
+    )
+}
+
+#[test]
+fn several_machines_share_an_etcd() {
+    let store = load(&shared()).store.unwrap();
+    assert_eq!(store.endpoints, ["http://10.0.0.1:2379", "https://b:2379"]);
+    assert_eq!(store.prefix.as_deref(), Some("/dba/"));
+}
+
 #[test]
 fn what_is_written_is_read_back_as_the_same_site() {
-    for yaml in [KINGBASE, EVERYTHING] {
+    for yaml in [KINGBASE, EVERYTHING, &shared()] {
         let site = load(yaml);
         let written = to_yaml(&site);
         assert_eq!(load(&written), site, "{written}");

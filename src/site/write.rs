@@ -17,6 +17,13 @@ pub fn to_yaml(site: &Site) -> String {
         top.put("vars", &json!(site.vars));
     }
     top.maybe("journal", site.journal.as_ref());
+    if let Some(store) = &site.store {
+        let mut about = json!({ "etcd": store.endpoints });
+        if let Some(prefix) = &store.prefix {
+            about["prefix"] = json!(prefix);
+        }
+        top.put("store", &about);
+    }
     let clusters = site
         .clusters
         .iter()
