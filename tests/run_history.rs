@@ -235,3 +235,29 @@ async fn journals_in_files_are_brought_in() {
     assert!(!before.exists(), "it was put aside");
     cluster.pgbaton(&["runs", "show", &id]).await.expect(0);
 }
+
+/// After a machine came back, one command goes on with everything that was cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_was_cut_off_is_gone_on_with() {
+    let cluster = Cluster::asynchronous("rh-all", 1).await;
+    for _ in 0..2 {
+        let (run, _) = holding(&cluster, &["-p", "hold=2s"]).await;
+        run.signal(Signal::KILL);
+        run.end().await;
+    }
+    cluster
+        .pgbaton(&["runs", "resume", "--all"])
+        .await
+        .expect(0);
+    let runs = listed(&cluster).await;
+    assert!(runs.iter().all(|run| run["outcome"] == "ok"), "{runs:?}");
+    let none = cluster
+        .pgbaton(&["runs", "resume", "--all"])
+        .await
+        .expect(0);
+    assert!(
+        none.stderr.contains("every run has ended"),
+        "{}",
+        none.all()
+    );
+}

@@ -215,7 +215,7 @@ pub(crate) enum RunsCommand {
     /// Write a run's report, one self-contained file of HTML
     Report(RunsReportArgs),
     /// Go on with a run whose runner died, to its end
-    Resume(RunIdArgs),
+    Resume(RunsResumeArgs),
     /// Let a step that asks a person go on
     Approve(RunsDecideArgs),
     /// Fail a step that asks a person
@@ -241,6 +241,20 @@ pub(crate) struct RunIdArgs {
     /// The run's id, or as much of its beginning as no other has
     #[arg(value_name = "RUN")]
     pub(crate) run: String,
+}
+
+/// `runs resume`.
+#[derive(Debug, Args)]
+pub(crate) struct RunsResumeArgs {
+    /// The run's id, or as much of its beginning as no other has
+    #[arg(value_name = "RUN", required_unless_present = "all")]
+    pub(crate) run: Option<String>,
+    /// All runs that nobody runs any more, one after the other, oldest first; for the start of a machine
+    #[arg(long, conflicts_with = "run")]
+    pub(crate) all: bool,
+    /// Where somebody holds the cluster, wait for so long until it is free [default: 1h]
+    #[arg(long, value_name = "DURATION", value_parser = duration, num_args = 0..=1, default_missing_value = "1h")]
+    pub(crate) wait: Option<std::time::Duration>,
 }
 
 /// `runs approve` and `runs deny`.

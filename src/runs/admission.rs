@@ -56,36 +56,26 @@ impl Applicant<'_> {
 
     /// Takes the lease; where another run has it, waits as long as the order says.
     async fn lease(&self, store: &dyn Store) -> Result<(Arc<dyn Held>, bool), RunsError> {
-        let begun = Instant::now();
-        let patience = self.order.wait.unwrap_or_default();
         // The holder may have this very key and not have said so yet.
         let keyed = if self.order.key.is_some() {
             SAYS_ITS_KEY
         } else {
             Duration::ZERO
         };
-        let mut waited = false;
+        let mut turn = Turn::within(self.order.wait.unwrap_or_default().max(keyed));
         loop {
             let busy = match store.acquire(self.cluster, self.run).await {
-                Ok(lease) => return Ok((Arc::from(lease), waited)),
+                Ok(lease) => return Ok((Arc::from(lease), turn.waited)),
                 Err(busy @ LeaseError::Busy { .. }) => busy,
                 Err(error) => return Err(error.into()),
             };
             if let Some(earlier) = self.same_key(store).await? {
                 return Err(earlier);
             }
-            if begun.elapsed() >= patience.max(keyed) || self.says_another_key(store, &busy).await {
+            if self.says_another_key(store, &busy).await {
                 return Err(busy.into());
             }
-            if !waited && !patience.is_zero() {
-                tracing::info!(%busy, "waiting");
-            }
-            waited = true;
-            tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => return Err(busy.into()),
-                () = sleep(LOOK) => {}
-            }
+            turn.next(busy, self.cancel).await?;
         }
     }
 
@@ -107,5 +97,57 @@ impl Applicant<'_> {
             key: key.clone(),
             run: earlier.run,
         }))
+    }
+}
+
+/// Takes a cluster's lease for a run that is gone on with; where somebody has it, waits for so long.
+pub(super) async fn take_over(
+    store: &dyn Store,
+    cluster: &str,
+    run: &RunId,
+    wait: Duration,
+    cancel: &CancellationToken,
+) -> Result<Arc<dyn Held>, RunsError> {
+    let mut turn = Turn::within(wait);
+    loop {
+        match store.acquire(cluster, run).await {
+            Ok(lease) => return Ok(Arc::from(lease)),
+            Err(busy @ LeaseError::Busy { .. }) => turn.next(busy, cancel).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Waiting for a cluster that another run holds.
+struct Turn {
+    begun: Instant,
+    patience: Duration,
+    waited: bool,
+}
+
+impl Turn {
+    fn within(patience: Duration) -> Self {
+        Self {
+            begun: Instant::now(),
+            patience,
+            waited: false,
+        }
+    }
+
+    /// Waits a moment, or gives up.
+    async fn next(
+        &mut self,
+        busy: LeaseError,
+        cancel: &CancellationToken,
+    ) -> Result<(), RunsError> {
+        if self.begun.elapsed() >= self.patience {
+            return Err(busy.into());
+        }
+        self.waited = true;
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(busy.into()),
+            () = sleep(LOOK) => Ok(()),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A cluster of a site, live: to look at and to run playbooks on.
 
-use super::admission::{Admitted, Applicant};
+use super::admission::{Admitted, Applicant, take_over};
 use super::facts;
 use super::library::Shelves;
 use super::params::bind_params;
@@ -18,6 +18,7 @@ use crate::postgres::LiveCluster;
 use crate::site::Site;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -179,10 +180,12 @@ impl World {
     }
 
     /// Goes on with a run whose runner died, from its journal, to its end. Refused while another run holds the cluster.
-    /// `observers` see what was recorded before, too.
+    /// `observers` see what was recorded before, too. Where somebody holds the cluster it waits for so long: between
+    /// machines a lease outlives its runner by some seconds.
     pub async fn resume(
         &self,
         run: &RunId,
+        wait: Duration,
         observers: Vec<mpsc::UnboundedSender<Arc<Envelope>>>,
         cancel: CancellationToken,
     ) -> Result<Finished, RunsError> {
@@ -202,9 +205,8 @@ impl World {
         let lease = if only_reads(&started.playbook) {
             None
         } else {
-            Some(Arc::from(
-                store.acquire(&self.inventory.cluster, run).await?,
-            ))
+            let cluster = &self.inventory.cluster;
+            Some(take_over(store.as_ref(), cluster, run, wait, &cancel).await?)
         };
         // Whoever held the lease until now may have written on.
         let events = store.events(run).await?;
