@@ -234,6 +234,7 @@ steps:
     effect: idempotent
   fill:
     needs: [first]
+    for_each: [1, 2, 3, 4]
     action: exec
     with: { argv: [sh, -c, 'yes | head -c 60000'] }
     effect: read
@@ -243,7 +244,7 @@ steps:
     with: { argv: [touch, "{{ params.dir }}/never"] }
     effect: idempotent
 "#;
-    // A journal of some pages is there; in this run it may not grow beyond 200 KiB, and what `fill` says is told twice.
+    // A journal of some pages is there; in this run it may not grow beyond 200 KiB: less than what `fill` says four times.
     let run = async |json: bool| {
         let folder =
             Folder::with("playbook: p\nsteps: { look: { action: wait, with: { for: 1ms } } }\n");

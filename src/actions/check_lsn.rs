@@ -7,7 +7,7 @@ use crate::cluster::{Ancestry, History, Identity, Lsn, NodeName, Timeline, WalFi
 use crate::engine::{Failure, Probe};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
 use async_trait::async_trait;
-use standing::{DRAIN, Standing, standing};
+use standing::{DRAIN, Standing, standing as stands_now};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -66,7 +66,7 @@ impl Deed for CheckLsn {
             return Err(Failure::refused(format!("{node} cannot follow itself")));
         }
         let (standing, lineage, files) = tokio::join!(
-            standing(scene, &node),
+            stands_now(scene, &node),
             lineage(scene, &upstream),
             scene.cluster.wal_files(&node)
         );
@@ -87,6 +87,14 @@ impl Deed for CheckLsn {
             return Err(stray_refusal(&node, &upstream, stray));
         }
         let mut verdict = compare(&standing, &history, identity.at);
+        if verdict.divergence != "none" && standing.running {
+            // One that goes on to another timeline just now had its timeline and its position told at two moments.
+            let again = stands_now(scene, &node).await?;
+            if again.timeline != standing.timeline {
+                standing = again;
+                verdict = compare(&standing, &history, identity.at);
+            }
+        }
         if verdict.divergence != "none" {
             standing = standing.exact(scene, &node).await;
             verdict = compare(&standing, &history, identity.at);
