@@ -12,7 +12,7 @@
 
 use pgbaton::engine::{Durability, Envelope, Event, Outcome, Recorder, RunId};
 use pgbaton::journal::{
-    FileRecorder, Filter, History, MemoryRecorder, SqliteHistory, SqliteJournal, read,
+    FileRecorder, Filter, History, MemoryRecorder, SqliteHistory, SqliteJournal, Store, read,
 };
 use std::io::Write;
 use std::path::{Path, PathBuf};

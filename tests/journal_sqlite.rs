@@ -706,9 +706,17 @@ async fn damage_is_said_and_nothing_is_recorded_on_top_of_it() {
     .await;
     drop(journal);
     until(|| (!beside(&path, "-wal").exists()).then_some(()));
-    // All but the first page, which has the tables' names.
+    let store = rusqlite::Connection::open(&path).unwrap();
+    let page = "SELECT rootpage FROM sqlite_schema WHERE name = 'store'";
+    let named: usize = store.query_row(page, [], |row| row.get(0)).unwrap();
+    drop(store);
+    // All but the first page, which has the tables' names, and that of the store's own name.
     let mut content = fs::read(&path).unwrap();
-    content[4096..].fill(0xA5);
+    for (number, page) in (1..).zip(content.chunks_mut(4096)) {
+        if number != 1 && number != named {
+            page.fill(0xA5);
+        }
+    }
     fs::write(&path, content).unwrap();
     let journal = SqliteJournal::open(&path).unwrap();
     let error = journal

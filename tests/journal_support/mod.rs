@@ -10,7 +10,7 @@
 )]
 
 use pgbaton::engine::{Durability, Envelope, Event, Lease, Outcome, Recorder, RunId};
-use pgbaton::journal::SqliteJournal;
+use pgbaton::journal::{SqliteJournal, Store as _};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
