@@ -4,10 +4,12 @@
 //! about runs. [`FileRecorder`] writes one file of JSON lines per run, [`read`] reads it back. [`FileLease`] is a lock on
 //! this machine. [`MemoryRecorder`] and [`MemoryLease`] are for runs that change nothing that lasts.
 
+mod belief;
 mod file;
 mod history;
 mod lock;
 mod memory;
+mod outline;
 mod read;
 mod sqlite;
 mod store;
