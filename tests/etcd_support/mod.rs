@@ -1,4 +1,5 @@
 //! Members of an etcd cluster to stop, to freeze and to start again.
+#![allow(dead_code, reason = "each test uses its own part")]
 #![allow(
     unreachable_pub,
     reason = "a module of its own in the test that uses it"
