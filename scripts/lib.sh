@@ -134,6 +134,18 @@ need_sshd() {
   fi
 }
 
+# etcd itself for the tests of the journal of several machines, and etcdctl to look into it.
+need_etcd() {
+  if have etcd && have etcdctl; then
+    return 0
+  fi
+  # apt_install keeps it from being started now; it is not wanted later either.
+  apt_install "etcd for the tests" etcd-server etcd-client
+  if have systemctl; then
+    as_root systemctl disable --quiet etcd.service 2>/dev/null || true
+  fi
+}
+
 # A browser that draws the reports for the tests; the names are those of tests/run_report.rs.
 need_chromium() {
   if have chromium || have chromium-browser || have google-chrome; then

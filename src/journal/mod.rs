@@ -1,20 +1,23 @@
 //! Where events are kept, and what keeps two runs off one cluster.
 //!
-//! [`SqliteJournal`] keeps all runs of an installation, and the leases, in one file; [`History`] is what can be asked
-//! about runs. [`FileRecorder`] writes one file of JSON lines per run, [`read`] reads it back. [`FileLease`] is a lock on
-//! this machine. [`MemoryRecorder`] and [`MemoryLease`] are for runs that change nothing that lasts.
+//! [`SqliteJournal`] keeps all runs of an installation, and the leases, in one file, [`EtcdStore`] between several
+//! machines; [`History`] is what can be asked about runs. [`FileRecorder`] writes one file of JSON lines per run, as earlier
+//! versions did; [`read`] reads it back, for the import. [`MemoryRecorder`] and [`MemoryLease`] are for runs that change
+//! nothing that lasts.
 
+mod belief;
+mod etcd;
 mod file;
 mod history;
-mod lock;
 mod memory;
+mod outline;
 mod read;
 mod sqlite;
 mod store;
 
+pub use etcd::EtcdStore;
 pub use file::{FileRecorder, journal_path};
 pub use history::{Filter, History, HistoryError, RunSummary, Standing, Which};
-pub use lock::FileLease;
 pub use memory::{MemoryLease, MemoryRecorder};
 pub use read::{ReadError, read};
 pub use sqlite::{ImportError, Imported, JournalError, SqliteHistory, SqliteJournal};

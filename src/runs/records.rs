@@ -3,7 +3,9 @@
 use super::place::default_state;
 use super::{RunsError, pinned, site_file};
 use crate::engine::{Envelope, RunId};
-use crate::journal::{Filter, History, RunSummary, SqliteHistory, SqliteJournal, Standing, Store};
+use crate::journal::{
+    EtcdStore, Filter, History, RunSummary, SqliteHistory, SqliteJournal, Standing, Store,
+};
 use crate::playbook::Checked;
 use crate::site::Site;
 use std::io;
@@ -13,8 +15,16 @@ use tokio::sync::OnceCell;
 
 /// The store of a site: the runs of all its clusters.
 pub struct Records {
-    state: PathBuf,
+    place: Place,
     store: OnceCell<Arc<dyn Store>>,
+}
+
+/// Where runs are recorded.
+enum Place {
+    /// In a directory of this machine.
+    Here(PathBuf),
+    /// In an etcd that several machines share.
+    Shared(crate::site::EtcdStore),
 }
 
 impl Records {
@@ -25,30 +35,51 @@ impl Records {
 
     /// That of a site. Nothing is opened yet.
     pub(super) fn of(site: &Site) -> Self {
+        let here = || site.journal.clone().unwrap_or_else(default_state);
         Self {
-            state: site.journal.clone().unwrap_or_else(default_state),
+            place: match &site.store {
+                Some(shared) => Place::Shared(shared.clone()),
+                None => Place::Here(here()),
+            },
             store: OnceCell::new(),
         }
     }
 
     /// Where it is, for people.
     pub fn place(&self) -> String {
-        self.file().display().to_string()
+        match &self.place {
+            Place::Here(state) => file(state).display().to_string(),
+            Place::Shared(shared) => format!("etcd {}", shared.endpoints.join(", ")),
+        }
     }
 
     /// The store, made where it is not there. What an earlier version kept in files of JSON lines is brought in.
     pub(super) async fn store(&self) -> Result<Arc<dyn Store>, RunsError> {
         let opened = self.store.get_or_try_init(|| async {
-            let file = self.file();
-            let journal = tokio::task::spawn_blocking(move || SqliteJournal::open(file)).await;
-            let journal = journal.map_err(|error| RunsError::Journal {
-                place: self.place(),
-                source: io::Error::other(error),
-            })??;
-            self.bring_in(&journal).await;
-            Ok::<Arc<dyn Store>, RunsError>(Arc::new(journal))
+            match &self.place {
+                Place::Here(state) => self.open_here(state).await,
+                Place::Shared(shared) => {
+                    let (members, prefix) = (shared.endpoints.clone(), shared.prefix.clone());
+                    Ok(Arc::new(EtcdStore::connect(members, prefix)?) as Arc<dyn Store>)
+                }
+            }
         });
         opened.await.map(Arc::clone)
+    }
+
+    async fn open_here(&self, state: &Path) -> Result<Arc<dyn Store>, RunsError> {
+        let file = file(state);
+        let journal = tokio::task::spawn_blocking(move || SqliteJournal::open(file)).await;
+        let journal = journal.map_err(|error| self.lost(error))??;
+        bring_in(state, &journal).await;
+        Ok(Arc::new(journal))
+    }
+
+    fn lost(&self, error: tokio::task::JoinError) -> RunsError {
+        RunsError::Journal {
+            place: self.place(),
+            source: io::Error::other(error),
+        }
     }
 
     /// The store's name, once it was opened: hosts compare the tokens of one store only.
@@ -62,19 +93,16 @@ impl Records {
         if let Some(store) = self.store.get() {
             return Ok(Some(Arc::clone(store) as Arc<dyn History>));
         }
-        if !self.earlier().is_empty() {
-            return Ok(Some(self.store().await? as Arc<dyn History>));
-        }
-        let file = self.file();
+        let state = match &self.place {
+            Place::Here(state) if earlier(state).is_empty() => state,
+            _ => return Ok(Some(self.store().await? as Arc<dyn History>)),
+        };
+        let file = file(state);
         if !file.exists() {
             return Ok(None);
         }
         let opened = tokio::task::spawn_blocking(move || SqliteHistory::open(file)).await;
-        let opened = opened.map_err(|error| RunsError::Journal {
-            place: self.place(),
-            source: io::Error::other(error),
-        })??;
-        Ok(Some(Arc::new(opened)))
+        Ok(Some(Arc::new(opened.map_err(|error| self.lost(error))??)))
     }
 
     /// Runs, newest first.
@@ -119,38 +147,38 @@ impl Records {
         };
         self.history().await?.ok_or_else(missing)
     }
+}
 
-    fn file(&self) -> PathBuf {
-        self.state.join("journal.db")
-    }
+fn file(state: &Path) -> PathBuf {
+    state.join("journal.db")
+}
 
-    /// Journals that an earlier version kept as files.
-    fn earlier(&self) -> Vec<PathBuf> {
-        let Ok(folder) = std::fs::read_dir(self.state.join("runs")) else {
-            return Vec::new();
-        };
-        let paths = folder.flatten().map(|entry| entry.path());
-        let mut found: Vec<_> = paths
-            .filter(|path| path.extension().is_some_and(|ending| ending == "jsonl"))
-            .collect();
-        found.sort();
-        found
-    }
+/// Journals that an earlier version kept as files.
+fn earlier(state: &Path) -> Vec<PathBuf> {
+    let Ok(folder) = std::fs::read_dir(state.join("runs")) else {
+        return Vec::new();
+    };
+    let paths = folder.flatten().map(|entry| entry.path());
+    let mut found: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|ending| ending == "jsonl"))
+        .collect();
+    found.sort();
+    found
+}
 
-    /// A file that was brought in is put aside; one that could not be stays, and is no reason not to run.
-    async fn bring_in(&self, journal: &SqliteJournal) {
-        let aside = self.state.join("runs/imported");
-        for path in self.earlier() {
-            if let Err(error) = journal.import(&path).await {
-                tracing::warn!(path = %path.display(), %error, "an earlier journal was not imported");
-                continue;
-            }
-            let moved = std::fs::create_dir_all(&aside).and_then(|()| {
-                std::fs::rename(&path, aside.join(path.file_name().unwrap_or_default()))
-            });
-            if let Err(error) = moved {
-                tracing::warn!(path = %path.display(), %error, "an imported journal stays where it is");
-            }
+/// A file that was brought in is put aside; one that could not be stays, and is no reason not to run.
+async fn bring_in(state: &Path, journal: &SqliteJournal) {
+    let aside = state.join("runs/imported");
+    for path in earlier(state) {
+        if let Err(error) = journal.import(&path).await {
+            tracing::warn!(path = %path.display(), %error, "an earlier journal was not imported");
+            continue;
+        }
+        let moved = std::fs::create_dir_all(&aside).and_then(|()| {
+            std::fs::rename(&path, aside.join(path.file_name().unwrap_or_default()))
+        });
+        if let Err(error) = moved {
+            tracing::warn!(path = %path.display(), %error, "an imported journal stays where it is");
         }
     }
 }

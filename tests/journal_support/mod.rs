@@ -1,7 +1,8 @@
 //! Events to record, processes to lose, disks to fill.
 #![allow(
+    dead_code,
     unreachable_pub,
-    reason = "a module of its own in the test that uses it"
+    reason = "every test file uses a part of it, as a module of its own"
 )]
 #![allow(
     clippy::expect_used,
@@ -115,6 +116,13 @@ impl Helper {
         )
     }
 
+    /// One that trusts this authority and no other.
+    pub fn trusting(authority: &Path, part: &str, path: &Path, words: &[&str]) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env("SSL_CERT_FILE", authority);
+        Self::spawn(command, part, path, words)
+    }
+
     /// One that may write no file of more than 200 KiB, and hears so as an error instead of by a signal.
     pub fn limited(part: &str, path: &Path, words: &[&str]) -> Self {
         let mut shell = Command::new("sh");
@@ -175,14 +183,19 @@ impl Helper {
         let other = rusqlite::Connection::open(path).unwrap();
         other.busy_timeout(Duration::ZERO).unwrap();
         until(|| {
-            self.signal(Signal::STOP);
-            until(|| (self.stat()[0] == "T").then_some(()));
+            self.freeze();
             let is_free = other.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok();
             if !is_free {
                 self.signal(Signal::CONT);
             }
             is_free.then_some(())
         });
+    }
+
+    /// Stops it wherever it is.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        until(|| (self.stat()[0] == "T").then_some(()));
     }
 
     pub fn go_on(&self) {
@@ -208,22 +221,28 @@ impl Drop for Helper {
     }
 }
 
-fn says(what: impl std::fmt::Display) {
+/// Says something to the test that started this process.
+pub fn says(what: impl std::fmt::Display) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "says: {what}").unwrap();
     out.flush().unwrap();
 }
 
-/// What a helper does.
-pub async fn play() {
+/// What a helper is to do: its part, where the journal is, and more words.
+pub fn told() -> (String, String, String) {
     let word = |name: &str| std::env::var(name).expect("started by a test of this file");
-    let (part, path, words) = (
+    // Whatever the harness printed ends here.
+    std::io::stdout().write_all(b"\n").unwrap();
+    (
         word("JOURNAL_PART"),
         word("JOURNAL_PATH"),
         word("JOURNAL_WORDS"),
-    );
-    // Whatever the harness printed ends here.
-    std::io::stdout().write_all(b"\n").unwrap();
+    )
+}
+
+/// What a helper does.
+pub async fn play() {
+    let (part, path, words) = told();
     let words: Vec<&str> = words.split(' ').collect();
     match part.as_str() {
         "write" => write(&path, words[0], words[1].parse().unwrap()).await,

@@ -1,32 +1,16 @@
 //! Events of a run on their way into the tables.
 
+use super::super::outline::{Begin, Outline, word};
 use super::process::Process;
-use crate::engine::{Durability, Envelope, Event, Outcome, RunId};
+use crate::engine::{Durability, Envelope, RunId};
 use rusqlite::{Connection, OptionalExtension, params};
-
-/// How a moment of the clock is written: all of one length, so that their order is that of the texts.
-const MOMENT: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
-
-/// A run's number of events is bounded by the number that a place in the table leaves them.
-const LAST: u64 = u32::MAX as u64;
 
 /// Events of one run that become durable together.
 pub(super) struct Batch {
     pub(super) run: RunId,
     pub(super) durability: Durability,
-    begin: Option<Begin>,
+    outline: Outline,
     rows: Vec<Row>,
-    end: Option<End>,
-}
-
-/// What a run's own row takes from its first event.
-struct Begin {
-    run: RunId,
-    cluster: String,
-    playbook: String,
-    version: Option<String>,
-    trigger: String,
-    started: String,
 }
 
 struct Row {
@@ -34,13 +18,6 @@ struct Row {
     v: u32,
     at_ms: f64,
     json: String,
-}
-
-/// What it takes from its last event.
-struct End {
-    seq: u64,
-    at_ms: f64,
-    outcome: Outcome,
 }
 
 /// Who writes a batch.
@@ -75,73 +52,25 @@ impl Batch {
         events: &[Envelope],
         durability: Durability,
     ) -> serde_json::Result<Self> {
-        let mut batch = Self {
-            run: run.clone(),
-            durability,
-            begin: None,
-            rows: Vec::with_capacity(events.len()),
-            end: None,
-        };
-        for envelope in events {
-            match &envelope.event {
-                Event::RunStarted {
-                    run,
-                    playbook,
-                    version,
-                    cluster,
-                    trigger,
-                    started,
-                    ..
-                } if envelope.seq == 0 => {
-                    batch.begin = Some(Begin {
-                        run: run.clone(),
-                        cluster: cluster.clone(),
-                        playbook: playbook.clone(),
-                        version: version.clone(),
-                        trigger: trigger.clone(),
-                        started: of_one_length(started),
-                    });
-                }
-                Event::RunEnded { outcome, .. } => {
-                    batch.end = Some(End {
-                        seq: envelope.seq,
-                        at_ms: envelope.at_ms,
-                        outcome: *outcome,
-                    });
-                }
-                _ => {}
-            }
-            batch.rows.push(Row {
+        let row = |envelope: &Envelope| {
+            Ok(Row {
                 seq: envelope.seq,
                 v: envelope.v,
                 at_ms: envelope.at_ms,
                 json: serde_json::to_string(&envelope.event)?,
-            });
-        }
-        Ok(batch)
+            })
+        };
+        Ok(Self {
+            run: run.clone(),
+            durability,
+            outline: Outline::new(events),
+            rows: events.iter().map(row).collect::<Result<_, _>>()?,
+        })
     }
 
     /// Whether it ends its run.
     pub(super) fn ends(&self) -> bool {
-        self.end.is_some()
-    }
-
-    /// The position of its last event, when all of it fits from `due` on.
-    fn fit(&self, due: u64) -> Result<u64, Refused> {
-        let mut due = due;
-        for row in &self.rows {
-            if row.seq != due {
-                return Err(unfit(format!("event {} came where {due} was due", row.seq)));
-            }
-            if self.end.as_ref().is_some_and(|end| end.seq < row.seq) {
-                return Err(unfit(format!("event {due} came after the end of the run")));
-            }
-            due += 1;
-        }
-        match due.checked_sub(1) {
-            Some(last) if last <= LAST => Ok(last),
-            _ => Err(unfit(format!("a run has from 1 to {LAST} events"))),
-        }
+        self.outline.end.is_some()
     }
 }
 
@@ -160,7 +89,7 @@ impl Known {
         if self.outcome.is_some() {
             return Err(unfit("this run has ended"));
         }
-        let last = batch.fit(self.last + 1)?;
+        let last = batch.outline.fit(self.last + 1).map_err(unfit)?;
         match writer {
             Writer::Runner {
                 process,
@@ -179,9 +108,9 @@ pub(super) fn append(
     batch: &Batch,
     writer: &Writer<'_>,
 ) -> Result<(), Refused> {
-    let (number, started, last) = match (&batch.begin, known(change, &batch.run)?) {
+    let (number, started, last) = match (&batch.outline.begin, known(change, &batch.run)?) {
         (Some(begin), None) if begin.run == batch.run => {
-            let last = batch.fit(0)?;
+            let last = batch.outline.fit(0).map_err(unfit)?;
             (insert(change, begin)?, begin.started.clone(), last)
         }
         (Some(begin), None) => {
@@ -213,8 +142,8 @@ pub(super) fn append(
     {
         claim(change, number, process)?;
     }
-    if let Some(end) = &batch.end {
-        let ended = later(&started, end.at_ms);
+    if let Some(end) = &batch.outline.end {
+        let ended = end.moment(&started);
         change
             .prepare_cached(
                 "UPDATE runs SET ended = ?2, outcome = ?3, process = NULL WHERE number = ?1",
@@ -277,27 +206,4 @@ fn insert(change: &Connection, begin: &Begin) -> rusqlite::Result<i64> {
         .prepare_cached("DELETE FROM announced WHERE run = ?1")?
         .execute([&*begin.run.0])?;
     Ok(number)
-}
-
-/// What cannot be read as a moment stays as it is.
-fn of_one_length(moment: &str) -> String {
-    match moment.parse::<jiff::Timestamp>() {
-        Ok(moment) => moment.strftime(MOMENT).to_string(),
-        Err(_) => moment.to_owned(),
-    }
-}
-
-fn later(started: &str, at_ms: f64) -> Option<String> {
-    let started: jiff::Timestamp = started.parse().ok()?;
-    let passed = jiff::SignedDuration::try_from_secs_f64(at_ms / 1000.0).ok()?;
-    let ended = started.checked_add(passed).ok()?;
-    Some(ended.strftime(MOMENT).to_string())
-}
-
-/// An outcome as it stands in the events.
-pub(super) fn word(outcome: Outcome) -> String {
-    serde_json::to_value(outcome)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
 }

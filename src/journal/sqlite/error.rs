@@ -73,6 +73,22 @@ pub enum JournalError {
         /// Why.
         why: String,
     },
+    /// What was given as an address of a store is none.
+    #[error("the journal cannot be kept at {endpoint}: {why}")]
+    Endpoint {
+        /// Which, without what may be secret in it.
+        endpoint: String,
+        /// Why.
+        why: String,
+    },
+    /// The servers that keep it gave no answer that can be used.
+    #[error("the journal {place} cannot be used: {why}")]
+    Unusable {
+        /// Where.
+        place: String,
+        /// Why, and what can be done.
+        why: String,
+    },
 }
 
 impl JournalError {

@@ -1,7 +1,8 @@
 //! What the thread is asked to do, and what it hands out.
 
+use super::super::belief::Belief;
 use super::append::Batch;
-use super::lease::{Belief, Grant};
+use super::lease::Grant;
 use crate::engine::{Held, RunId};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;

@@ -1,73 +1,8 @@
 //! Leases as rows: who may change a cluster, until when, and under which token.
 
-use super::process::{Process, now_ms};
+use super::super::belief::{Term, now_ms};
+use super::process::Process;
 use rusqlite::{Connection, OptionalExtension, params};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
-
-/// How long leases last. All else follows from it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Term {
-    ttl_ms: i64,
-}
-
-impl Term {
-    pub(super) fn new(ttl: Duration) -> Self {
-        let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX / 4);
-        Self {
-            ttl_ms: ttl_ms.clamp(10, i64::MAX / 4),
-        }
-    }
-
-    /// A holder believes in its lease for a little less than all others do.
-    fn margin_ms(self) -> i64 {
-        self.ttl_ms / 10
-    }
-
-    /// Three renewals may fail before a lease is lost.
-    pub(super) fn renewal_ms(self) -> i64 {
-        self.ttl_ms * 3 / 10
-    }
-
-    /// What is left to do when a renewal failed, is done soon.
-    pub(super) fn again_ms(self) -> i64 {
-        self.ttl_ms / 10
-    }
-}
-
-/// Until when a holder may believe in its lease, by the clock that goes on while the machine or the process sleeps.
-#[derive(Debug, Clone)]
-pub(super) struct Belief(Arc<AtomicI64>);
-
-impl Belief {
-    pub(super) fn until(expires_ms: i64, term: Term) -> Self {
-        Self(Arc::new(AtomicI64::new(expires_ms - term.margin_ms())))
-    }
-
-    pub(super) fn holds(&self) -> bool {
-        now_ms() < self.0.load(Ordering::Acquire)
-    }
-
-    pub(super) fn end(&self) {
-        self.0.store(i64::MIN, Ordering::Release);
-    }
-
-    /// Whether it was ended: lost, or given back.
-    pub(super) fn has_ended(&self) -> bool {
-        self.0.load(Ordering::Acquire) == i64::MIN
-    }
-
-    pub(super) fn renew(&self, expires_ms: i64, term: Term) {
-        let until = expires_ms - term.margin_ms();
-        // One that was ended in the meantime stays so.
-        let _ = self
-            .0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
-                (now != i64::MIN).then_some(until)
-            });
-    }
-}
 
 /// A lease in somebody's hands.
 #[derive(Debug, Clone)]
@@ -103,7 +38,7 @@ pub(super) fn take(
         run: run.to_owned(),
         token: known.map_or(0, |row| row.token) + 1,
     };
-    let expires = now + term.ttl_ms;
+    let expires = now + term.ttl_ms();
     change
         .prepare_cached(
             "INSERT OR REPLACE INTO leases (cluster, token, run, process, expires_ms) \
@@ -127,7 +62,7 @@ pub(super) fn renew(
     term: Term,
 ) -> rusqlite::Result<Option<i64>> {
     let now = now_ms();
-    let expires = now + term.ttl_ms;
+    let expires = now + term.ttl_ms();
     let renewed = change
         .prepare_cached(
             "UPDATE leases SET expires_ms = ?4 \

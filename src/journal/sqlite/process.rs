@@ -102,14 +102,6 @@ impl Stat {
     }
 }
 
-/// Milliseconds since the machine started, time asleep included.
-pub(super) fn now_ms() -> i64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    now.tv_sec
-        .saturating_mul(1000)
-        .saturating_add(now.tv_nsec / 1_000_000)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,11 @@
 //! Reads a store, beside whoever writes it.
 
-use super::append::word;
+use super::super::belief::now_ms;
+use super::super::outline::word;
 use super::error::JournalError;
 use super::lease::Row as LeaseRow;
 use super::open::open_to_read;
-use super::process::{Process, now_ms};
+use super::process::Process;
 use crate::engine::{Envelope, Outcome, RunId};
 use crate::journal::{Filter, History, HistoryError, RunSummary, Standing, Which};
 use async_trait::async_trait;

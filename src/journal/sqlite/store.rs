@@ -1,9 +1,9 @@
 //! The store as everybody else sees it.
 
+use super::super::belief::Term;
 use super::append::Batch;
 use super::error::JournalError;
 use super::job::{Announcement, Answer, Job, Taken, Wish};
-use super::lease::Term;
 use super::messages::understood;
 use super::reader::SqliteHistory;
 use super::worker::start;

@@ -1,8 +1,9 @@
 //! What cannot be seen from outside: steps between versions that do not exist yet, and leases in the table.
 
-use super::lease::{Granted, Term, give_back, renew, take};
+use super::super::belief::{Term, now_ms};
+use super::lease::{Granted, give_back, renew, take};
 use super::open::{MIGRATIONS, bring_up_to_date, open_to_write};
-use super::process::{Process, now_ms};
+use super::process::Process;
 use super::worker::transact;
 use super::*;
 use rusqlite::Connection;

@@ -1,12 +1,13 @@
 //! The thread that owns the connection. SQLite blocks; everybody else sends work here and waits for the answer.
 
+use super::super::belief::{Belief, Term, now_ms};
 use super::append::{Refused, Writer, append};
 use super::error::{JournalError, is_passing, words};
 use super::job::{Announcement, HeldInStore, Job, Taken, Wish};
-use super::lease::{Belief, Grant, Granted, Term, give_back, renew, take};
+use super::lease::{Grant, Granted, give_back, renew, take};
 use super::messages::{messages, post};
 use super::open::open_to_write;
-use super::process::{Process, now_ms};
+use super::process::Process;
 use crate::engine::{Durability, RunId};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::{HashMap, HashSet};
