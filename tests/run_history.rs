@@ -261,3 +261,33 @@ async fn all_that_was_cut_off_is_gone_on_with() {
         none.all()
     );
 }
+
+/// What was cut off before it served, and what is cut off while it serves.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_serves_goes_on_with_what_others_left() {
+    let cluster = Cluster::asynchronous("rh-serve", 1).await;
+    let cut_off = async || {
+        let (run, id) = holding(&cluster, &["-p", "hold=1s"]).await;
+        run.signal(Signal::KILL);
+        run.end().await;
+        id
+    };
+    let has_ended = async |id: &str| {
+        loop {
+            let runs = listed(&cluster).await;
+            let run = runs.iter().find(|run| run["run"] == id).unwrap();
+            if run["standing"] == "ended" {
+                assert_eq!(run["outcome"], "ok");
+                return;
+            }
+        }
+    };
+    let before = cut_off().await;
+    let serving = UnderWay::of(cluster.lab.site_file(), &["serve"]);
+    has_ended(&before).await;
+    let later = cut_off().await;
+    has_ended(&later).await;
+    serving.signal(Signal::TERM);
+    let said = serving.end().await.expect(0);
+    assert!(said.stderr.contains(&before) && said.stderr.contains(&later));
+}

@@ -111,6 +111,30 @@ async fn a_runner_that_was_frozen_beyond_its_lease_has_no_further_effect() {
     assert!(shown.expect(0).stdout.contains("\"outcome\":\"ok\""));
 }
 
+/// Nobody is called: who serves on another machine finishes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_serves_on_another_machine_finishes_a_failover() {
+    let members = Members::three();
+    let cluster = Cluster::up("sr-serve", 2).await;
+    let site = share(&cluster, &members);
+    let playbook = slow_failover(&cluster);
+    let writer = cluster.writer().await;
+    let serving = UnderWay::of(site.as_ref(), &["serve"]);
+    cluster.fault("n1", Fault::Kill).await;
+    let (first, id) = held(&site, &playbook).await;
+    first.signal(Signal::KILL);
+    first.end().await;
+    let follow = ["--site", &site, "runs", "follow", &id];
+    // Exits with 1 as long as nobody runs it.
+    while pgbaton(&follow).await.code != 0 {}
+    let new = cluster.primary().await;
+    let other = if new == "n2" { "n3" } else { "n2" };
+    cluster.assert_streams(other, &new).await;
+    assert_nothing_lost(&cluster, &writer.finish().await, &new).await;
+    serving.signal(Signal::TERM);
+    assert!(serving.end().await.expect(0).stderr.contains(&id));
+}
+
 /// Without a majority no new effect starts; what runs comes to its end, and it is said what is left.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_nothing_new_is_done() {

@@ -6,7 +6,8 @@ use super::exit_codes::Code;
 use super::paint::{ColorWish, Paint};
 use super::screen;
 use super::{
-    completions, demo, graph, lab, plan, playbook, rehearse, run, runs, schema, status, validate,
+    completions, demo, graph, lab, plan, playbook, rehearse, run, runs, schema, serve, status,
+    validate,
 };
 use clap::Parser;
 use std::process::ExitCode;
@@ -74,6 +75,7 @@ fn act(arguments: Arguments) -> Result<Code, CommandError> {
         Command::Rehearse(args) => rehearse::rehearse(&context, &args),
         Command::Run(args) => wait_for(run::run(&context, args)),
         Command::Runs(command) => wait_for(runs::runs(&context, command)),
+        Command::Serve => wait_for(serve::serve(&context)),
         Command::Status(args) => wait_for(status::status(&context, &args)),
         Command::Lab(command) => wait_for(lab::lab(&context, command)),
         Command::Demo(args) => wait_for(demo::demo(&context, &args)),

@@ -70,6 +70,8 @@ pub(crate) enum Command {
     /// Runs that were: show one, report on it, go on with one whose runner died
     #[command(subcommand, arg_required_else_help = true)]
     Runs(RunsCommand),
+    /// Go on with every run whose runner died, now and until it is stopped
+    Serve,
     /// A real, disposable cluster on this machine
     #[command(subcommand, arg_required_else_help = true)]
     Lab(LabCommand),

@@ -24,6 +24,7 @@ mod run;
 mod runs;
 mod schema;
 mod screen;
+mod serve;
 mod signals;
 mod status;
 mod text;

@@ -262,8 +262,13 @@ pub(crate) struct UnderWay {
 impl UnderWay {
     /// Starts `pgbaton --site SITE --json run …`.
     pub(crate) fn start(site: &std::path::Path, arguments: &[&str]) -> Self {
+        Self::of(site, &[&["run"], arguments].concat())
+    }
+
+    /// Starts `pgbaton --site SITE --json …`.
+    pub(crate) fn of(site: &std::path::Path, arguments: &[&str]) -> Self {
         let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgbaton"))
-            .args(["--site", site.to_str().unwrap(), "--json", "run"])
+            .args(["--site", site.to_str().unwrap(), "--json"])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
