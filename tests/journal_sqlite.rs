@@ -32,6 +32,19 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// The file by itself, with no log beside it, once the writer's thread has ended: it does so in its own time.
+fn alone(path: &Path) -> rusqlite::Connection {
+    until(|| {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        let turned = connection.pragma_update_and_check(None, "journal_mode", "delete", |row| {
+            row.get::<_, String>(0)
+        });
+        turned
+            .is_ok_and(|mode| mode == "delete")
+            .then_some(connection)
+    })
+}
+
 #[tokio::test]
 async fn what_is_recorded_can_be_read_back_and_listed_by_others() {
     let place = tempfile::tempdir().unwrap();
@@ -657,9 +670,7 @@ async fn what_is_not_a_journal_of_this_program_is_left_as_it_is() {
     drop(foreign);
     let later = of("later");
     drop(SqliteJournal::open(&later).unwrap());
-    // The writer's thread ends in its own time, and its file with it.
-    until(|| (!beside(&later, "-wal").exists()).then_some(()));
-    let connection = rusqlite::Connection::open(&later).unwrap();
+    let connection = alone(&later);
     connection.pragma_update(None, "user_version", 999).unwrap();
     drop(connection);
     for (name, says) in [
@@ -705,8 +716,7 @@ async fn damage_is_said_and_nothing_is_recorded_on_top_of_it() {
     )
     .await;
     drop(journal);
-    until(|| (!beside(&path, "-wal").exists()).then_some(()));
-    let store = rusqlite::Connection::open(&path).unwrap();
+    let store = alone(&path);
     let page = "SELECT rootpage FROM sqlite_schema WHERE name = 'store'";
     let named: usize = store.query_row(page, [], |row| row.get(0)).unwrap();
     drop(store);

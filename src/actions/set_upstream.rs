@@ -24,11 +24,6 @@ impl Deed for SetUpstream {
                 Field::required("upstream", Type::Node, "what it is to follow"),
                 Field::optional("slot", Type::String, "the slot it uses there"),
                 Field::optional(
-                    "own_slot",
-                    Type::Boolean,
-                    "use the slot that `create_slot` with `for:` makes for it, whatever `slot` says",
-                ),
-                Field::optional(
                     "apply",
                     Type::String,
                     "`auto`: reload where the setting allows it; `restart`: always restart",
@@ -226,9 +221,6 @@ fn change(scene: &Scene<'_>, route: UpstreamRoute) -> Result<Operation, Failure>
 
 /// The slot that it is to use.
 fn slot(scene: &Scene<'_>) -> Result<Option<SlotName>, Failure> {
-    if scene.flag("own_slot") {
-        return Ok(Some(scene.inventory().slot_of(&scene.node()?)));
-    }
     scene
         .text("slot")
         .map(SlotName::parse)

@@ -156,24 +156,7 @@ fn keep(effects: &mut BTreeMap<String, Vec<String>>, path: &str, operation: &Val
 fn outputs_of_plan(plan: &Value) -> BTreeMap<String, String> {
     let steps = plan["steps"].as_array().unwrap().iter();
     let own = steps.map(|step| (&step["path"], &step["outputs"]));
-    without_moving(own.map(outputs).collect())
-}
-
-/// A follower that came along may be on the new timeline already when it is looked at, or a moment later.
-fn without_moving(mut all: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let paths: Vec<String> = all.keys().cloned().collect();
-    for item in paths
-        .iter()
-        .filter_map(|path| path.strip_prefix("come_along"))
-    {
-        if let Some(outputs) = all.get_mut(&format!("follow{item}/check_lsn")) {
-            let words = outputs
-                .split(' ')
-                .filter(|word| !word.starts_with("timeline=") && !word.starts_with("fork="));
-            *outputs = words.collect::<Vec<_>>().join(" ");
-        }
-    }
-    all
+    own.map(outputs).collect()
 }
 
 fn outputs_of_run(said: &Said) -> BTreeMap<String, String> {
@@ -189,7 +172,7 @@ fn outputs_of_run(said: &Said) -> BTreeMap<String, String> {
             all.extend([outputs((&event["path"], &event["outputs"]))]);
         }
     }
-    without_moving(all)
+    all
 }
 
 fn outputs((path, outputs): (&Value, &Value)) -> (String, String) {

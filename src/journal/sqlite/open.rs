@@ -23,6 +23,9 @@ const READABLE: i64 = 1;
 /// fills a tenth of it; between runs it is copied anyway.
 const LOG_PAGES: i64 = 4096;
 
+/// What a new log is written over, in bytes: a failover needs some 160 KiB.
+const LOG_MADE: u64 = 256 << 10;
+
 /// The length to which the log is cut back when it starts anew.
 const LOG_KEPT: i64 = 4 << 20;
 
@@ -46,7 +49,37 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, JournalError> {
             .pragma_update_and_check(None, name, value, |_| Ok(()))
             .map_err(sql)?;
     }
+    keep_log(&mut connection, path).map_err(sql)?;
     Ok(connection)
+}
+
+/// Has the log begin anew with a length that it keeps: a commit that lengthens its file waits until the file system has
+/// written down what everybody else is doing to the disk, and in a failover that is a lot. So the log stays when the
+/// last one closes it, and a new one is written once over what a failover needs.
+fn keep_log(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let length = std::fs::metadata(&log).map_or(0, |log| log.len());
+    if length < LOG_MADE {
+        // Where there is no room for it the log grows as it is needed.
+        if let Err(error) = lengthen(connection) {
+            tracing::debug!(%error, "the log of the journal is not made longer");
+        }
+    }
+    let copied = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    match copied {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
+        other => other,
+    }
+}
+
+fn lengthen(connection: &mut Connection) -> rusqlite::Result<()> {
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    change.execute_batch("CREATE TABLE IF NOT EXISTS room (x BLOB) STRICT")?;
+    change.execute("INSERT INTO room VALUES (zeroblob(?1))", [LOG_MADE])?;
+    change.commit()?;
+    connection.execute_batch("DROP TABLE IF EXISTS room")
 }
 
 /// Opens a store to look at it. Nothing is made and nothing is changed.
