@@ -119,10 +119,9 @@ impl World {
         let look = async move { facts::topology(cluster.as_ref()).await };
         let look = AbortOnDropHandle::new(tokio::spawn(look));
         let playbook = self.load(&order.playbook)?;
-        let (store, look) = tokio::join!(self.records.store(), look);
-        let (store, mut topology) = match (store?, look) {
-            (store, Ok(topology)) => (store, topology),
-            (store, Err(_)) => (store, self.topology().await),
+        let mut topology = match look.await {
+            Ok(topology) => topology,
+            Err(_) => self.topology().await,
         };
         let bind = |topology: &Topology| {
             let cluster = facts::pinned(&self.inventory, topology);
@@ -130,6 +129,8 @@ impl World {
             Ok::<_, RunsError>((cluster, params))
         };
         let mut bound = bind(&topology)?;
+        // Only now: what is wrong with an order touches nothing.
+        let store = self.records.store().await?;
         let (mut now, seed) = (jiff::Timestamp::now(), entropy());
         let run = order.run.clone();
         let run = run.unwrap_or_else(|| RunId::generate(now, seed));
