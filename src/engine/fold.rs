@@ -4,11 +4,10 @@ mod effects;
 mod messages;
 
 use super::Failure;
-use super::action::{DEBT, QUESTION};
 use super::path::Owner;
 use super::scope::Fault;
 use super::state::{RunState, ScopeEnded, ScopeState, StepState};
-use super::{Envelope, Event, Evidence, ScopeKind, SkipReason, StepPath, StepStatus};
+use super::{Envelope, Event, ScopeKind, SkipReason, StepPath, StepStatus};
 use std::time::Duration;
 
 /// An event that cannot follow the events before it.
@@ -417,29 +416,6 @@ impl RunState {
             self.owe(left_by(path, failure.as_ref()));
         }
         Ok(())
-    }
-
-    fn note(&mut self, path: &StepPath, evidence: &Evidence) -> Result<(), IllegalEvent> {
-        if !path.is_root() && !self.steps.contains_key(path) {
-            return illegal(path, "there is no such step");
-        }
-        if evidence.topic == DEBT {
-            self.owe(evidence.text.clone());
-        }
-        if evidence.topic == QUESTION
-            && let Some(step) = self.steps.get_mut(path)
-        {
-            step.question = true;
-        }
-        self.degraded |= evidence.degrades();
-        self.noted.push(evidence.clone());
-        Ok(())
-    }
-
-    fn owe(&mut self, debt: String) {
-        if self.owed.insert(debt.clone()) {
-            self.debts.push(debt);
-        }
     }
 }
 

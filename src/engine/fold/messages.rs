@@ -1,7 +1,8 @@
-//! What people wrote to the run.
+//! What steps noted and what people wrote to the run.
 
 use super::{IllegalEvent, illegal};
-use crate::engine::{Ask, Decision, Message, RunState, StepPath};
+use crate::engine::action::{DEBT, QUESTION};
+use crate::engine::{Ask, Decision, Evidence, Message, RunState, StepPath};
 
 impl RunState {
     /// Messages are heard in order, once; a decision belongs to the step that asked.
@@ -33,5 +34,32 @@ impl RunState {
         }
         self.heard = message.number;
         Ok(())
+    }
+
+    pub(super) fn note(
+        &mut self,
+        path: &StepPath,
+        evidence: &Evidence,
+    ) -> Result<(), IllegalEvent> {
+        if !path.is_root() && !self.steps.contains_key(path) {
+            return illegal(path, "there is no such step");
+        }
+        if evidence.topic == DEBT {
+            self.owe(evidence.text.clone());
+        }
+        if evidence.topic == QUESTION
+            && let Some(step) = self.steps.get_mut(path)
+        {
+            step.question = true;
+        }
+        self.degraded |= evidence.degrades();
+        self.noted.push(evidence.clone());
+        Ok(())
+    }
+
+    pub(super) fn owe(&mut self, debt: String) {
+        if self.owed.insert(debt.clone()) {
+            self.debts.push(debt);
+        }
     }
 }
