@@ -2,16 +2,13 @@
 
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::NodeName;
-use crate::engine::{Decision, Evidence, Failure, Probe};
+use crate::engine::{Decision, Evidence, Failure, Probe, QUESTION};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::timeout;
-
-/// The topic under which a question is noted; the engine hands answers only to steps that asked.
-const QUESTION: &str = "question";
 
 /// How often is looked for the answer.
 const LOOK: Duration = Duration::from_millis(100);

@@ -7,7 +7,7 @@ use super::run::listen;
 use super::screen;
 use super::signals::Hangup;
 use crate::engine::RunId;
-use crate::journal::{Filter, RunSummary, Standing, Which};
+use crate::journal::RunSummary;
 use crate::runs::{Finished, Records, RunsError, World};
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -57,12 +57,7 @@ struct Succession {
 
 impl Succession {
     async fn look(&mut self, records: &Records) {
-        let unended = Filter {
-            cluster: self.cluster.clone(),
-            which: Which::Unended,
-            limit: None,
-        };
-        let runs = match records.list(&unended).await {
+        let runs = match records.cut_off(self.cluster.as_deref()).await {
             Ok(runs) => runs,
             Err(error) => {
                 // Once, not every second.
@@ -74,7 +69,7 @@ impl Succession {
         };
         self.is_silent = false;
         for run in runs {
-            if run.standing == Standing::Interrupted && self.concerned.insert(run.run.clone()) {
+            if self.concerned.insert(run.run.clone()) {
                 self.take_over(run);
             }
         }

@@ -166,7 +166,7 @@ impl Failure {
 pub(super) const DEBT: &str = "debt";
 
 /// The topic of a question to a person.
-pub(super) const QUESTION: &str = "question";
+pub const QUESTION: &str = "question";
 
 impl Evidence {
     /// Something that was allowed to fail did, and this is what it leaves.

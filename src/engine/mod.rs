@@ -43,7 +43,7 @@ mod writer;
 
 pub use action::{
     Action, Actions, Applied, Before, Consequence, Done, EffectOutcome, Effects, Evidence, Failure,
-    Forecast, Inputs, Intent, Probe, StepContext, Undone,
+    Forecast, Inputs, Intent, Probe, QUESTION, StepContext, Undone,
 };
 pub use event::{Envelope, Event, Outcome, ScopeKind, SkipReason, StepStatus, UndoStatus, Verdict};
 pub use fold::IllegalEvent;

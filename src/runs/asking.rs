@@ -1,7 +1,7 @@
 //! Writing to a run that somebody else runs, and the run's answer.
 
 use super::{Records, RunsError};
-use crate::engine::{Ask, Event, Letter, RunId, RunState, StepStatus};
+use crate::engine::{Ask, Event, Letter, QUESTION, RunId, RunState, StepStatus};
 use crate::journal::Standing;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -31,7 +31,7 @@ impl Records {
         let mut asking = Vec::new();
         for event in &events {
             if let Event::Noted { path, evidence } = &event.event
-                && evidence.topic == "question"
+                && evidence.topic == QUESTION
                 && state.step(&path.0).is_some_and(|step| {
                     step.status == StepStatus::Running && step.attempting && !step.is_answered()
                 })

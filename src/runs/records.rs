@@ -113,6 +113,16 @@ impl Records {
         }
     }
 
+    /// Runs that nobody goes on with, newest first; of one cluster where it is named.
+    pub async fn cut_off(&self, cluster: Option<&str>) -> Result<Vec<RunSummary>, RunsError> {
+        let Some(history) = self.history().await? else {
+            return Ok(Vec::new());
+        };
+        let mut runs = history.interrupted().await?;
+        runs.retain(|run| cluster.is_none_or(|cluster| run.cluster == cluster));
+        Ok(runs)
+    }
+
     /// The run of this id, or the only one whose id begins so.
     pub async fn find(&self, id: &str) -> Result<RunSummary, RunsError> {
         Ok(self.needed(id).await?.run(id).await?)

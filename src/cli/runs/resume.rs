@@ -8,7 +8,7 @@ use crate::cli::exit_codes::Code;
 use crate::cli::run::{listen, watched};
 use crate::cli::screen;
 use crate::cli::signals::{Hangup, Interrupts};
-use crate::journal::{Filter, RunSummary, Standing, Which};
+use crate::journal::RunSummary;
 use crate::runs::{Records, World};
 
 pub(super) async fn resume(context: &Context, args: &RunsResumeArgs) -> Result<Code, CommandError> {
@@ -28,13 +28,7 @@ async fn all(
     args: &RunsResumeArgs,
     interrupts: &Interrupts,
 ) -> Result<Code, CommandError> {
-    let unended = Filter {
-        cluster: context.global.cluster.clone(),
-        which: Which::Unended,
-        limit: None,
-    };
-    let mut runs = records.list(&unended).await?;
-    runs.retain(|run| run.standing == Standing::Interrupted);
+    let runs = records.cut_off(context.global.cluster.as_deref()).await?;
     let mut code = Code::Ok;
     for run in runs.iter().rev() {
         if interrupts.cancel.is_cancelled() {

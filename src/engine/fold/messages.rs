@@ -1,8 +1,8 @@
 //! What steps noted and what people wrote to the run.
 
 use super::{IllegalEvent, illegal};
-use crate::engine::action::{DEBT, QUESTION};
-use crate::engine::{Ask, Decision, Evidence, Message, RunState, StepPath};
+use crate::engine::action::DEBT;
+use crate::engine::{Ask, Decision, Evidence, Message, QUESTION, RunState, StepPath};
 
 impl RunState {
     /// Messages are heard in order, once; a decision belongs to the step that asked.

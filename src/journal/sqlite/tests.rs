@@ -137,3 +137,25 @@ fn only_what_must_survive_the_loss_of_power_waits_for_the_disk() {
         assert_eq!(level, expected);
     }
 }
+
+/// A commit that lengthens the log waits for everything else that is being written to the disk.
+#[test]
+fn the_log_is_as_long_as_a_failover_needs_and_stays_so() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("journal.db");
+    let log = place.path().join("journal.db-wal");
+    let length = || std::fs::metadata(&log).unwrap().len();
+    let connection = open_to_write(&path).unwrap();
+    let made = length();
+    assert!(made >= 256 << 10, "{made}");
+    let note = "INSERT INTO messages VALUES ('one', ?1, '{}')";
+    for number in 0..20 {
+        connection.execute(note, [number]).unwrap();
+    }
+    assert_eq!(length(), made, "it is written over from its beginning");
+    drop(connection);
+    assert_eq!(length(), made, "it stays when the last one closes it");
+    let again = open_to_write(&path).unwrap();
+    again.execute(note, [20]).unwrap();
+    assert_eq!(length(), made);
+}
