@@ -278,6 +278,15 @@ async fn the_end_of_the_wal_is_read_from_the_files() {
     );
     // From the very end there is nothing more, and that is an answer.
     assert_eq!(live.wal_end(&n1, Timeline(1), end).await.unwrap(), end);
+    // Whatever is told without the program is what the program tells: from anywhere before the last record, the same end.
+    for before in (1..=64).map(|step| step * 8) {
+        let from = Lsn(end.0 - before);
+        let told = live.wal_end(&n1, Timeline(1), from).await.unwrap();
+        assert!(
+            told == end || (from > checkpoint && told == from),
+            "from {from}: {told}, not {end}"
+        );
+    }
     let beyond = Lsn(end.0 + (1 << 30));
     let trouble = live.wal_end(&n1, Timeline(1), beyond).await.unwrap_err();
     assert_eq!(trouble.kind, TroubleKind::Failed, "{trouble}");

@@ -28,24 +28,9 @@ pub(crate) async fn second_floor(rig: &Rig) {
             .await
             .expect("position");
     }
-    let names: Vec<String> = standbys
-        .iter()
-        .filter(|n| **n != "n2")
-        .map(|n| format!("\"{n}\""))
-        .collect();
-    let candidate = rig.client("n2");
-    let setting = format!("ANY 1 ({})", names.join(", "));
-    candidate
-        .simple_query(&format!(
-            "ALTER SYSTEM SET synchronous_standby_names = '{setting}'"
-        ))
-        .await
-        .expect("sync");
-    candidate
-        .simple_query("SELECT pg_reload_conf()")
-        .await
-        .expect("reload");
+    acknowledge_with(rig, "n2", &standbys).await;
     promote_and_follow(rig, "n2").await;
+    let candidate = rig.client("n2");
     let mark = "BEGIN; SET LOCAL synchronous_commit = local; \
          SELECT pg_logical_emit_message(true, 'bench', 'mark'); COMMIT";
     candidate.simple_query(mark).await.expect("mark");
@@ -66,6 +51,22 @@ pub(crate) async fn second_floor(rig: &Rig) {
         < wanted
     {
         sleep(STEP).await;
+    }
+}
+
+/// One of the others has a commit before it is acknowledged.
+async fn acknowledge_with(rig: &Rig, on: &str, nodes: &[&str]) {
+    let others = nodes.iter().filter(|node| **node != on);
+    let names: Vec<String> = others.map(|node| format!("\"{node}\"")).collect();
+    let setting = format!(
+        "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 ({})'",
+        names.join(", ")
+    );
+    for statement in [setting.as_str(), "SELECT pg_reload_conf()"] {
+        rig.client(on)
+            .simple_query(statement)
+            .await
+            .expect("the synchronous standbys are set");
     }
 }
 
@@ -114,9 +115,14 @@ async fn freeze(rig: &Rig, node: &str) {
     }
 }
 
-/// A handover from n1 to n2 in the same order as the stock playbook's, without a look, a proof or a mark.
-pub(crate) async fn switchover(rig: &Rig) {
+/// A handover from n1 to n2 in the same order as the stock playbook's, without a look, a proof or a mark. `synchronous`: the
+/// new primary acknowledges no commit before a standby has it, as the old one did; else it acknowledges what only it has.
+pub(crate) async fn switchover(rig: &Rig, synchronous: bool) {
     let candidate = rig.client("n2");
+    if synchronous {
+        let others: Vec<&str> = rig.nodes.iter().map(|(node, _, _)| node.as_str()).collect();
+        acknowledge_with(rig, "n2", &others).await;
+    }
     slots(
         rig,
         "n2",

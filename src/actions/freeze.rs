@@ -52,8 +52,7 @@ impl Deed for Freeze {
         let node = scene.node()?;
         let from = scene.required_node("from")?;
         let (server, upstream) =
-            tokio::join!(scene.cluster.server(&node), scene.cluster.upstream(&node));
-        let (server, upstream) = (server?, upstream?);
+            tokio::try_join!(scene.cluster.server(&node), scene.cluster.upstream(&node))?;
         if !server.in_recovery {
             return Err(Failure::hold(format!(
                 "{node} is a primary; only standbys are frozen"

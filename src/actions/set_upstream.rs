@@ -52,10 +52,10 @@ impl Deed for SetUpstream {
             .node(&upstream)
             .ok_or_else(|| Failure::new(TroubleKind::Failed, format!("no node {upstream}")))?;
         let (wanted_host, wanted_port) = (about.host.clone(), about.port);
-        let (server, set) =
-            tokio::join!(scene.cluster.server(&node), scene.cluster.upstream(&node));
-        let server = match server {
-            Ok(server) => server,
+        // Where the server is down, its files are not asked for what does not matter then: that starts a program.
+        let set = async { Ok(scene.cluster.upstream(&node).await) };
+        let (server, set) = match tokio::try_join!(scene.cluster.server(&node), set) {
+            Ok(both) => both,
             Err(trouble) => {
                 stopped(scene, &node, trouble).await?;
                 return Ok(Probe::Needed("its server does not run".to_owned()));

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt as _, MetadataExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -105,9 +105,11 @@ impl Native {
 
     /// Whether a process belongs to the data directory: a server program that works in it.
     fn is_ours(&self, pid: u32) -> Result<bool, Blind> {
-        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let mut comm = [0; 32];
+        let read = File::open(format!("/proc/{pid}/comm")).and_then(|mut f| f.read(&mut comm));
+        let comm = comm.get(..read.unwrap_or(0)).unwrap_or_default();
         let mut known = self.names.processes.split(' ');
-        if !known.any(|name| name == comm.trim_end()) {
+        if !known.any(|name| name.as_bytes() == comm.trim_ascii_end()) {
             return Ok(false);
         }
         for tried in 0..TRIES {
@@ -261,10 +263,26 @@ impl Native {
         if first.checked_sub(1).is_some_and(exists) {
             text.push_str("before\n");
         }
+        let name = format!("{wal}/{}", waldump::segment_name(timeline, first, size));
+        if end > first && self.ends_at(&name, from, page, size) {
+            text.push_str("status 0\n");
+            return Some(Segments { text, end: None });
+        }
         Some(Segments {
             text,
             end: (end > first).then_some(Lsn(end * size)),
         })
+    }
+
+    /// Whether it is certain, by the page of this position alone, that no record starts there or behind it.
+    fn ends_at(&self, segment: &str, from: Lsn, page: u64, size: u64) -> bool {
+        let (Ok(file), Ok(length)) = (self.file(segment, OFlags::RDONLY), usize::try_from(page))
+        else {
+            return false;
+        };
+        let mut bytes = vec![0; length];
+        let start = from.0 - from.0 % page;
+        file.read_exact_at(&mut bytes, start % size).is_ok() && waldump::ends_at(&bytes, from, size)
     }
 
     fn file(&self, name: &str, flags: OFlags) -> Result<File, Errno> {

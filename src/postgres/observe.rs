@@ -312,7 +312,7 @@ impl Observe for LiveCluster {
             program(node, names.wal_dump),
             names.wal_dir.to_owned(),
             timeline.to_string(),
-            from.to_string(),
+            waldump::start(from).to_string(),
             from.0.to_string(),
         ];
         let here = self.here(node, move |n| n.segments(timeline, from)).await;
@@ -320,9 +320,8 @@ impl Observe for LiveCluster {
             let mut text = segments.text;
             if let Some(end) = segments.end {
                 let wal = node.data.join(names.wal_dir).display().to_string();
-                let (timeline, from, end) =
-                    (timeline.to_string(), from.to_string(), end.to_string());
-                let words = ["-p", &wal, "-t", &timeline, "-s", &from, "-e", &end];
+                let (timeline, end) = (timeline.to_string(), end.to_string());
+                let words = ["-p", &wal, "-t", &timeline, "-s", &arguments[4], "-e", &end];
                 let argv = std::iter::once(arguments[1].as_str()).chain(words);
                 let command = Command::new(argv, READ_WAL)
                     .with_env([("LC_ALL".to_owned(), "C".to_owned())].into());

@@ -317,7 +317,7 @@ sync "$D" 2>/dev/null || sync
 );
 
 /// Where the WAL ends. Further arguments: the programs `pg_controldata` and `pg_waldump`, the directory of the WAL,
-/// timeline, position, and the same position as a number.
+/// timeline, where to begin to look, and the position as a number.
 pub(crate) const WAL_END: &str = concat!(
     prelude!(),
     r#"

@@ -20,6 +20,60 @@ pub(crate) fn sizes(header: &[u8]) -> Option<(u64, u64)> {
     good.then_some((page.into(), segment.into()))
 }
 
+/// From where on the program has to look to tell where the WAL ends that begins at this position. What a standby has received
+/// may end with a page, in the middle of a record, and the program tells of no record that began before.
+pub(crate) fn start(from: Lsn) -> Lsn {
+    // Not into the segment before: it may not be there.
+    let back = from.0.is_multiple_of(PAGE) && !from.0.is_multiple_of(1 << 20);
+    Lsn(from.0 - if back { PAGE } else { 0 })
+}
+
+/// The magic numbers of WAL whose pages and records begin as below: PostgreSQL 12 to 18.
+const KNOWN: [u16; 7] = [0xD101, 0xD106, 0xD10D, 0xD110, 0xD113, 0xD116, 0xD118];
+
+/// Whether it is certain, by the page that holds this position, that the WAL ends there: the page's records, followed from
+/// the first that begins in it, lead to exactly that position, and where the next one would tell its length there is zero.
+///
+/// False decides nothing. A standby may have received half a record, so that zeros alone prove nothing; behind a switch to
+/// the next segment there are zeros, too; and a segment that was used before is full of old records, which only their
+/// checksums tell from new ones.
+///
+/// A page begins with a magic number, flags (2 bytes each), its timeline (4), its own position (8) and how much of a record
+/// of the page before goes on in it (4): `XLogPageHeaderData` in PostgreSQL's `src/include/access/xlog_internal.h`. A record
+/// begins at a multiple of eight with its length (4 bytes, never zero), transaction (4), the position before (8), kind (1) and
+/// resource manager (1): `XLogRecord` in `xlogrecord.h` beside it.
+pub(crate) fn ends_at(page: &[u8], from: Lsn, segment: u64) -> bool {
+    let short = |at: usize| Some(u32::from_ne_bytes(page.get(at..at + 4)?.try_into().ok()?));
+    let long = |at: usize| Some(u64::from_ne_bytes(page.get(at..at + 8)?.try_into().ok()?));
+    let within = from.0 % page.len() as u64;
+    let start = from.0 - within;
+    let known = |magic| KNOWN.iter().any(|known| u32::from(*known) == magic);
+    if long(8) != Some(start) || !short(0).is_some_and(|word| known(word & 0xFFFF)) {
+        return false;
+    }
+    let mut at = u64::from(short(16).unwrap_or_default())
+        + if start.is_multiple_of(segment) {
+            LONG_HEADER
+        } else {
+            SHORT_HEADER
+        };
+    let mut met = false;
+    while at.next_multiple_of(8) < within {
+        let Ok(record) = usize::try_from(at.next_multiple_of(8)) else {
+            return false;
+        };
+        let is_switch = page.get(record + 16).is_none_or(|kind| kind & 0xF0 == 0x40)
+            && page.get(record + 17).is_none_or(|manager| *manager == 0);
+        match short(record) {
+            Some(length @ 1..) if !is_switch => at = record as u64 + u64::from(length),
+            _ => return false,
+        }
+        met = true;
+    }
+    met && at.next_multiple_of(8) == within
+        && usize::try_from(within).ok().and_then(short) == Some(0)
+}
+
 /// What pg_controldata and pg_waldump told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
@@ -87,11 +141,16 @@ pub(crate) fn read(text: &str, from: Lsn) -> End {
         let end = record_end(start, length, page, segment);
         // The rest of its segment is skipped.
         let switch = record.starts_with("rmgr: XLOG") && record.contains("desc: SWITCH");
-        return End::At(if switch {
+        let end = if switch {
             Lsn(end.0.next_multiple_of(segment))
         } else {
             end
-        });
+        };
+        return if end > from {
+            End::At(end)
+        } else {
+            End::Nothing
+        };
     }
     if there("this") || (from.0.is_multiple_of(segment) && there("before")) {
         End::Nothing
@@ -202,5 +261,48 @@ mod tests {
             record rmgr: Standby     len (rec/tot):     50/    50, tx:          0, lsn: 0/03000148, prev 0/03000110, desc: RUNNING_XACTS\n\
             this\nstatus 1\nsaid pg_waldump: error: error in WAL record at 0/3000148: invalid record length\n";
         assert_eq!(read(text, Lsn(0x300_0000)), End::At(Lsn(0x300_0180)));
+    }
+
+    /// A page with records of these lengths and kinds, the rest zeros.
+    fn page(start: u64, rest: u32, records: &[(u32, u8)]) -> (Vec<u8>, u64) {
+        let mut bytes = vec![0; 8192];
+        bytes[0..2].copy_from_slice(&0xD110_u16.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&start.to_ne_bytes());
+        bytes[16..20].copy_from_slice(&rest.to_ne_bytes());
+        let mut at = (SHORT_HEADER as usize + rest as usize).next_multiple_of(8);
+        for (length, kind) in records {
+            bytes[at..at + 4].copy_from_slice(&length.to_ne_bytes());
+            bytes[at + 16] = *kind;
+            bytes[at + 17] = u8::from(*kind == 0);
+            at = (at + *length as usize).next_multiple_of(8);
+        }
+        (bytes, start + at as u64)
+    }
+
+    #[test]
+    fn zeros_are_the_end_only_behind_whole_records() {
+        const START: u64 = 0x300_2000;
+        let (bytes, end) = page(START, 20, &[(54, 0), (106, 0)]);
+        assert!(ends_at(&bytes, Lsn(end), SEGMENT));
+        for (from, why) in [
+            (end - 8, "in a record"),
+            (end - 112, "a record follows"),
+            (end + 8, "behind zeros"),
+            (START, "at the start of a page nothing was met"),
+            (START + 48, "what was met is the rest of a record"),
+            (end + 8192, "the page of another position"),
+        ] {
+            assert!(!ends_at(&bytes, Lsn(from), SEGMENT), "{why}");
+        }
+        let (switch, end) = page(START, 0, &[(54, 0), (24, 0x40)]);
+        assert!(!ends_at(&switch, Lsn(end), SEGMENT), "a switch");
+        let (mut other, end) = page(START, 0, &[(54, 0)]);
+        other[0] ^= 1;
+        assert!(!ends_at(&other, Lsn(end), SEGMENT), "another format");
+        let (long, end) = page(START, 9000, &[]);
+        assert!(
+            !ends_at(&long[..8192], Lsn(end), SEGMENT),
+            "it goes on in the next page"
+        );
     }
 }
