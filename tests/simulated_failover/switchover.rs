@@ -1,6 +1,6 @@
 //! Switchover.
 
-use super::support::{Commits, Site, checked, name, simulated};
+use super::support::{Commits, Site, checked, inventory, name, simulated, world};
 use pgbaton::document::Source;
 use pgbaton::engine::Outcome;
 use pgbaton::simulate::Disruption;
@@ -32,6 +32,24 @@ fn there_and_back_under_load_loses_nothing_and_leaves_nothing() {
                 assert!(site.state(standby).slots.is_empty(), "{standby}");
             }
             assert!(!site.state("n1").signal);
+        });
+    }
+}
+
+#[test]
+fn standbys_that_ask_the_stopped_primary_again_and_again_hinder_nobody() {
+    for seed in 1..=8 {
+        simulated(async {
+            let nodes = inventory(3, Commits::Quorum);
+            // Nearly always one of them asks, as each does every few seconds with the server's own interval.
+            let world = world(&nodes, Commits::Quorum, seed)
+                .setting(None, "wal_retrieve_retry_interval", "1")
+                .build();
+            let site = Site::over(nodes, world, seed);
+            let ran = site.run("switchover", &[("candidate", "n2")]).await;
+            ran.expect(Outcome::Ok);
+            assert_eq!(site.primary(), "n2");
+            site.assert_nothing_lost("n1");
         });
     }
 }
