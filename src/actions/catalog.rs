@@ -24,6 +24,7 @@ table![
     assert::Assert,
     check_archiving::CheckArchiving,
     check_candidate::CheckCandidate,
+    check_login::CheckLogin,
     check_lsn::CheckLsn,
     approve::Approve,
     checkpoint::Checkpoint,

@@ -8,6 +8,7 @@ mod assert;
 mod catalog;
 mod check_archiving;
 mod check_candidate;
+mod check_login;
 mod check_lsn;
 mod checkpoint;
 mod choose;

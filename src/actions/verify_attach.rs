@@ -2,7 +2,7 @@
 
 use super::scene::{Deed, IN_TIME, Scene, longer, outputs};
 use super::verify_primary::mark_of;
-use crate::cluster::{Lsn, NodeName, Operation, Server, Timeline};
+use crate::cluster::{Admission, Lsn, NodeName, Operation, Server, Timeline};
 use crate::engine::{Failure, Probe};
 use crate::playbook::{
     EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type, Value,
@@ -76,6 +76,7 @@ impl Deed for VerifyAttach {
         let began = Instant::now();
         let mut looked = began;
         let mut wait = Duration::from_millis(2);
+        let mut denied = None;
         loop {
             let why = match look(scene, &node, &upstream, timeline, mark).await? {
                 Ok(mut found) => {
@@ -86,9 +87,10 @@ impl Deed for VerifyAttach {
             };
             if scene.time_left().is_zero() {
                 let held = held_by_another(scene, &node, &upstream).await;
+                let denied = denied.unwrap_or_default();
                 return Err(Failure::new(
                     TroubleKind::Timeout,
-                    format!("{node} is not attached to {upstream}: {why}{held}"),
+                    format!("{node} is not attached to {upstream}: {why}{held}{denied}"),
                 )
                 .with_help(format!(
                     "look at the log of {node}: it says why it does not stream"
@@ -99,6 +101,9 @@ impl Deed for VerifyAttach {
                 looked = Instant::now();
                 if receiver_absent(scene, &node).await {
                     nudge(scene, &node).await?;
+                    if denied.is_none() {
+                        denied = Some(refusal(scene, &node, &upstream).await);
+                    }
                 }
             }
             scene.pause(wait).await?;
@@ -129,6 +134,16 @@ async fn held_by_another(scene: &Scene<'_>, node: &NodeName, upstream: &NodeName
         .filter(|pid| !own(*pid))
         .map(|pid| format!("; slot {name} is held by process {pid}, which is another's"))
         .unwrap_or_default()
+}
+
+/// What a login of the node at its upstream is told, where it is refused.
+async fn refusal(scene: &Scene<'_>, node: &NodeName, upstream: &NodeName) -> String {
+    let limit = scene.time_left() / 2;
+    let asked = scene.cluster.admission(node, upstream);
+    match tokio::time::timeout(limit, asked).await {
+        Ok(Ok(Admission::Refused(why))) => format!("; a login of {node} there is refused: {why}"),
+        _ => String::new(),
+    }
 }
 
 async fn nudge(scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure> {

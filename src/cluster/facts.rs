@@ -257,6 +257,18 @@ pub enum Reach {
     Silent,
 }
 
+/// What a standby that logs in to an upstream meets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Admission {
+    /// It may replicate from there.
+    Granted,
+    /// It may not, in the words of who refused: the server, or what is in between.
+    Refused(String),
+    /// It could not be tried, and why.
+    Untold(String),
+}
+
 /// Where a standby stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {

@@ -1,8 +1,8 @@
 //! The one port between a playbook and the world.
 
 use super::{
-    Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Operation, Outcome, Reach,
-    Remembered, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
+    Admission, Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Operation, Outcome,
+    Reach, Remembered, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -65,6 +65,10 @@ pub trait Observe: Send + Sync {
         to: &NodeName,
         within: Duration,
     ) -> Result<Reach, Trouble>;
+
+    /// Whether `from` may log in to `to` for replication, tried from its host with the connection string that
+    /// `SetUpstream` would give it. Nothing is streamed.
+    async fn admission(&self, from: &NodeName, to: &NodeName) -> Result<Admission, Trouble>;
 
     /// The end of the last valid record in the node's own `pg_wal` on `timeline`, looking from `from` onward; read
     /// with `pg_waldump` on its host. The server need not run.

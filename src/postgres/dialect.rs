@@ -18,6 +18,8 @@ pub(crate) struct Names {
     pub(crate) control_data: &'static str,
     pub(crate) wal_dump: &'static str,
     pub(crate) is_ready: &'static str,
+    /// The client for statements.
+    pub(crate) client: &'static str,
     /// The server program.
     pub(crate) server: &'static str,
     /// The names, with blanks between, that the kernel gives its processes: that of the file that was executed, be it a

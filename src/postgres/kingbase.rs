@@ -12,6 +12,7 @@ const NAMES: Names = Names {
     control_data: "sys_controldata",
     wal_dump: "sys_waldump",
     is_ready: "sys_isready",
+    client: "ksql",
     server: "kingbase",
     processes: "kingbase",
     pid_file: "kingbase.pid",

@@ -88,7 +88,7 @@ impl Maker<'_> {
     }
 
     /// `primary_conninfo` of a standby for this upstream.
-    fn conninfo(&self, node: &Node, upstream: &Node) -> Result<Masked, Trouble> {
+    pub(super) fn conninfo(&self, node: &Node, upstream: &Node) -> Result<Masked, Trouble> {
         let access = &self.inventory.replication;
         let mut info = Conninfo::default();
         info.push("host", &upstream.host);

@@ -9,6 +9,7 @@ mod dialect;
 mod fault;
 mod here;
 mod host;
+mod joining;
 mod kingbase;
 mod live;
 mod login;

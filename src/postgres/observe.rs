@@ -10,8 +10,9 @@ use super::pool::{Error, Warm};
 use super::questions;
 use super::{archiving, control, host, scripts, wal_files, waldump};
 use crate::cluster::{
-    Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach, Remembered,
-    Render, Sender, Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind, WalFiles,
+    Admission, Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach,
+    Remembered, Render, Sender, Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind,
+    WalFiles,
 };
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
@@ -296,6 +297,10 @@ impl Observe for LiveCluster {
             Err(TransportError::Deadline { .. }) => Ok(Reach::Silent),
             Err(error) => Err(host_trouble(from, &error)),
         }
+    }
+
+    async fn admission(&self, from: &NodeName, to: &NodeName) -> Result<Admission, Trouble> {
+        self.try_joining(from, to).await
     }
 
     async fn wal_end(

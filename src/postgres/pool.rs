@@ -139,6 +139,19 @@ impl Pool {
         login.answers(within).await
     }
 
+    /// Whether a server lets this user replicate without a password, to whoever comes from this machine.
+    pub(crate) async fn lets_replicate(&self, node: &Node, user: &str) -> bool {
+        let login = Login {
+            host: node.host.clone(),
+            port: node.port,
+            user: user.to_owned(),
+            password: None,
+            tls: None,
+            kind: SessionKind::Replication,
+        };
+        login.open(CONNECT).await.is_ok()
+    }
+
     async fn open_warm(&self, node: &NodeName, warm: Warm) -> Result<Open, Error> {
         let kind = match warm {
             Warm::Sql => SessionKind::Own(self.inventory.sql.dbname.clone()),

@@ -23,6 +23,7 @@ const NAMES: Names = Names {
     control_data: "pg_controldata",
     wal_dump: "pg_waldump",
     is_ready: "pg_isready",
+    client: "psql",
     server: "postgres",
     processes: "postgres postmaster",
     pid_file: "postmaster.pid",

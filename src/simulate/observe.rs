@@ -6,13 +6,16 @@ use super::ids::{HostId, RUNNER};
 use super::inject::{Fault, What};
 use super::node::{Hang, Phase};
 use crate::cluster::{
-    Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach, Remembered,
-    Render, Sender, Server, Setting, Slot, Timeline, Trouble, TroubleKind, WalFiles,
+    Admission, Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach,
+    Remembered, Render, Sender, Server, Setting, Slot, Timeline, Trouble, TroubleKind, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
+
+/// How long a standby's login waits for an answer.
+const JOINING: Duration = Duration::from_secs(5);
 
 impl SimCluster {
     /// Asks, unless the question meets a fault.
@@ -254,6 +257,32 @@ impl Observe for SimCluster {
             }
             sleep_until(end).await;
             Ok(Reach::Silent)
+        })
+        .await
+    }
+
+    async fn admission(&self, from: &NodeName, to: &NodeName) -> Result<Admission, Trouble> {
+        self.question("admission", from, async {
+            let host = self.command(from, |w, id| Ok(w.node(id).host)).await;
+            let host = match host {
+                Ok(host) => host,
+                Err(why) => {
+                    let trouble = why.when_asking(from, "failed to try a login");
+                    return Ok(Admission::Untold(trouble.message));
+                }
+            };
+            sleep(Duration::from_millis(1)).await;
+            Ok(match self.meets(host, to)? {
+                Some(Reach::Accepts) => Admission::Granted,
+                Some(Reach::Rejects) => {
+                    Admission::Refused("the server accepts no sessions now".to_owned())
+                }
+                Some(Reach::Silent) => Admission::Refused("connection refused".to_owned()),
+                None => {
+                    sleep(JOINING).await;
+                    Admission::Refused("no answer".to_owned())
+                }
+            })
         })
         .await
     }

@@ -1,9 +1,9 @@
 //! Which facts a run looks at: a cluster that keeps account of the questions.
 
 use crate::cluster::{
-    Archiving, Cluster, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Operation,
-    Outcome, Reach, Remembered, Render, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble,
-    WalFiles,
+    Admission, Archiving, Cluster, History, Host, Identity, Inventory, Lsn, NodeName, Observe,
+    Operation, Outcome, Reach, Remembered, Render, Sender, Server, Setting, Slot, Ticket, Timeline,
+    Trouble, WalFiles,
 };
 use crate::simulate::SimCluster;
 use async_trait::async_trait;
@@ -135,6 +135,11 @@ impl Observe for Watched {
     ) -> Result<Reach, Trouble> {
         self.asked.keep(to, Question::Server);
         self.sim.reach(from, to, within).await
+    }
+
+    async fn admission(&self, from: &NodeName, to: &NodeName) -> Result<Admission, Trouble> {
+        self.asked.keep(to, Question::Server);
+        self.sim.admission(from, to).await
     }
 
     async fn wal_end(

@@ -1,0 +1,105 @@
+//! Whether a standby may log in to its upstream, tried as the standby would: from its host, as its server's user, with
+//! the connection string that it is going to have.
+
+use super::dialect::program;
+use super::live::LiveCluster;
+use super::maker::Maker;
+use crate::cluster::{self, Admission, NodeName, Trouble};
+use crate::transport::{Command, Finished};
+use std::time::Duration;
+
+/// What the attempt may take on the host, and before that until the server is reached.
+const TRY: Duration = Duration::from_secs(8);
+const CONNECT: &str = "5";
+
+impl LiveCluster {
+    pub(super) async fn try_joining(
+        &self,
+        from: &NodeName,
+        to: &NodeName,
+    ) -> Result<Admission, Trouble> {
+        let (source, target) = (self.node(from)?, self.node(to)?);
+        let access = &self.inventory.replication;
+        // From this machine the server sees the same address, whoever tries; a program is started only for a doubt.
+        if matches!(source.transport, cluster::Transport::Local { .. })
+            && access.options.is_empty()
+            && self.pool.lets_replicate(target, &access.user).await
+        {
+            return Ok(Admission::Granted);
+        }
+        let names = self.dialect.names();
+        let maker = Maker {
+            names,
+            inventory: &self.inventory,
+        };
+        let conninfo = maker.conninfo(source, target)?;
+        if conninfo.sent() != conninfo.shown() {
+            let why =
+                "its connection string holds a secret, which must not stand on a command line";
+            return Ok(Admission::Untold(why.to_owned()));
+        }
+        // The database is what a standby looks up in its passfile.
+        let conninfo = format!(
+            "{} dbname=replication replication=true connect_timeout={CONNECT}",
+            conninfo.sent()
+        );
+        let client = program(source, names.client);
+        let argv = [
+            &client,
+            "-X",
+            "-w",
+            "-q",
+            "-A",
+            "-t",
+            "-c",
+            "IDENTIFY_SYSTEM",
+            &conninfo,
+        ];
+        let command =
+            Command::new(argv, TRY).with_env([("LC_ALL".to_owned(), "C".to_owned())].into());
+        Ok(match self.look(from, command).await {
+            Ok(finished) => told(&finished),
+            Err(trouble) => Admission::Untold(trouble.message),
+        })
+    }
+}
+
+/// `psql` exits with 2 when it has no session, and says why in its last line.
+fn told(finished: &Finished) -> Admission {
+    if finished.success() {
+        return Admission::Granted;
+    }
+    let complaint = finished.complaint();
+    let last = complaint.lines().rfind(|line| !line.trim().is_empty());
+    let last = last.unwrap_or_default().trim();
+    let why = last
+        .split_once("FATAL:")
+        .map_or(last, |(_, why)| why)
+        .trim();
+    match finished.status {
+        2 if !why.is_empty() => Admission::Refused(why.to_owned()),
+        status => Admission::Untold(format!("the client exited with {status}: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_session_that_was_refused_is_a_refusal() {
+        let ended = |status, stderr: &str| Finished {
+            status,
+            stdout: Vec::new(),
+            stderr: stderr.as_bytes().to_vec(),
+            truncated: false,
+        };
+        assert_eq!(told(&ended(0, "")), Admission::Granted);
+        let fatal = "psql: error: connection to server at \"10.0.0.2\", port 5432 failed: FATAL:  \
+                     no pg_hba.conf entry for replication connection from host \"10.0.0.3\"\n";
+        let why = "no pg_hba.conf entry for replication connection from host \"10.0.0.3\"";
+        assert_eq!(told(&ended(2, fatal)), Admission::Refused(why.to_owned()));
+        let missing = "setpriv: failed to execute psql: No such file or directory\n";
+        assert!(matches!(told(&ended(127, missing)), Admission::Untold(_)));
+    }
+}
