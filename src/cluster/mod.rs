@@ -17,8 +17,8 @@ mod timeline;
 mod topology;
 
 pub use facts::{
-    Archiving, ControlData, ControlState, Host, Identity, Position, Process, Reach, Receiver,
-    Remembered, Sender, Server, Setting, Slot, StartupState, Timed, WalFiles, WalStatus,
+    Archiving, ControlData, ControlState, Host, Identity, Position, Process, Reach, Rebuild,
+    Receiver, Remembered, Sender, Server, Setting, Slot, StartupState, Timed, WalFiles, WalStatus,
 };
 pub use given::Given;
 pub use inventory::{

@@ -12,6 +12,8 @@ const NAMES: Names = Names {
     control_data: "sys_controldata",
     wal_dump: "sys_waldump",
     is_ready: "sys_isready",
+    rewind: "sys_rewind",
+    base_backup: "sys_basebackup",
     server: "kingbase",
     processes: "kingbase",
     pid_file: "kingbase.pid",

@@ -209,6 +209,9 @@ impl World {
             for tag in node.saved.keys() {
                 say(format!("settings are kept under `{tag}`"));
             }
+            if node.half_rewound {
+                say("a rewind of it did not end".to_owned());
+            }
             if node.process.is_none() || !node.is_standby() {
                 continue;
             }
