@@ -85,6 +85,11 @@ async fn assert_came_back(cluster: &Cluster, own: &str) {
     assert!(!left.contains(&"pgbaton.complete".to_owned()));
 }
 
+fn owner(cluster: &Cluster) -> u32 {
+    let about = std::fs::metadata(cluster.data("n1")).unwrap();
+    std::os::unix::fs::MetadataExt::uid(&about)
+}
+
 fn operations(said: &support::Said) -> Vec<String> {
     said.intended()
         .iter()
@@ -106,11 +111,34 @@ async fn an_old_primary_that_is_ahead_is_rewound_and_streams() {
         .await
         .expect(0);
     assert!(plan.stdout.contains("pg_rewind"), "{}", plan.all());
+    // Nobody asks for it here; it is handed to the program all the same, and shows nowhere.
+    let secret = "s3cr3t-hunter2";
+    let file = cluster.lab.dir().join("password");
+    std::fs::write(&file, secret).unwrap();
+    let with = format!(
+        "user: postgres, password: {{ file: {} }} }}",
+        file.display()
+    );
+    let text = swap(
+        &site(&cluster),
+        "disable, user: postgres }",
+        &format!("disable, {with}"),
+    );
+    std::fs::write(cluster.lab.site_file(), text).unwrap();
+    let seen = "case \"$*\" in *hunter2*) exit 9 ;; esac; [ \"$PGPASSWORD\" = s3cr3t-hunter2 ] || exit 8; real \"$@\"";
+    dressed(&cluster, "pg_rewind", seen);
     assert!(entries(&cluster, "n1").contains(&"postmaster.pid".to_owned()));
     let said = cluster.pgbaton(&rejoin(&[])).await.expect(0);
     let did = operations(&said);
     assert!(did.contains(&"rewind".to_owned()), "{did:?}");
     assert!(!did.contains(&"clone".to_owned()), "{did:?}");
+    assert!(!said.all().contains(secret) && !plan.all().contains(secret));
+    let records = format!("/var/tmp/pgbaton-{}", owner(&cluster));
+    let journal = cluster.lab.dir().join("journal").display().to_string();
+    let found = std::process::Command::new("grep")
+        .args(["-rl", secret, &records, &journal])
+        .output();
+    assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "");
     assert_came_back(&cluster, &own(&cluster).await).await;
     assert_eq!(beside(&cluster, "n1"), Vec::<String>::new());
     // Once more: nothing is left to do.
@@ -160,10 +188,11 @@ async fn where_a_rewind_is_impossible_nothing_is_changed_unless_a_copy_is_allowe
     assert_eq!(operations(&said), Vec::<String>::new());
     let after = (entries(&cluster, "n1"), std::fs::read(&control).unwrap());
     assert_eq!(before, after);
-    let said = cluster
-        .pgbaton(&rejoin(&["-p", "rebuild=auto"]))
-        .await
-        .expect(0);
+    let (mut run, id) = under_way(&cluster, &["-p", "rebuild=ask"]).await;
+    run.until(|e| e["evidence"]["topic"] == "question").await;
+    let approve = ["runs", "approve", &id, "ask", "--reason", "OPS-4711"];
+    cluster.pgbaton(&approve).await.expect(0);
+    let said = run.end().await.expect(0);
     assert!(operations(&said).contains(&"clone".to_owned()));
     assert_came_back(&cluster, &own(&cluster).await).await;
     let kept = beside(&cluster, "n1");
@@ -198,8 +227,7 @@ async fn a_node_whose_wal_is_gone_is_copied_with_its_tablespaces() {
     // Beside the data, so that the server's user may write there.
     let space = cluster.data("n1").parent().unwrap().join("space");
     std::fs::create_dir(&space).unwrap();
-    let owner = std::fs::metadata(cluster.data("n1")).unwrap();
-    let owner = std::os::unix::fs::MetadataExt::uid(&owner);
+    let owner = owner(&cluster);
     std::os::unix::fs::chown(&space, Some(owner), Some(owner)).unwrap();
     let made = format!("CREATE TABLESPACE far LOCATION '{}'", space.display());
     cluster.tell("n1", &made).await;
@@ -246,39 +274,37 @@ async fn a_node_whose_wal_is_gone_is_copied_with_its_tablespaces() {
     assert_eq!(beside(&cluster, "n2"), Vec::<String>::new());
 }
 
-/// The lab's programs, with a `pg_rewind` that waits once it has begun, for as long as a file is there.
-fn slow_rewind(cluster: &Cluster) -> PathBuf {
+/// The lab's programs, one of them in this dress: `real` is the program, and `hold` waits for as long as the file that is
+/// returned is there.
+fn dressed(cluster: &Cluster, program: &str, dress: &str) -> PathBuf {
     let text = site(cluster);
     let line = text.lines().find_map(|l| l.trim().strip_prefix("bin: "));
     let bin = line.unwrap().to_owned();
-    let slow = cluster.lab.dir().join("slow");
-    std::fs::create_dir(&slow).unwrap();
-    std::fs::set_permissions(&slow, std::fs::Permissions::from_mode(0o755)).unwrap();
-    for program in std::fs::read_dir(&bin).unwrap().flatten() {
-        if program.file_name() != "pg_rewind" {
-            std::os::unix::fs::symlink(program.path(), slow.join(program.file_name())).unwrap();
+    let own = cluster.lab.dir().join("own");
+    std::fs::create_dir(&own).unwrap();
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&own, open.clone()).unwrap();
+    for other in std::fs::read_dir(&bin).unwrap().flatten() {
+        if other.file_name() != program {
+            std::os::unix::fs::symlink(other.path(), own.join(other.file_name())).unwrap();
         }
     }
-    let hold = cluster.lab.dir().join("hold");
-    std::fs::write(&hold, "").unwrap();
-    let wrapper = format!(
-        "#!/bin/sh\ncase \"$*\" in *--dry-run*|*--help*) ;; *)\n  n=0\n  \
-         while [ -e {} ] && [ \"$n\" -lt 600 ]; do n=$((n + 1)); sleep 0.1; done ;;\nesac\nexec {bin}/pg_rewind \"$@\"\n",
-        hold.display()
+    let file = cluster.lab.dir().join("hold");
+    std::fs::write(&file, "").unwrap();
+    let script = format!(
+        "#!/bin/sh\nreal() {{ {bin}/{program} \"$@\"; }}\nhold() {{ n=0; while [ -e {} ] && [ $n -lt 600 ]; do \
+         n=$((n + 1)); sleep 0.1; done; }}\ncase \"$*\" in *--dry-run*|*--help*) real \"$@\"; exit ;; esac\n{dress}\n",
+        file.display()
     );
-    let path = slow.join("pg_rewind");
-    std::fs::write(&path, wrapper).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::write(
-        cluster.lab.site_file(),
-        swap(&text, &bin, slow.to_str().unwrap()),
-    )
-    .unwrap();
-    hold
+    std::fs::write(own.join(program), script).unwrap();
+    std::fs::set_permissions(own.join(program), open).unwrap();
+    let text = swap(&text, &bin, own.to_str().unwrap());
+    std::fs::write(cluster.lab.site_file(), text).unwrap();
+    file
 }
 
-/// Everything of a rewind, which nobody's pipe holds.
-fn kill_rewind(cluster: &Cluster) {
+/// Everything of the program that runs for n1, which nobody's pipe holds.
+fn kill_all(cluster: &Cluster, program: &str) {
     let data = cluster.data("n1").display().to_string();
     let mut found = 0;
     for process in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -287,79 +313,90 @@ fn kill_rewind(cluster: &Cluster) {
         let line = String::from_utf8_lossy(&line).into_owned();
         if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw)
             && line.contains(&data)
-            && line.contains("pg_rewind")
+            && line.contains(program)
         {
             found += 1;
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
     }
-    assert!(found > 0, "no rewind runs");
+    assert!(found > 0, "no {program} runs");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rewind_that_died_with_its_runner_is_never_started_and_is_done_again() {
-    let cluster = Cluster::asynchronous("rj-dies", 1).await;
-    diverge(&cluster).await;
-    let hold = slow_rewind(&cluster);
-    let mut run = UnderWay::start(cluster.lab.site_file(), &["rejoin", "-p", "node=n1"]);
-    let started = run.until(|e| e["event"] == "run_started").await;
-    let id = started["run"].as_str().unwrap().to_owned();
-    run.until(|e| {
-        e["event"] == "effect_intended"
-            && e["path"] == "rewind"
-            && e["forecast"]["operation"]["operation"] == "rewind"
-    })
-    .await;
-    let mark = cluster.data("n1").join(MARK);
-    for _ in 0..600 {
-        if mark.exists() {
-            break;
+async fn until_there(path: &Path) {
+    for _ in 0..1200 {
+        if path.exists() {
+            return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(std::fs::metadata(&mark).unwrap().file_type().is_fifo());
-    run.signal(Signal::KILL);
-    run.end().await;
-    kill_rewind(&cluster);
-    std::fs::remove_file(&hold).unwrap();
-    // Neither a step that starts it nor a follow brings it up.
+    panic!("{} does not come to be", path.display());
+}
+
+/// A rejoin under way, and its id.
+async fn under_way(cluster: &Cluster, more: &[&str]) -> (UnderWay, String) {
+    let arguments = [&["rejoin", "-p", "node=n1"], more].concat();
+    let mut run = UnderWay::start(cluster.lab.site_file(), &arguments);
+    let started = run.until(|e| e["event"] == "run_started").await;
+    (run, started["run"].as_str().unwrap().to_owned())
+}
+
+/// Neither a step that starts it nor a follow brings it up.
+async fn assert_is_not_started(cluster: &Cluster) {
     let start = cluster.lab.dir().join("start.yaml");
-    std::fs::write(
-        &start,
-        "playbook: start\nsteps:\n  start: { action: start, node: n1, timeout: 20s }\n",
-    )
-    .unwrap();
+    let text = "playbook: start\nsteps:\n  start: { action: start, node: n1, timeout: 20s }\n";
+    std::fs::write(&start, text).unwrap();
     for arguments in [
         vec!["run", start.to_str().unwrap()],
         vec!["run", "follow", "-p", "node=n1", "-p", "upstream=n2"],
     ] {
         let said = cluster.pgbaton(&arguments).await.expect(3);
         assert!(said.all().contains("did not end"), "{}", said.all());
-        assert!(mark.exists());
+        assert!(cluster.data("n1").join(MARK).exists());
     }
-    let resumed = cluster.pgbaton(&["--json", "runs", "resume", &id]).await;
-    resumed.expect(0);
-    assert_came_back(&cluster, &own(&cluster).await).await;
+}
+
+/// Its runner dies, and so does the rewind: before it has written anything, and after it has written everything, with the
+/// upstream's settings in the place of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewind_that_died_with_its_runner_is_never_started_and_is_done_again() {
+    for (lab, dress) in [
+        ("rj-dies", "hold; real \"$@\""),
+        ("rj-late", "real \"$@\"; rc=$?; : >HERE; hold; exit $rc"),
+    ] {
+        let cluster = Cluster::asynchronous(lab, 1).await;
+        diverge(&cluster).await;
+        let here = cluster.data("n1").parent().unwrap().join("here");
+        let dress = dress.replace("HERE", here.to_str().unwrap());
+        let hold = dressed(&cluster, "pg_rewind", &dress);
+        let (run, id) = under_way(&cluster, &[]).await;
+        let mark = cluster.data("n1").join(MARK);
+        until_there(&mark).await;
+        if lab == "rj-late" {
+            until_there(&here).await;
+            assert!(cluster.data("n1").join("backup_label").exists());
+        }
+        assert!(std::fs::metadata(&mark).unwrap().file_type().is_fifo());
+        run.signal(Signal::KILL);
+        run.end().await;
+        kill_all(&cluster, "pg_rewind");
+        std::fs::remove_file(&hold).unwrap();
+        assert_is_not_started(&cluster).await;
+        let resumed = cluster.pgbaton(&["--json", "runs", "resume", &id]).await;
+        resumed.expect(0);
+        assert_came_back(&cluster, &own(&cluster).await).await;
+        assert_eq!(beside(&cluster, "n1"), Vec::<String>::new());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewind_outlives_its_runner_and_is_taken_over() {
     let cluster = Cluster::asynchronous("rj-outlive", 1).await;
     diverge(&cluster).await;
-    let hold = slow_rewind(&cluster);
-    let mut run = UnderWay::start(cluster.lab.site_file(), &["rejoin", "-p", "node=n1"]);
-    let started = run.until(|e| e["event"] == "run_started").await;
-    let id = started["run"].as_str().unwrap().to_owned();
-    let mark = cluster.data("n1").join(MARK);
-    for _ in 0..600 {
-        if mark.exists() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let hold = dressed(&cluster, "pg_rewind", "hold; real \"$@\"");
+    let (run, id) = under_way(&cluster, &[]).await;
+    until_there(&cluster.data("n1").join(MARK)).await;
     run.signal(Signal::KILL);
     run.end().await;
-    assert!(mark.exists());
     let resume = ["--json", "runs", "resume", &id];
     let (resumed, ()) = tokio::join!(cluster.pgbaton(&resume), async {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -367,4 +404,54 @@ async fn a_rewind_outlives_its_runner_and_is_taken_over() {
     });
     resumed.expect(0);
     assert_came_back(&cluster, &own(&cluster).await).await;
+}
+
+/// Its settings were those of another node when it broke off; those that were kept are put into the copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_rewind_left_is_replaced_where_a_copy_is_allowed() {
+    let cluster = Cluster::asynchronous("rj-fails", 1).await;
+    diverge(&cluster).await;
+    let breaks = "[ \"$1\" = -D ] && echo \"port = 1\" >\"$2/postgresql.auto.conf\"; exit 1";
+    dressed(&cluster, "pg_rewind", breaks);
+    let said = cluster.pgbaton(&rejoin(&[])).await.expect(3);
+    assert!(said.all().contains("half rewound"), "{}", said.all());
+    assert!(said.all().contains("rebuild=auto"), "{}", said.all());
+    assert_is_not_started(&cluster).await;
+    cluster
+        .pgbaton(&rejoin(&["-p", "rebuild=auto"]))
+        .await
+        .expect(0);
+    assert_came_back(&cluster, &own(&cluster).await).await;
+}
+
+/// Cancelled, and then killed, in the middle of a copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_breaks_off_leaves_the_data_as_they_were() {
+    let cluster = without_hints("rj-breaks").await;
+    let control = cluster.data("n1").join("global/pg_control");
+    let stands = || (entries(&cluster, "n1"), std::fs::read(&control).unwrap());
+    let before = stands();
+    let dress = "mkdir \"$2\"; : >\"$2/half\"; hold; rm -rf \"$2\"; real \"$@\"";
+    let hold = dressed(&cluster, "pg_basebackup", dress);
+    let data = cluster.data("n1").display().to_string();
+    let half = PathBuf::from(format!("{data}.pgbaton.new/half"));
+    let (run, id) = under_way(&cluster, &["-p", "rebuild=auto"]).await;
+    until_there(&half).await;
+    let cancel = ["runs", "cancel", &id, "--reason", "OPS-4711"];
+    cluster.pgbaton(&cancel).await.expect(0);
+    run.end().await.expect(130);
+    assert_eq!(stands(), before);
+    // What the cancelled one left is no obstacle.
+    std::fs::remove_file(&half).unwrap();
+    let (run, id) = under_way(&cluster, &["-p", "rebuild=auto"]).await;
+    until_there(&half).await;
+    run.signal(Signal::KILL);
+    run.end().await;
+    kill_all(&cluster, "pg_basebackup");
+    assert_eq!(std::fs::read(&control).unwrap(), before.1);
+    std::fs::remove_file(&hold).unwrap();
+    let resumed = cluster.pgbaton(&["--json", "runs", "resume", &id]).await;
+    resumed.expect(0);
+    assert_came_back(&cluster, &own(&cluster).await).await;
+    assert_eq!(beside(&cluster, "n1").len(), 1, "the former data alone");
 }
