@@ -14,6 +14,10 @@ use pgbaton::cluster::{
 use pgbaton::postgres::renderer;
 use std::time::Duration;
 
+/// No password, and the login that pgbaton has itself.
+const REWIND: &str = "n2 $ /bin/pg_rewind -D /pg/n2 '--source-server=host=127.0.0.1 port=5432 user=postgres dbname=postgres \
+    sslmode=prefer connect_timeout=10' # after crash recovery where it needs one; its own settings are put back";
+
 fn lines(pair: &Pair, operation: &Operation) -> Vec<String> {
     renderer(pair.inventory.product)
         .render(&pair.inventory, operation)
@@ -78,6 +82,25 @@ fn each_operation_tells_exactly_what_it_will_do() {
         (
             Operation::Start { node: n1.clone(), deadline: Duration::from_mins(1) },
             vec!["n1 $ /bin/pg_ctl -D /pg/n1 -l /pg/n1/pgbaton-start.log -w -t 60 start".into()],
+        ),
+        (
+            Operation::Rewind { node: n2.clone(), upstream: n1.clone(), deadline: Duration::from_mins(1) },
+            vec![REWIND.into()],
+        ),
+        (
+            Operation::Clone {
+                node: n2.clone(),
+                upstream: n1.clone(),
+                slot: Some(n2.slot()),
+                tablespaces: Vec::new(),
+                keep: true,
+                deadline: Duration::from_mins(1),
+            },
+            vec![format!(
+                "n2 $ /bin/pg_basebackup -D /pg/n2.pgbaton.new -d '{}' -w -X stream -c fast -S pgbaton_n2 # then it takes \
+                 the place of /pg/n2; the former data: keep",
+                conninfo
+            )],
         ),
         (
             Operation::Promote { node: n2.clone() },

@@ -8,7 +8,9 @@
 
 use pgbaton::actions::catalog;
 use pgbaton::document::Diagnostics;
-use pgbaton::engine::{Action, Actions, Applied, Evidence, Failure, Forecast, Probe, StepContext};
+use pgbaton::engine::{
+    Action, Actions, Applied, Evidence, Failure, Forecast, Outcome, Probe, StepContext,
+};
 use pgbaton::playbook::{Checked, Map, Playbook, Signature, StepId, Value, check};
 use pgbaton::rehearse::{
     Effort, Explored, Invariant, Scenario, Situation, Subject, Want, explore, play,
@@ -62,6 +64,10 @@ fn the_stock_playbooks_break_no_invariant() {
         ),
         ("switchover", &["healthy-sync"]),
         ("follow", &["healthy-async", "promoted-async"]),
+        (
+            "rejoin",
+            &["healthy-sync", "promoted-sync", "diverged-async"],
+        ),
     ] {
         let explored = rehearsed(&subject(stock(playbook)), situations, 9);
         assert!(
@@ -71,6 +77,19 @@ fn the_stock_playbooks_break_no_invariant() {
         );
         assert!(!explored.never_promotes, "{playbook}");
         assert!(explored.tally.total().runs > 20, "{playbook}");
+    }
+}
+
+/// Where nothing goes wrong an old primary that is ahead comes back.
+#[test]
+fn a_rejoin_reaches_its_goal() {
+    for situation in ["diverged-async", "diverged-sync"] {
+        let scenario: Scenario = format!("{situation}.1").parse().unwrap();
+        let played = play(&subject(stock("rejoin")), &scenario, Want::Story).unwrap();
+        let story = played.story.join("\n");
+        assert_eq!(played.outcome, Some(Outcome::Ok), "{story}");
+        assert!(story.contains("rewind n1"), "{story}");
+        assert!(played.violations.is_empty(), "{story}");
     }
 }
 

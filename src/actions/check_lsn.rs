@@ -1,4 +1,4 @@
-//! Can a node follow an upstream as it is? Same system, on the upstream's history, not ahead.
+//! Can a node follow an upstream as it is? Same system, on the upstream's history, not ahead, its WAL still there.
 
 mod standing;
 
@@ -32,9 +32,10 @@ impl Deed for CheckLsn {
                 Field::required(
                     "divergence",
                     Type::String,
-                    "`none`, `rewindable` (ahead of the fork) or `foreign` (another history)",
+                    "`none`, `rewindable` (ahead of the fork), `foreign` (another history), `other_system`, `wal_gone` (the \
+                     upstream has no longer what it needs next) or `half_rewound` (a rewind of it did not end)",
                 )
-                .one_of(&["none", "rewindable", "foreign"]),
+                .one_of(&ALL),
                 Field::required(
                     "bytes",
                     Type::Bytes,
@@ -72,6 +73,18 @@ impl Deed for CheckLsn {
         );
         let mut standing = standing?;
         let (identity, history) = lineage?;
+        let report = scene.flag("report");
+        if standing.half_rewound {
+            let verdict = Comparison::of(HALF_REWOUND);
+            return if report {
+                Ok(told(&verdict, &standing))
+            } else {
+                Err(half_rewound(&node))
+            };
+        }
+        if standing.system != identity.system && report {
+            return Ok(told(&Comparison::of(OTHER_SYSTEM), &standing));
+        }
         if standing.system != identity.system {
             return Err(Failure::refused(format!(
                 "{node} belongs to another cluster: its system identifier is {}, that of {upstream} is {}",
@@ -99,18 +112,88 @@ impl Deed for CheckLsn {
             standing = standing.exact(scene, &node).await;
             verdict = compare(&standing, &history, identity.at);
         }
-        if verdict.divergence != "none" && !scene.flag("report") {
+        if verdict.divergence != "none" && !report {
             return Err(refusal(&node, &upstream, &standing, &history, &verdict));
         }
-        Ok(outputs([
-            ("divergence", verdict.divergence.into()),
-            ("bytes", verdict.bytes.into()),
-            ("fork", verdict.fork.into()),
-            ("position", standing.at.into()),
-            ("timeline", i64::from(standing.timeline.0).into()),
-            ("running", standing.running.into()),
-        ]))
+        // Of a standby that runs its attachment shows it, and those who wait for a follow are not to wait for this.
+        if verdict.divergence == "none"
+            && (report || !standing.running)
+            && let Some(begins) = gone(scene, &node, &upstream, &standing).await?
+        {
+            if !report {
+                return Err(wal_gone(&node, &upstream, &standing, begins));
+            }
+            verdict.divergence = WAL_GONE;
+        }
+        Ok(told(&verdict, &standing))
     }
+}
+
+const OTHER_SYSTEM: &str = "other_system";
+const WAL_GONE: &str = "wal_gone";
+const HALF_REWOUND: &str = "half_rewound";
+const ALL: [&str; 6] = [
+    "none",
+    "rewindable",
+    "foreign",
+    OTHER_SYSTEM,
+    WAL_GONE,
+    HALF_REWOUND,
+];
+
+fn told(verdict: &Comparison, standing: &Standing) -> Map {
+    outputs([
+        ("divergence", verdict.divergence.into()),
+        ("bytes", verdict.bytes.into()),
+        ("fork", verdict.fork.into()),
+        ("position", standing.at.into()),
+        ("timeline", i64::from(standing.timeline.0).into()),
+        ("running", standing.running.into()),
+    ])
+}
+
+/// Where the upstream's WAL begins, if that is after what the node needs next and no archive is set that could have it.
+async fn gone(
+    scene: &Scene<'_>,
+    node: &NodeName,
+    upstream: &NodeName,
+    standing: &Standing,
+) -> Result<Option<Lsn>, Failure> {
+    let files = scene.cluster.wal_files(upstream).await?;
+    let (true, Some(begins)) = (files.lacks(standing.at), files.oldest) else {
+        return Ok(None);
+    };
+    let archive = if standing.running {
+        let settings = scene.cluster.settings(node, &["restore_command"]).await?;
+        settings.values().any(|setting| setting.set)
+    } else {
+        scene.cluster.rebuild(node).await?.archive
+    };
+    Ok((!archive).then_some(begins))
+}
+
+fn wal_gone(node: &NodeName, upstream: &NodeName, standing: &Standing, begins: Lsn) -> Failure {
+    let message = format!(
+        "{node} stands at {}, and the WAL of {upstream} begins at {begins}: what it needs next is gone, and no \
+         restore_command is set that could have it",
+        standing.at
+    );
+    Failure {
+        kind: TroubleKind::Conflict,
+        ..Failure::refused(message)
+    }
+    .with_help("nothing was changed; give it a restore_command, or run `rejoin` with `-p rebuild=auto` to copy it anew")
+}
+
+fn half_rewound(node: &NodeName) -> Failure {
+    let message = format!(
+        "a rewind of {node} did not end: what lies there is no state that any server ever had"
+    );
+    Failure {
+        kind: TroubleKind::Conflict,
+        ..Failure::refused(message)
+    }
+    .with_help("nothing was changed; run `rejoin` for it: it rewinds it again, or with `-p rebuild=auto` copies it anew")
 }
 
 /// Who a server is, and the history of its timeline.
@@ -190,6 +273,17 @@ struct Comparison {
     fork: Option<Lsn>,
 }
 
+impl Comparison {
+    /// One that no position tells.
+    fn of(divergence: &'static str) -> Self {
+        Self {
+            divergence,
+            bytes: 0,
+            fork: None,
+        }
+    }
+}
+
 fn compare(standing: &Standing, history: &History, upstream_at: Lsn) -> Comparison {
     let fork = history.fork_of(standing.timeline);
     match history.relate(standing.timeline, standing.at) {
@@ -241,8 +335,7 @@ fn refusal(
             standing.timeline, history.timeline
         ),
     };
-    let help =
-        "nothing was changed; it must be rewound (pg_rewind) or cloned anew before it can follow";
+    let help = "nothing was changed; run `rejoin` for it: it must be rewound or copied anew before it can follow";
     Failure {
         kind: TroubleKind::Conflict,
         ..Failure::refused(message)
@@ -262,6 +355,7 @@ mod tests {
             at: Lsn(at),
             running: true,
             within_last: false,
+            half_rewound: false,
         }
     }
 

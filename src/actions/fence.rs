@@ -12,7 +12,8 @@ use serde_json::json;
 use starved::starved;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use stopped::{is_proof, record_stopped, stopped};
+use stopped::record_stopped;
+pub(super) use stopped::{is_proof, stopped};
 
 pub(super) struct Fence;
 

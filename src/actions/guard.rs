@@ -157,6 +157,10 @@ fn summary(operation: &Operation) -> String {
         }
         Operation::ForbidReturn { node } => format!("keep {node} from coming back as a primary"),
         Operation::AllowReturn { node } => format!("let {node} be a primary again"),
+        Operation::Rewind { node, upstream, .. } => format!("rewind {node} to {upstream}"),
+        Operation::Clone { node, upstream, .. } => {
+            format!("replace the data of {node} by a copy of {upstream}")
+        }
         Operation::SetSynchronous {
             node,
             names: Some(names),

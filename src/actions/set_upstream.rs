@@ -220,7 +220,7 @@ fn change(scene: &Scene<'_>, route: UpstreamRoute) -> Result<Operation, Failure>
 }
 
 /// The slot that it is to use.
-fn slot(scene: &Scene<'_>) -> Result<Option<SlotName>, Failure> {
+pub(super) fn slot(scene: &Scene<'_>) -> Result<Option<SlotName>, Failure> {
     scene
         .text("slot")
         .map(SlotName::parse)

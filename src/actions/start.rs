@@ -53,8 +53,18 @@ impl Deed for Start {
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let node = scene.node()?;
+        let host = scene.cluster.host(&node).await?;
+        if host.half_rewound {
+            return Err(Failure {
+                kind: TroubleKind::Conflict,
+                ..Failure::refused(format!(
+                    "a rewind of {node} did not end: what lies there is no state that any server ever had, and it is not started"
+                ))
+            }
+            .with_help("run `rejoin` for it: it rewinds it again, or with `-p rebuild=auto` copies it anew"));
+        }
         // A postmaster that is there already (starting up) is waited for, not started twice.
-        if scene.cluster.host(&node).await?.postmaster.is_none() {
+        if host.postmaster.is_none() {
             scene
                 .perform(Operation::Start {
                     node,

@@ -199,6 +199,30 @@ pub struct Host {
     pub shared_memory_attached: Option<u32>,
     /// The slots that lie on its disk: their names, all that can be told without the server.
     pub slots: Vec<SlotName>,
+    /// A rewind of its data began and did not end: they are no state that any server ever had.
+    #[serde(default)]
+    pub half_rewound: bool,
+}
+
+/// What the host of a node says about ways to renew its data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an answer of the host's, none excludes another"
+)]
+pub struct Rebuild {
+    /// `wal_log_hints`, by the control data.
+    pub wal_log_hints: bool,
+    /// Its pages have checksums, by the control data.
+    pub checksums: bool,
+    /// The program that rewinds is there.
+    pub can_rewind: bool,
+    /// The program that copies is there.
+    pub can_copy: bool,
+    /// A `restore_command` is set in its files.
+    pub archive: bool,
+    /// Something can be made beside the data directory.
+    pub beside: bool,
 }
 
 /// A process on a host.

@@ -18,7 +18,8 @@ mod topology;
 
 pub use facts::{
     Admission, Archiving, ControlData, ControlState, Host, Identity, Position, Process, Reach,
-    Receiver, Remembered, Sender, Server, Setting, Slot, StartupState, Timed, WalFiles, WalStatus,
+    Rebuild, Receiver, Remembered, Sender, Server, Setting, Slot, StartupState, Timed, WalFiles,
+    WalStatus,
 };
 pub use given::Given;
 pub use inventory::{

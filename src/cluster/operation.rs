@@ -120,6 +120,34 @@ pub enum Operation {
         /// The node.
         node: NodeName,
     },
+    /// Rewind a stopped node's data to where its history left the upstream's, and copy what is missing (`pg_rewind`). Its
+    /// own settings stay, `standby.signal` is placed. Interrupted, it leaves a mark with which the server is not started.
+    Rewind {
+        /// The node.
+        node: NodeName,
+        /// Whom it becomes a copy of.
+        upstream: NodeName,
+        /// The host ends it after this long.
+        #[serde(with = "millis")]
+        deadline: Duration,
+    },
+    /// Replace a stopped node's data by a new copy of the upstream's (`pg_basebackup`), made beside them. Its own settings
+    /// stay, `standby.signal` is placed. Returns `{old}`: where the former data lie, empty when they were removed.
+    Clone {
+        /// The node.
+        node: NodeName,
+        /// Whom it becomes a copy of.
+        upstream: NodeName,
+        /// The slot that keeps the WAL of the copy, and is the node's afterwards.
+        slot: Option<SlotName>,
+        /// Where the upstream's tablespaces lie on its host.
+        tablespaces: Vec<String>,
+        /// The former data stay, under another name.
+        keep: bool,
+        /// The host ends it after this long.
+        #[serde(with = "millis")]
+        deadline: Duration,
+    },
     /// Set `synchronous_standby_names` (empty: none) and reload.
     SetSynchronous {
         /// The node.
@@ -263,6 +291,8 @@ impl Operation {
             | Self::EndOrphans { node, .. }
             | Self::ForbidReturn { node }
             | Self::AllowReturn { node }
+            | Self::Rewind { node, .. }
+            | Self::Clone { node, .. }
             | Self::SetSynchronous { node, .. }
             | Self::RestoreSynchronous { node, .. }
             | Self::Checkpoint { node }

@@ -2,7 +2,7 @@
 
 use super::{
     Admission, Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Operation, Outcome,
-    Reach, Remembered, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
+    Reach, Rebuild, Remembered, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -57,6 +57,12 @@ pub trait Observe: Send + Sync {
 
     /// The tags of the settings that `SaveSettings` keeps on the node's host.
     async fn saved_settings(&self, node: &NodeName) -> Result<Vec<String>, Trouble>;
+
+    /// How the data of the node, whose server need not run, could be renewed.
+    async fn rebuild(&self, node: &NodeName) -> Result<Rebuild, Trouble>;
+
+    /// Where the running node's tablespaces lie on its host, besides those within its data directory.
+    async fn tablespaces(&self, node: &NodeName) -> Result<Vec<String>, Trouble>;
 
     /// What a *new* connection to `to` meets, tried from the host of `from`, or from here.
     async fn reach(

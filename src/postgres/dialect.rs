@@ -20,6 +20,8 @@ pub(crate) struct Names {
     pub(crate) is_ready: &'static str,
     /// The client for statements.
     pub(crate) client: &'static str,
+    pub(crate) rewind: &'static str,
+    pub(crate) base_backup: &'static str,
     /// The server program.
     pub(crate) server: &'static str,
     /// The names, with blanks between, that the kernel gives its processes: that of the file that was executed, be it a
@@ -126,6 +128,8 @@ pub(crate) struct HostStep {
     pub(crate) deadline: Duration,
     /// The script's word is the operation's result, under this name.
     pub(crate) returns: Option<&'static str>,
+    /// The program logs in to this node as pgbaton does: it is given the password in its environment.
+    pub(crate) login: Option<NodeName>,
     /// What went wrong when it is still pending: what was asked for and did not come.
     pub(crate) pending: String,
 }
@@ -135,6 +139,8 @@ pub(crate) struct HostStep {
 pub(crate) enum Task {
     /// Only by the script.
     Script,
+    /// Only by the script, which takes long: recorded on its host, and ended when nobody wants it any more.
+    Work,
     PlaceSignal,
     RemoveSignal,
     /// The first argument is the file's name.

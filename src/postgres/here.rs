@@ -4,7 +4,7 @@
 use super::dialect::{HostStep, Task};
 use super::live::LiveCluster;
 use super::native::{self, Blind, Native};
-use super::scripts;
+use super::{rebuild, scripts};
 use crate::cluster::Node;
 use crate::transport::{Command, Finished, Transport, TransportError};
 use std::io;
@@ -51,7 +51,7 @@ impl LiveCluster {
         step: &HostStep,
     ) -> Option<Ended> {
         match step.task {
-            Task::Script => None,
+            Task::Script | Task::Work => None,
             Task::PlaceSignal => self.files_here(node, |n| n.touch("standby.signal")).await,
             Task::RemoveSignal => self.files_here(node, |n| n.remove("standby.signal")).await,
             Task::RemoveFile => {
@@ -130,6 +130,13 @@ impl LiveCluster {
             .and_then(|(alive, noted)| Some((alive.ok()?, noted)))?;
         if alive.is_some() {
             return self.until_ready(node, end).await;
+        }
+        if self.here(node, |n| n.exists(rebuild::MARK)).await? {
+            let told = format!(
+                "a rewind of {} did not end: what lies there is no state of any server, and it is not started",
+                node.data.display()
+            );
+            return Some(Ok(finished(scripts::CONFLICT, "", &told)));
         }
         // A dead postmaster that its parent has not collected yet still keeps the server from starting.
         let collected = Instant::now() + COLLECTED;

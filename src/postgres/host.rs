@@ -15,6 +15,7 @@ pub(crate) fn read(text: &str) -> Host {
         standby_signal: false,
         shared_memory_attached: None,
         slots: Vec::new(),
+        half_rewound: false,
     };
     let mut processes: Vec<Running> = Vec::new();
     for line in facts.lines() {
@@ -28,6 +29,7 @@ pub(crate) fn read(text: &str) -> Host {
             }
             "frozen" => host.frozen = true,
             "signal" => host.standby_signal = true,
+            "rewinding" => host.half_rewound = true,
             // A slot in the making has another name.
             "slot" => host.slots.extend(SlotName::parse(rest.trim())),
             "process" => processes.extend(Running::read(rest)),
@@ -127,14 +129,14 @@ mod tests {
     #[test]
     fn children_are_no_orphans_and_strangers_are() {
         let text = format!(
-            "postmaster 10\nfrozen\nstatus standby\nshared 6\nsignal\ntimeline 0000000A\nslot b\nslot a\nslot a.tmp\nprocess 10 1 postgres\nprocess 11 10 postgres\n\
+            "postmaster 10\nfrozen\nstatus standby\nshared 6\nsignal\nrewinding\ntimeline 0000000A\nslot b\nslot a\nslot a.tmp\nprocess 10 1 postgres\nprocess 11 10 postgres\n\
              process 12 11 postgres\nprocess 13 1 postgres: u d idle \n{CONTROL}"
         );
         let host = read(&text);
         assert_eq!(host.postmaster, Some(10));
         assert_eq!(host.postmaster_status.as_deref(), Some("standby"));
         assert_eq!(host.shared_memory_attached, Some(6));
-        assert!(host.standby_signal && host.frozen);
+        assert!(host.standby_signal && host.frozen && host.half_rewound);
         assert_eq!(host.newest_timeline, Some(Timeline(10)));
         let slots = ["a", "b"].map(|name| SlotName::parse(name).unwrap());
         assert_eq!(host.slots, slots);

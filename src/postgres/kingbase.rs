@@ -13,6 +13,8 @@ const NAMES: Names = Names {
     wal_dump: "sys_waldump",
     is_ready: "sys_isready",
     client: "ksql",
+    rewind: "sys_rewind",
+    base_backup: "sys_basebackup",
     server: "kingbase",
     processes: "kingbase",
     pid_file: "kingbase.pid",

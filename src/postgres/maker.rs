@@ -27,7 +27,7 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn node(&self, name: &NodeName) -> Result<&Node, Trouble> {
+    pub(super) fn node(&self, name: &NodeName) -> Result<&Node, Trouble> {
         self.inventory.node(name).ok_or_else(|| {
             Trouble::on(
                 TroubleKind::Failed,
@@ -54,6 +54,7 @@ impl Maker<'_> {
             shown,
             deadline: SHORT,
             returns: None,
+            login: None,
             pending: "processes are still there".to_owned(),
         }))
     }
@@ -149,6 +150,7 @@ impl Maker<'_> {
                     )),
                     deadline: deadline + GRACE,
                     returns: Some("was"),
+                    login: None,
                     pending,
                 }));
             }
@@ -175,6 +177,7 @@ impl Maker<'_> {
             shown: Shown::Arguments(1),
             deadline: deadline + GRACE,
             returns: Some("was"),
+            login: None,
             pending,
         }))
     }
@@ -213,6 +216,7 @@ impl Maker<'_> {
             shown: Shown::Arguments(2),
             deadline: deadline + GRACE,
             returns: Some("was"),
+            login: None,
             pending: format!(
                 "the server was started and does not accept connections after {seconds} s; it goes on starting"
             ),

@@ -23,6 +23,8 @@ mod pool;
 mod postgresql;
 mod questions;
 mod quoting;
+mod rebuild;
+mod rebuild_scripts;
 mod recorded;
 mod reveal;
 mod scripts;

@@ -175,6 +175,9 @@ impl Native {
         if self.exists("standby.signal") {
             lines.push("signal".to_owned());
         }
+        if self.exists(super::rebuild::MARK) {
+            lines.push("rewinding".to_owned());
+        }
         lines.extend(self.newest_timeline().map(|t| format!("timeline {t}")));
         lines.extend(self.slots().map(|slot| format!("slot {slot}")));
         for pid in self.processes()? {

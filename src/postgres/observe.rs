@@ -8,11 +8,11 @@ use super::login::SessionKind;
 use super::native::Native;
 use super::pool::{Error, Warm};
 use super::questions;
-use super::{archiving, control, host, scripts, wal_files, waldump};
+use super::{archiving, control, host, rebuild, scripts, wal_files, waldump};
 use crate::cluster::{
     Admission, Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach,
-    Remembered, Render, Sender, Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind,
-    WalFiles,
+    Rebuild, Remembered, Render, Sender, Server, Setting, Slot, Timeline, Transport, Trouble,
+    TroubleKind, WalFiles,
 };
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
@@ -241,6 +241,27 @@ impl Observe for LiveCluster {
             ));
         }
         Ok(finished.out().lines().map(str::to_owned).collect())
+    }
+
+    async fn rebuild(&self, node: &NodeName) -> Result<Rebuild, Trouble> {
+        self.rebuild_seen(node).await
+    }
+
+    async fn tablespaces(&self, node: &NodeName) -> Result<Vec<String>, Trouble> {
+        let paths = self
+            .ask(
+                node,
+                "failed to list its tablespaces",
+                Warm::Sql,
+                |_| rebuild::TABLESPACES.to_owned(),
+                |answers| {
+                    let rows = answers.first().map(|a| a.rows.as_slice());
+                    let first = |row: &Vec<Option<String>>| row.first().cloned().flatten();
+                    Ok(rows.unwrap_or_default().iter().filter_map(first).collect())
+                },
+            )
+            .await?;
+        rebuild::spaces(node, paths)
     }
 
     async fn reach(

@@ -100,6 +100,12 @@ pub(super) fn host_outcome(
                 format!("{what}: {pending}{told}"),
             )))
         }
+        Ok(finished) if finished.status == scripts::HALF => {
+            let trouble = script_trouble(node, what, &finished);
+            Err(Outcome::Unknown(trouble.with_help(
+                "nothing starts the server as it is: do the same again, or let its data be replaced (`-p rebuild=auto`)",
+            )))
+        }
         Ok(finished) => Err(Outcome::Failed(script_trouble(node, what, &finished))),
         Err(error @ (TransportError::NotStarted { .. } | TransportError::Refused { .. })) => {
             Err(Outcome::Failed(host_trouble(node, &error)))

@@ -3,6 +3,7 @@
 use super::dialect::{Dialect, ExecStep, Names, Shown, SoAlready, SqlStep, Step, Task, in_data};
 use super::literal;
 use super::maker::Maker;
+use super::rebuild::Copy;
 use super::scripts;
 use super::secret::Masked;
 use crate::cluster::{
@@ -24,6 +25,8 @@ const NAMES: Names = Names {
     wal_dump: "pg_waldump",
     is_ready: "pg_isready",
     client: "psql",
+    rewind: "pg_rewind",
+    base_backup: "pg_basebackup",
     server: "postgres",
     processes: "postgres postmaster",
     pid_file: "postmaster.pid",
@@ -118,22 +121,25 @@ pub(crate) fn steps(
             deadline,
         } => vec![maker.stop(node, *mode, *deadline)?],
         Operation::Start { node, deadline } => vec![maker.start(node, *deadline)?],
-        Operation::EndOrphans { node, pids } => {
-            let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
-            let line = format!(
-                "kill -KILL {} # those that are of this server and outlived its postmaster",
-                pids.join(" ")
-            );
-            vec![maker.host(
-                node,
-                Task::Script,
-                scripts::END_ORPHANS,
-                pids,
-                Shown::Line(line),
-            )?]
-        }
+        Operation::EndOrphans { node, pids } => vec![end_orphans(&maker, node, pids)?],
         Operation::ForbidReturn { node } => maker.return_steps(node, true)?,
         Operation::AllowReturn { node } => maker.return_steps(node, false)?,
+        Operation::Rewind {
+            node,
+            upstream,
+            deadline,
+        } => vec![maker.rewind(node, upstream, *deadline)?],
+        Operation::Clone {
+            node,
+            upstream,
+            slot,
+            tablespaces,
+            keep,
+            deadline,
+        } => {
+            let copy = Copy::new(slot.as_ref(), tablespaces, *keep);
+            vec![maker.copy(node, upstream, &copy, *deadline)?]
+        }
         Operation::SetSynchronous { node, names, .. } => {
             let value = names.as_ref().map(ToString::to_string).unwrap_or_default();
             set_synchronous(node, Some(&value))
@@ -167,6 +173,16 @@ pub(crate) fn steps(
         }],
         Operation::Http { request, .. } => vec![Step::Http(request.clone())],
     })
+}
+
+fn end_orphans(maker: &Maker<'_>, node: &NodeName, pids: &[u32]) -> Result<Step, Trouble> {
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let line = format!(
+        "kill -KILL {} # those that are of this server and outlived its postmaster",
+        pids.join(" ")
+    );
+    let shown = Shown::Line(line);
+    maker.host(node, Task::Script, scripts::END_ORPHANS, pids, shown)
 }
 
 fn forget(maker: &Maker<'_>, node: &NodeName, tag: &str) -> Result<Step, Trouble> {

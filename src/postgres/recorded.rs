@@ -87,6 +87,13 @@ impl LiveCluster {
         // The server goes on stopping and starting, whoever waits for it.
         let recorded = match step.task {
             Task::Stop(_) | Task::Kill(_) | Task::Start(_) => self.recorded(asked, Late::Finish)?,
+            Task::Work => {
+                let work = script().with_env(self.login_of(step).await?);
+                return Ok(match self.recorded(asked, Late::End)? {
+                    Some(recorded) => recorded.run(way, work).await,
+                    None => way.run(work).await,
+                });
+            }
             _ => None,
         };
         let Some(recorded) = recorded else {

@@ -9,6 +9,8 @@
 pub(crate) const CONFLICT: i32 = 65;
 /// Exit status: the host does not let us look.
 pub(crate) const BLIND: i32 = 66;
+/// Exit status: it was begun and did not end, and what it left is not as it was.
+pub(crate) const HALF: i32 = 67;
 /// Exit status: asked for, and not there yet.
 pub(crate) const PENDING: i32 = 75;
 
@@ -62,6 +64,8 @@ parent_of() {
     };
 }
 
+pub(crate) use prelude;
+
 /// The tags of the settings that are kept beside the server's own.
 pub(crate) const SAVED: &str = r#"
 cd "$1" || exit 66
@@ -91,6 +95,7 @@ if [ -e "$D/$P" ]; then
   fi
 fi
 [ -e "$D/standby.signal" ] && echo signal
+[ -e "$D/pgbaton.rewinding" ] && echo rewinding
 # In the order of their names, so that the newest comes last.
 LC_ALL=C; export LC_ALL
 newest=
@@ -167,6 +172,9 @@ if alive; then
     nap || exit 75
     alive || { echo "the server that was starting has gone" >&2; exit 1; }
   done
+fi
+if [ -e "$D/pgbaton.rewinding" ]; then
+  echo "a rewind of $D did not end: what lies there is no state of any server, and it is not started" >&2; exit 65
 fi
 # A dead postmaster that its parent has not collected yet still keeps the server from starting.
 m=0

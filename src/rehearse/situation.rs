@@ -35,6 +35,8 @@ pub enum Start {
     Cascade,
     /// The primary's server was killed and somebody has promoted the first standby already.
     Promoted,
+    /// The same, after the primary had written what nobody received.
+    Diverged,
 }
 
 /// Whether commits wait for standbys.
@@ -59,9 +61,11 @@ pub struct Situation {
 const WRITES: Duration = Duration::from_millis(50);
 /// How much a standby that lags has missed.
 const BEHIND: u64 = 40_000_000;
+/// How much a primary that diverged wrote for itself.
+const AHEAD: u64 = 100_000;
 
 impl Start {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Healthy,
         Self::ServerDead,
         Self::HostDead,
@@ -75,6 +79,7 @@ impl Start {
         Self::Paused,
         Self::Cascade,
         Self::Promoted,
+        Self::Diverged,
     ];
 
     fn word(self) -> &'static str {
@@ -92,6 +97,7 @@ impl Start {
             Self::Paused => "paused",
             Self::Cascade => "cascade",
             Self::Promoted => "promoted",
+            Self::Diverged => "diverged",
         }
     }
 }
@@ -138,6 +144,8 @@ impl Situation {
             Start::HostWaived => waives,
             Start::Cascade => standbys >= 3,
             Start::Lagging | Start::OneDown | Start::Promoted => standbys >= 2,
+            // Only for what brings such a node back.
+            Start::Diverged => standbys >= 2 && subject.renews(),
             _ => true,
         };
         commits && start
@@ -226,6 +234,15 @@ impl Situation {
                 disrupt(Disruption::PauseReplay(last.clone()));
                 pass(300).await;
                 disrupt(kill());
+            }
+            Start::Diverged => {
+                disrupt(Disruption::Part(primary.clone()));
+                disrupt(Disruption::Write(primary.clone(), AHEAD));
+                pass(100).await;
+                disrupt(kill());
+                disrupt(Disruption::Rejoin(primary.clone()));
+                pass(100).await;
+                disrupt(Disruption::Promote(first.clone()));
             }
             Start::Promoted => {
                 disrupt(kill());

@@ -74,12 +74,15 @@ impl Subject {
         let names = self.names();
         let mut given = self.params.clone();
         let mut standbys = names.iter().skip(1).cycle();
+        let renews = self.renews();
         for param in &self.playbook.playbook.params {
             let name = &param.name.value;
             let missing = param.required && !given.iter().any(|(known, _)| known == name);
             if missing && param.ty == Type::Node {
                 // The node of a follow comes before its upstream: the second standby follows the first.
                 let node = match name.as_str() {
+                    // Whoever is brought back was the primary.
+                    "node" if renews => names.first(),
                     "node" => names.get(2).or(names.get(1)),
                     "upstream" | "candidate" => names.get(1),
                     "old_primary" => names.first(),
@@ -108,6 +111,14 @@ impl Subject {
                 .actions
                 .get(name.value.as_str())
                 .is_some_and(|signature| signature.has_role(Role::PointOfNoReturn)),
+            Body::Playbook { .. } => false,
+        })
+    }
+
+    /// Some step of it renews the data of a node that cannot simply follow.
+    pub(super) fn renews(&self) -> bool {
+        self.has_step(|step| match &step.body {
+            Body::Action { name, .. } => matches!(name.value.as_str(), "rewind" | "clone"),
             Body::Playbook { .. } => false,
         })
     }

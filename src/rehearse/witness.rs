@@ -188,6 +188,14 @@ impl View<'_> {
                     format!("{node} is not set to follow {upstream}"),
                 )
             }
+            "retire" => wrong(
+                state.running || self.acknowledge.contains(&node) || !state.signal,
+                format!("{node} runs, or can come back as a primary"),
+            ),
+            "rewind" | "clone" => wrong(
+                state.half_rewound || !state.signal,
+                format!("{node} is half rewound, or can come back as a primary"),
+            ),
             "stop" => wrong(state.running, format!("{node} runs")),
             "start" => wrong(!state.running, format!("{node} does not run")),
             "promote" | "verify_primary" => wrong(

@@ -26,6 +26,10 @@ pub fn stock_playbooks() -> &'static [Stock] {
             text: include_str!("../../playbooks/follow.yaml"),
         },
         Stock {
+            name: "rejoin",
+            text: include_str!("../../playbooks/rejoin.yaml"),
+        },
+        Stock {
             name: "switchover",
             text: include_str!("../../playbooks/switchover.yaml"),
         },

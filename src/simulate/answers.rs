@@ -182,6 +182,7 @@ impl World {
             standby_signal: node.signal,
             shared_memory_attached: attached,
             slots: node.slots.keys().cloned().collect(),
+            half_rewound: node.half_rewound,
         }
     }
 

@@ -4,6 +4,7 @@ use super::client::Habit;
 use super::conf::{self, CONNINFO, Conf, SLOT_NAME, SYNC_NAMES, Target, Value};
 use super::ids::{At, HostId, NodeId, RUNNER};
 use super::node::{Dark, Hang, IDLE, Node, Phase, Process, Receiving, Replay, SlotState};
+use super::rebuild::ABLE;
 use super::wal::{BranchId, Wal, segment_start};
 use super::world::World;
 use crate::cluster::{
@@ -241,6 +242,9 @@ impl<'a> WorldBuilder<'a> {
             sync: None,
             waiters: Vec::new(),
             broken: None,
+            half_rewound: false,
+            rebuild: ABLE,
+            tablespaces: Vec::new(),
             dark: Dark::default(),
         }
     }

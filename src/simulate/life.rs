@@ -30,6 +30,9 @@ impl World {
         if let Some(why) = &self.node(id).broken {
             return Err(why.clone());
         }
+        if self.node(id).half_rewound {
+            return Err("a rewind of it did not end: what lies there is no state of any server, and it is not started".to_owned());
+        }
         if !self.node(id).orphans.is_empty() {
             return Err("pre-existing shared memory block is still in use".to_owned());
         }

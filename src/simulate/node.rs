@@ -4,8 +4,8 @@ use super::conf::{Conf, Target, Value};
 use super::ids::{At, ClientId, HostId, Life, NodeId, StreamId};
 use super::wal::{BranchId, Wal};
 use crate::cluster::{
-    Archiving, ControlData, Lsn, NodeName, Sender, SlotName, StopMode, SyncNames, SystemId,
-    Trouble, TroubleKind,
+    Archiving, ControlData, Lsn, NodeName, Rebuild, Sender, SlotName, StopMode, SyncNames,
+    SystemId, Trouble, TroubleKind,
 };
 use std::collections::BTreeMap;
 
@@ -47,6 +47,12 @@ pub(super) struct Node {
     pub(super) waiters: Vec<Waiter>,
     /// Why it would not start, where it would not.
     pub(super) broken: Option<String>,
+    /// A rewind of its data began and did not end.
+    pub(super) half_rewound: bool,
+    /// How its data could be renewed.
+    pub(super) rebuild: Rebuild,
+    /// Where its tablespaces lie.
+    pub(super) tablespaces: Vec<String>,
     pub(super) dark: Dark,
 }
 

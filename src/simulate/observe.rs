@@ -7,7 +7,8 @@ use super::inject::{Fault, What};
 use super::node::{Hang, Phase};
 use crate::cluster::{
     Admission, Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach,
-    Remembered, Render, Sender, Server, Setting, Slot, Timeline, Trouble, TroubleKind, WalFiles,
+    Rebuild, Remembered, Render, Sender, Server, Setting, Slot, Timeline, Trouble, TroubleKind,
+    WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -232,6 +233,28 @@ impl Observe for SimCluster {
                 .command(node, |w, id| Ok(w.node(id).saved.keys().cloned().collect()))
                 .await;
             told.map_err(|why| why.when_asking(node, "failed to look for kept settings"))
+        })
+        .await
+    }
+
+    async fn rebuild(&self, node: &NodeName) -> Result<Rebuild, Trouble> {
+        self.question("rebuild", node, async {
+            let told = self
+                .command(node, |w, id| Ok(w.node(id).rebuild.clone()))
+                .await;
+            told.map_err(|why| {
+                why.when_asking(node, "failed to look how its data could be renewed")
+            })
+        })
+        .await
+    }
+
+    async fn tablespaces(&self, node: &NodeName) -> Result<Vec<String>, Trouble> {
+        self.question("tablespaces", node, async {
+            let told = self
+                .ask(node, Way::Sql, |w, id| Ok(w.node(id).tablespaces.clone()))
+                .await;
+            told.map_err(|why| why.when_asking(node, "failed to list its tablespaces"))
         })
         .await
     }

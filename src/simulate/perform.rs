@@ -102,7 +102,9 @@ fn settled(operation: &Operation, trouble: Trouble) -> Outcome {
 fn limit(operation: &Operation) -> Duration {
     match operation {
         Operation::Stop { deadline, .. } | Operation::Start { deadline, .. } => *deadline + GRACE,
-        Operation::Exec { deadline, .. } => *deadline,
+        Operation::Exec { deadline, .. }
+        | Operation::Rewind { deadline, .. }
+        | Operation::Clone { deadline, .. } => *deadline,
         Operation::Checkpoint { .. } | Operation::Sql { .. } => LONG,
         Operation::Http { .. } => SITE,
         Operation::SaveSettings { .. }
@@ -218,6 +220,22 @@ impl SimCluster {
             Operation::Start { node, deadline } => self.start(node, *deadline).await,
             Operation::ForbidReturn { node } => self.return_allowed(node, false).await,
             Operation::AllowReturn { node } => self.return_allowed(node, true).await,
+            Operation::Rewind {
+                node,
+                upstream,
+                deadline,
+            } => self.rewind(node, upstream, *deadline).await,
+            Operation::Clone {
+                node,
+                upstream,
+                slot,
+                keep,
+                deadline,
+                ..
+            } => {
+                self.copy(node, upstream, slot.as_ref(), *keep, *deadline)
+                    .await
+            }
             // The site's own: never run here.
             other => {
                 sleep(Duration::from_millis(1)).await;

@@ -40,6 +40,11 @@ impl SimCluster {
         let failed = |why: Why| why.when_doing(node, "failed on its host");
         let told = self.run(node, |w, id| {
             let running = w.node(id).process.is_some();
+            if !running && w.node(id).half_rewound {
+                return Err(Why::conflict(
+                    "a rewind of it did not end: what lies there is no state of any server, and it is not started",
+                ));
+            }
             if !running {
                 w.start(id).map_err(Why::failed)?;
             }

@@ -39,6 +39,8 @@ pub struct NodeState {
     pub set_to: Option<(String, u16)>,
     /// `standby.signal` is there.
     pub signal: bool,
+    /// A rewind of its data began and did not end.
+    pub half_rewound: bool,
     /// Its slots.
     pub slots: Vec<SlotName>,
     /// The tags of the settings that are kept beside its own.
@@ -75,6 +77,7 @@ impl World {
             streams_from: upstream.map(|s| self.node(s.up).name.clone()),
             set_to: self.upstream(id, node.process.is_none()),
             signal: node.signal,
+            half_rewound: node.half_rewound,
             slots: node.slots.keys().cloned().collect(),
             saved: node.saved.keys().cloned().collect(),
         }
@@ -208,6 +211,9 @@ impl World {
             let mut say = |why: String| found.push((node.name.clone(), why));
             for tag in node.saved.keys() {
                 say(format!("settings are kept under `{tag}`"));
+            }
+            if node.half_rewound {
+                say("a rewind of it did not end".to_owned());
             }
             if node.process.is_none() || !node.is_standby() {
                 continue;

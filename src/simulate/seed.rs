@@ -225,6 +225,13 @@ impl Seeding {
             sync: None,
             waiters: Vec::new(),
             broken: None,
+            half_rewound: host.is_some_and(|h| h.half_rewound),
+            rebuild: facts
+                .and_then(|f| f.rebuild.as_ref()?.known().cloned())
+                .unwrap_or(super::rebuild::ABLE),
+            tablespaces: facts
+                .and_then(|f| f.tablespaces.as_ref()?.known().cloned())
+                .unwrap_or_default(),
             dark,
         }
     }

@@ -2,8 +2,8 @@
 
 use super::builder::ASKED;
 use crate::cluster::{
-    Archiving, History, Host, Identity, Lsn, NodeName, Observe, Remembered, Sender, Server,
-    Setting, Slot, Trouble, WalFiles,
+    Archiving, History, Host, Identity, Lsn, NodeName, Observe, Rebuild, Remembered, Sender,
+    Server, Setting, Slot, Trouble, WalFiles,
 };
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,12 @@ pub struct NodeFacts {
     pub host: Fact<Host>,
     /// The tags of kept settings.
     pub saved: Fact<Vec<String>>,
+    /// How its data could be renewed.
+    #[serde(default)]
+    pub rebuild: Option<Fact<Rebuild>>,
+    /// Where its tablespaces lie.
+    #[serde(default)]
+    pub tablespaces: Option<Fact<Vec<String>>>,
     /// The end of its log, where its server cannot tell it.
     pub wal_end: Option<Fact<Lsn>>,
     /// What was seen of it while it was a primary.
@@ -105,7 +111,20 @@ pub async fn snapshot(cluster: &dyn Observe) -> Snapshot {
 
 async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
     // All of it at once: of one that is silent each answer takes its whole time.
-    let (server, identity, senders, slots, wal_files, archiving, settings, upstream, host, saved) = tokio::join!(
+    let renewal = async { tokio::join!(cluster.rebuild(node), cluster.tablespaces(node)) };
+    let (
+        server,
+        identity,
+        senders,
+        slots,
+        wal_files,
+        archiving,
+        settings,
+        upstream,
+        host,
+        saved,
+        (rebuild, tablespaces),
+    ) = tokio::join!(
         cluster.server(node),
         cluster.identify(node),
         cluster.senders(node),
@@ -116,6 +135,7 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         cluster.upstream(node),
         cluster.host(node),
         cluster.saved_settings(node),
+        renewal,
     );
     let history = match &identity {
         Ok(identity) => cluster.history(node, identity.timeline).await,
@@ -150,6 +170,8 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         upstream: upstream.into(),
         host: host.into(),
         saved: saved.into(),
+        rebuild: Some(rebuild.into()),
+        tablespaces: Some(tablespaces.into()),
         wal_end,
         remembered: cluster.remembered(node),
     }

@@ -122,7 +122,7 @@ const SITUATIONS: &[Situation] = &[
                 "lost",
             ),
         ],
-        runs: &[(HASTY_N3_TO_N1, 1)],
+        runs: &[(HASTY_N3_TO_N1, 3)],
         ..PLAIN
     },
     Situation {
@@ -162,7 +162,7 @@ const SITUATIONS: &[Situation] = &[
             Sql("n1", "SELECT pg_drop_replication_slot('pgbaton_n3')"),
             Wal("n1", 6),
         ],
-        runs: &[(HASTY_N3_TO_N1, 1)],
+        runs: &[(HASTY_N3_TO_N1, 3)],
         ..PLAIN
     },
     Situation {

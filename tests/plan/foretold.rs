@@ -178,7 +178,8 @@ fn outputs_of_run(said: &Said) -> BTreeMap<String, String> {
 fn outputs((path, outputs): (&Value, &Value)) -> (String, String) {
     let outputs = outputs.as_object().unwrap().iter();
     // How far behind, how much waits, and how many slots are free while others are made beside.
-    let volatile = ["lag", "waiting", "bytes", "slots_free"];
+    // And where a copy put the former data: its name has the time.
+    let volatile = ["lag", "waiting", "bytes", "slots_free", "old"];
     let kept = outputs
         .filter(|(name, value)| value["type"] != "lsn" && !volatile.contains(&name.as_str()));
     let texts: Vec<String> = kept

@@ -16,6 +16,7 @@ mod follows;
 mod foretold;
 mod holds;
 mod own;
+mod rejoins;
 mod situation;
 mod stands;
 mod switchovers;

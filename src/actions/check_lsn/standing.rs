@@ -16,6 +16,8 @@ pub(super) struct Standing {
     pub(super) running: bool,
     /// `at` is somewhere within the last record: whatever a history says of it holds for its end too.
     pub(super) within_last: bool,
+    /// A rewind of its data began and did not end: nothing of this means anything.
+    pub(super) half_rewound: bool,
 }
 
 impl Standing {
@@ -42,6 +44,7 @@ pub(super) async fn standing(scene: &Scene<'_>, node: &NodeName) -> Result<Stand
             at: running_end(scene, node, server, &identity).await?,
             running: true,
             within_last: false,
+            half_rewound: false,
         }),
         (Err(trouble), _) | (_, Err(trouble)) => {
             let host = scene
@@ -51,6 +54,14 @@ pub(super) async fn standing(scene: &Scene<'_>, node: &NodeName) -> Result<Stand
                 .map_err(|_| Failure::from(trouble.clone()))?;
             let newest = host.timeline();
             match host.control {
+                Some(control) if host.postmaster.is_none() && host.half_rewound => Ok(Standing {
+                    system: control.system,
+                    timeline: control.timeline,
+                    at: control.checkpoint,
+                    running: false,
+                    within_last: false,
+                    half_rewound: true,
+                }),
                 Some(control) if host.postmaster.is_none() => {
                     stopped(scene, node, &control, newest).await
                 }
@@ -73,6 +84,7 @@ async fn stopped(
         at,
         running: false,
         within_last,
+        half_rewound: false,
     };
     // A primary's clean shutdown ends with its checkpoint's record. Timelines fork between records, so a fork beyond the
     // beginning of the last one is not before its end: nothing needs to be read.

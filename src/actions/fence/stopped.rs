@@ -27,7 +27,7 @@ fn processes_left(host: &Host) -> Option<String> {
 }
 
 /// Nothing is left, and it cannot come back as a primary.
-pub(super) fn is_proof(host: &Host) -> bool {
+pub(in crate::actions) fn is_proof(host: &Host) -> bool {
     processes_left(host).is_none() && host.standby_signal
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn record_stopped(scene: &Scene<'_>, node: &NodeName, host: &Ho
 }
 
 /// Ends whatever is left of the server, and sees to it that it does not come back by itself.
-pub(super) async fn stopped(scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure> {
+pub(in crate::actions) async fn stopped(scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure> {
     // First of all, so that one look afterwards tells everything: harmless to a server that runs, and undone with it.
     scene
         .perform(Operation::ForbidReturn { node: node.clone() })

@@ -2,8 +2,8 @@
 
 use crate::cluster::{
     Admission, Archiving, Cluster, History, Host, Identity, Inventory, Lsn, NodeName, Observe,
-    Operation, Outcome, Reach, Remembered, Render, Sender, Server, Setting, Slot, Ticket, Timeline,
-    Trouble, WalFiles,
+    Operation, Outcome, Reach, Rebuild, Remembered, Render, Sender, Server, Setting, Slot, Ticket,
+    Timeline, Trouble, WalFiles,
 };
 use crate::simulate::SimCluster;
 use async_trait::async_trait;
@@ -125,6 +125,16 @@ impl Observe for Watched {
     async fn saved_settings(&self, node: &NodeName) -> Result<Vec<String>, Trouble> {
         self.asked.keep(node, Question::Saved);
         self.sim.saved_settings(node).await
+    }
+
+    async fn rebuild(&self, node: &NodeName) -> Result<Rebuild, Trouble> {
+        self.asked.keep(node, Question::Host);
+        self.sim.rebuild(node).await
+    }
+
+    async fn tablespaces(&self, node: &NodeName) -> Result<Vec<String>, Trouble> {
+        self.asked.keep(node, Question::Server);
+        self.sim.tablespaces(node).await
     }
 
     async fn reach(

@@ -120,6 +120,9 @@ impl Told<'_> {
         self.say(node, "has orphaned processes", orphans);
         let signal = if host.standby_signal { "yes" } else { "no" };
         self.say(node, "standby.signal", signal);
+        if host.half_rewound {
+            self.say(node, "half rewound", "yes");
+        }
         if let Some(control) = &host.control {
             let state = serde_json::to_value(control.state).unwrap_or_default();
             let state = state.as_str().unwrap_or("not known").replace('_', " ");

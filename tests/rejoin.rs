@@ -1,0 +1,457 @@
+//! A node that cannot simply follow comes back: rewound, or copied anew where that is allowed, or left as it was.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+
+mod support;
+
+use pgbaton::lab::{Fault, LabOptions};
+use rustix::process::Signal;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use support::{Cluster, UnderWay, assert_nothing_lost, swap};
+
+const REJOIN: [&str; 4] = ["--json", "run", "rejoin", "-p"];
+const OWN: &str = "SELECT string_agg(name || '=' || setting, ';' ORDER BY name) FROM pg_settings \
+     WHERE name IN ('port', 'cluster_name', 'listen_addresses', 'work_mem')";
+const MARK: &str = "pgbaton.rewinding";
+
+fn rejoin<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&REJOIN[..], &["node=n1"], more].concat()
+}
+
+fn site(cluster: &Cluster) -> String {
+    std::fs::read_to_string(cluster.lab.site_file()).unwrap()
+}
+
+/// What lies at the top of a data directory.
+fn entries(cluster: &Cluster, node: &str) -> Vec<String> {
+    let names = std::fs::read_dir(cluster.data(node)).unwrap();
+    let mut names: Vec<String> = names
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn beside(cluster: &Cluster, node: &str) -> Vec<String> {
+    let data = cluster.data(node);
+    let stem = data.file_name().unwrap().to_str().unwrap().to_owned();
+    let names = std::fs::read_dir(data.parent().unwrap()).unwrap();
+    let names = names.map(|e| e.unwrap().file_name().into_string().unwrap());
+    names
+        .filter(|n| n.starts_with(&format!("{stem}.pgbaton.")))
+        .collect()
+}
+
+/// The primary is killed where nobody has received what it wrote last, and n2 takes over.
+async fn diverge(cluster: &Cluster) {
+    cluster
+        .tell("n1", "ALTER SYSTEM SET work_mem = '5555kB'")
+        .await;
+    cluster.tell("n1", "SELECT pg_reload_conf()").await;
+    cluster.fault("n2", Fault::Stop).await;
+    cluster
+        .tell("n1", "CREATE TABLE lost AS SELECT generate_series(1, 5000)")
+        .await;
+    cluster.fault("n1", Fault::Kill).await;
+    cluster.fault("n2", Fault::Start).await;
+    let loss = ["run", "failover", "-p", "accept_loss=the test"];
+    cluster.pgbaton(&loss).await.expect(0);
+    assert_eq!(cluster.primary().await, "n2");
+    cluster
+        .tell("n2", "CREATE TABLE since AS SELECT generate_series(1, 7)")
+        .await;
+}
+
+async fn assert_came_back(cluster: &Cluster, own: &str) {
+    cluster.assert_streams("n1", "n2").await;
+    cluster.until("n1", "SELECT count(*) FROM since", "7").await;
+    let lost = "SELECT count(*) FROM pg_tables WHERE tablename = 'lost'";
+    assert_eq!(cluster.ask("n1", lost).await, "0");
+    assert_eq!(cluster.ask("n1", OWN).await, own);
+    assert!(own.contains("work_mem=5555"), "{own}");
+    let left = entries(cluster, "n1");
+    assert!(
+        !left
+            .iter()
+            .any(|n| n.starts_with("pgbaton.saved") || n == MARK),
+        "{left:?}"
+    );
+    assert!(!left.contains(&"pgbaton.complete".to_owned()));
+}
+
+fn owner(cluster: &Cluster) -> u32 {
+    let about = std::fs::metadata(cluster.data("n1")).unwrap();
+    std::os::unix::fs::MetadataExt::uid(&about)
+}
+
+fn operations(said: &support::Said) -> Vec<String> {
+    said.intended()
+        .iter()
+        .map(|(_, o)| o["operation"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+async fn own(cluster: &Cluster) -> String {
+    let port = cluster.endpoint("n1").port;
+    format!("cluster_name=n1;listen_addresses=127.0.0.1;port={port};work_mem=5555")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_primary_that_is_ahead_is_rewound_and_streams() {
+    let cluster = Cluster::asynchronous("rj-rewind", 1).await;
+    diverge(&cluster).await;
+    let plan = cluster
+        .pgbaton(&["--json", "plan", "rejoin", "-p", "node=n1"])
+        .await
+        .expect(0);
+    assert!(plan.stdout.contains("pg_rewind"), "{}", plan.all());
+    // Nobody asks for it here; it is handed to the program all the same, and shows nowhere.
+    let secret = "s3cr3t-hunter2";
+    let file = cluster.lab.dir().join("password");
+    std::fs::write(&file, secret).unwrap();
+    let with = format!(
+        "user: postgres, password: {{ file: {} }} }}",
+        file.display()
+    );
+    let text = swap(
+        &site(&cluster),
+        "disable, user: postgres }",
+        &format!("disable, {with}"),
+    );
+    std::fs::write(cluster.lab.site_file(), text).unwrap();
+    let seen = "case \"$*\" in *hunter2*) exit 9 ;; esac; [ \"$PGPASSWORD\" = s3cr3t-hunter2 ] || exit 8; real \"$@\"";
+    dressed(&cluster, "pg_rewind", seen);
+    assert!(entries(&cluster, "n1").contains(&"postmaster.pid".to_owned()));
+    let said = cluster.pgbaton(&rejoin(&[])).await.expect(0);
+    let did = operations(&said);
+    assert!(did.contains(&"rewind".to_owned()), "{did:?}");
+    assert!(!did.contains(&"clone".to_owned()), "{did:?}");
+    assert!(!said.all().contains(secret) && !plan.all().contains(secret));
+    let records = format!("/var/tmp/pgbaton-{}", owner(&cluster));
+    let journal = cluster.lab.dir().join("journal").display().to_string();
+    let found = std::process::Command::new("grep")
+        .args(["-rl", secret, &records, &journal])
+        .output();
+    assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "");
+    assert_came_back(&cluster, &own(&cluster).await).await;
+    assert_eq!(beside(&cluster, "n1"), Vec::<String>::new());
+    // Once more: nothing is left to do.
+    let said = cluster.pgbaton(&rejoin(&[])).await.expect(0);
+    assert_eq!(operations(&said), ["mark"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_row_is_lost_on_the_way_back() {
+    let cluster = Cluster::up("rj-rows", 2).await;
+    let writer = cluster.writer().await;
+    cluster.fault("n1", Fault::Kill).await;
+    cluster.pgbaton(&["run", "failover"]).await.expect(0);
+    let primary = cluster.primary().await;
+    cluster.pgbaton(&rejoin(&[])).await.expect(0);
+    cluster.assert_streams("n1", &primary).await;
+    let report = writer.finish().await;
+    assert_nothing_lost(&cluster, &report, &primary).await;
+    let arrived = format!(
+        "SELECT pg_last_wal_replay_lsn() >= '{}'",
+        cluster.ask(&primary, "SELECT pg_current_wal_lsn()").await
+    );
+    cluster.until("n1", &arrived, "t").await;
+    assert_nothing_lost(&cluster, &report, "n1").await;
+}
+
+async fn without_hints(test: &str) -> Cluster {
+    let mut options = LabOptions {
+        standbys: 1,
+        settings: vec![("wal_log_hints".to_owned(), "off".to_owned())],
+        ..LabOptions::default()
+    };
+    options.synchronous.mode = pgbaton::cluster::SyncMode::Off;
+    let cluster = Cluster::with(test, options).await;
+    diverge(&cluster).await;
+    cluster
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_rewind_is_impossible_nothing_is_changed_unless_a_copy_is_allowed() {
+    let cluster = without_hints("rj-clone").await;
+    let control = cluster.data("n1").join("global/pg_control");
+    let before = (entries(&cluster, "n1"), std::fs::read(&control).unwrap());
+    let said = cluster.pgbaton(&rejoin(&[])).await.expect(3);
+    assert!(said.all().contains("wal_log_hints"), "{}", said.all());
+    assert!(said.all().contains("rebuild=auto"), "{}", said.all());
+    assert_eq!(operations(&said), Vec::<String>::new());
+    let after = (entries(&cluster, "n1"), std::fs::read(&control).unwrap());
+    assert_eq!(before, after);
+    let (mut run, id) = under_way(&cluster, &["-p", "rebuild=ask"]).await;
+    run.until(|e| e["evidence"]["topic"] == "question").await;
+    let approve = ["runs", "approve", &id, "ask", "--reason", "OPS-4711"];
+    cluster.pgbaton(&approve).await.expect(0);
+    let said = run.end().await.expect(0);
+    assert!(operations(&said).contains(&"clone".to_owned()));
+    assert_came_back(&cluster, &own(&cluster).await).await;
+    let kept = beside(&cluster, "n1");
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert!(said.all().contains(&kept[0]), "where it lies is told");
+    assert!(
+        cluster
+            .data("n1")
+            .parent()
+            .unwrap()
+            .join(&kept[0])
+            .join("PG_VERSION")
+            .exists()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_wal_is_gone_is_copied_with_its_tablespaces() {
+    let little = ["wal_keep_size=0", "min_wal_size=32MB", "max_wal_size=32MB"];
+    let pair = |text: &&str| {
+        let (key, value) = text.split_once('=').unwrap();
+        (key.to_owned(), value.to_owned())
+    };
+    let mut options = LabOptions {
+        standbys: 1,
+        settings: little.iter().map(pair).collect(),
+        ..LabOptions::default()
+    };
+    options.synchronous.mode = pgbaton::cluster::SyncMode::Off;
+    let cluster = Cluster::with("rj-gone", options).await;
+    cluster.fault("n2", Fault::Stop).await;
+    // Beside the data, so that the server's user may write there.
+    let space = cluster.data("n1").parent().unwrap().join("space");
+    std::fs::create_dir(&space).unwrap();
+    let owner = owner(&cluster);
+    std::os::unix::fs::chown(&space, Some(owner), Some(owner)).unwrap();
+    let made = format!("CREATE TABLESPACE far LOCATION '{}'", space.display());
+    cluster.tell("n1", &made).await;
+    cluster
+        .tell(
+            "n1",
+            "CREATE TABLE there TABLESPACE far AS SELECT generate_series(1, 999)",
+        )
+        .await;
+    cluster
+        .tell("n1", "SELECT pg_drop_replication_slot('pgbaton_n2')")
+        .await;
+    for _ in 0..6 {
+        cluster
+            .tell("n1", "SELECT pg_logical_emit_message(false, '', '')")
+            .await;
+        cluster.tell("n1", "SELECT pg_switch_wal()").await;
+    }
+    cluster.tell("n1", "CHECKPOINT").await;
+    let follow = ["run", "follow", "-p", "node=n2", "-p", "upstream=n1"];
+    let said = cluster.pgbaton(&follow).await.expect(3);
+    assert!(said.all().contains("is gone"), "{}", said.all());
+    let back = [
+        "--json",
+        "run",
+        "rejoin",
+        "-p",
+        "node=n2",
+        "-p",
+        "rebuild=auto",
+        "-p",
+        "keep_old=false",
+    ];
+    cluster.pgbaton(&back).await.expect(0);
+    cluster.assert_streams("n2", "n1").await;
+    assert_eq!(cluster.ask("n2", "SELECT count(*) FROM there").await, "999");
+    let location = "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'far'";
+    let (mine, theirs) = (
+        cluster.ask("n2", location).await,
+        cluster.ask("n1", location).await,
+    );
+    assert_eq!(Path::new(&theirs), space);
+    assert!(mine.starts_with(&format!("{theirs}.pgbaton.")), "{mine}");
+    assert_eq!(beside(&cluster, "n2"), Vec::<String>::new());
+}
+
+/// The lab's programs, one of them in this dress: `real` is the program, and `hold` waits for as long as the file that is
+/// returned is there.
+fn dressed(cluster: &Cluster, program: &str, dress: &str) -> PathBuf {
+    let text = site(cluster);
+    let line = text.lines().find_map(|l| l.trim().strip_prefix("bin: "));
+    let bin = line.unwrap().to_owned();
+    let own = cluster.lab.dir().join("own");
+    std::fs::create_dir(&own).unwrap();
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&own, open.clone()).unwrap();
+    for other in std::fs::read_dir(&bin).unwrap().flatten() {
+        if other.file_name() != program {
+            std::os::unix::fs::symlink(other.path(), own.join(other.file_name())).unwrap();
+        }
+    }
+    let file = cluster.lab.dir().join("hold");
+    std::fs::write(&file, "").unwrap();
+    let script = format!(
+        "#!/bin/sh\nreal() {{ {bin}/{program} \"$@\"; }}\nhold() {{ n=0; while [ -e {} ] && [ $n -lt 600 ]; do \
+         n=$((n + 1)); sleep 0.1; done; }}\ncase \"$*\" in *--dry-run*|*--help*) real \"$@\"; exit ;; esac\n{dress}\n",
+        file.display()
+    );
+    std::fs::write(own.join(program), script).unwrap();
+    std::fs::set_permissions(own.join(program), open).unwrap();
+    let text = swap(&text, &bin, own.to_str().unwrap());
+    std::fs::write(cluster.lab.site_file(), text).unwrap();
+    file
+}
+
+/// Everything of the program that runs for n1, which nobody's pipe holds.
+fn kill_all(cluster: &Cluster, program: &str) {
+    let data = cluster.data("n1").display().to_string();
+    let mut found = 0;
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        let pid: Option<i32> = process.file_name().to_str().and_then(|n| n.parse().ok());
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw)
+            && line.contains(&data)
+            && line.contains(program)
+        {
+            found += 1;
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+    }
+    assert!(found > 0, "no {program} runs");
+}
+
+async fn until_there(path: &Path) {
+    for _ in 0..1200 {
+        if path.exists() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{} does not come to be", path.display());
+}
+
+/// A rejoin under way, and its id.
+async fn under_way(cluster: &Cluster, more: &[&str]) -> (UnderWay, String) {
+    let arguments = [&["rejoin", "-p", "node=n1"], more].concat();
+    let mut run = UnderWay::start(cluster.lab.site_file(), &arguments);
+    let started = run.until(|e| e["event"] == "run_started").await;
+    (run, started["run"].as_str().unwrap().to_owned())
+}
+
+/// Neither a step that starts it nor a follow brings it up.
+async fn assert_is_not_started(cluster: &Cluster) {
+    let start = cluster.lab.dir().join("start.yaml");
+    let text = "playbook: start\nsteps:\n  start: { action: start, node: n1, timeout: 20s }\n";
+    std::fs::write(&start, text).unwrap();
+    for arguments in [
+        vec!["run", start.to_str().unwrap()],
+        vec!["run", "follow", "-p", "node=n1", "-p", "upstream=n2"],
+    ] {
+        let said = cluster.pgbaton(&arguments).await.expect(3);
+        assert!(said.all().contains("did not end"), "{}", said.all());
+        assert!(cluster.data("n1").join(MARK).exists());
+    }
+}
+
+/// Its runner dies, and so does the rewind: before it has written anything, and after it has written everything, with the
+/// upstream's settings in the place of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewind_that_died_with_its_runner_is_never_started_and_is_done_again() {
+    for (lab, dress) in [
+        ("rj-dies", "hold; real \"$@\""),
+        ("rj-late", "real \"$@\"; rc=$?; : >HERE; hold; exit $rc"),
+    ] {
+        let cluster = Cluster::asynchronous(lab, 1).await;
+        diverge(&cluster).await;
+        let here = cluster.data("n1").parent().unwrap().join("here");
+        let dress = dress.replace("HERE", here.to_str().unwrap());
+        let hold = dressed(&cluster, "pg_rewind", &dress);
+        let (run, id) = under_way(&cluster, &[]).await;
+        let mark = cluster.data("n1").join(MARK);
+        until_there(&mark).await;
+        if lab == "rj-late" {
+            until_there(&here).await;
+            assert!(cluster.data("n1").join("backup_label").exists());
+        }
+        assert!(std::fs::metadata(&mark).unwrap().file_type().is_fifo());
+        run.signal(Signal::KILL);
+        run.end().await;
+        kill_all(&cluster, "pg_rewind");
+        std::fs::remove_file(&hold).unwrap();
+        assert_is_not_started(&cluster).await;
+        let resumed = cluster.pgbaton(&["--json", "runs", "resume", &id]).await;
+        resumed.expect(0);
+        assert_came_back(&cluster, &own(&cluster).await).await;
+        assert_eq!(beside(&cluster, "n1"), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewind_outlives_its_runner_and_is_taken_over() {
+    let cluster = Cluster::asynchronous("rj-outlive", 1).await;
+    diverge(&cluster).await;
+    let hold = dressed(&cluster, "pg_rewind", "hold; real \"$@\"");
+    let (run, id) = under_way(&cluster, &[]).await;
+    until_there(&cluster.data("n1").join(MARK)).await;
+    run.signal(Signal::KILL);
+    run.end().await;
+    let resume = ["--json", "runs", "resume", &id];
+    let (resumed, ()) = tokio::join!(cluster.pgbaton(&resume), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        std::fs::remove_file(&hold).unwrap();
+    });
+    resumed.expect(0);
+    assert_came_back(&cluster, &own(&cluster).await).await;
+}
+
+/// Its settings were those of another node when it broke off; those that were kept are put into the copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_rewind_left_is_replaced_where_a_copy_is_allowed() {
+    let cluster = Cluster::asynchronous("rj-fails", 1).await;
+    diverge(&cluster).await;
+    let breaks = "[ \"$1\" = -D ] && echo \"port = 1\" >\"$2/postgresql.auto.conf\"; exit 1";
+    dressed(&cluster, "pg_rewind", breaks);
+    let said = cluster.pgbaton(&rejoin(&[])).await.expect(3);
+    assert!(said.all().contains("half rewound"), "{}", said.all());
+    assert!(said.all().contains("rebuild=auto"), "{}", said.all());
+    assert_is_not_started(&cluster).await;
+    cluster
+        .pgbaton(&rejoin(&["-p", "rebuild=auto"]))
+        .await
+        .expect(0);
+    assert_came_back(&cluster, &own(&cluster).await).await;
+}
+
+/// Cancelled, and then killed, in the middle of a copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_breaks_off_leaves_the_data_as_they_were() {
+    let cluster = without_hints("rj-breaks").await;
+    let control = cluster.data("n1").join("global/pg_control");
+    let stands = || (entries(&cluster, "n1"), std::fs::read(&control).unwrap());
+    let before = stands();
+    let dress = "mkdir \"$2\"; : >\"$2/half\"; hold; rm -rf \"$2\"; real \"$@\"";
+    let hold = dressed(&cluster, "pg_basebackup", dress);
+    let data = cluster.data("n1").display().to_string();
+    let half = PathBuf::from(format!("{data}.pgbaton.new/half"));
+    let (run, id) = under_way(&cluster, &["-p", "rebuild=auto"]).await;
+    until_there(&half).await;
+    let cancel = ["runs", "cancel", &id, "--reason", "OPS-4711"];
+    cluster.pgbaton(&cancel).await.expect(0);
+    run.end().await.expect(130);
+    assert_eq!(stands(), before);
+    // What the cancelled one left is no obstacle.
+    std::fs::remove_file(&half).unwrap();
+    let (run, id) = under_way(&cluster, &["-p", "rebuild=auto"]).await;
+    until_there(&half).await;
+    run.signal(Signal::KILL);
+    run.end().await;
+    kill_all(&cluster, "pg_basebackup");
+    assert_eq!(std::fs::read(&control).unwrap(), before.1);
+    std::fs::remove_file(&hold).unwrap();
+    let resumed = cluster.pgbaton(&["--json", "runs", "resume", &id]).await;
+    resumed.expect(0);
+    assert_came_back(&cluster, &own(&cluster).await).await;
+    assert_eq!(beside(&cluster, "n1").len(), 1, "the former data alone");
+}
