@@ -31,6 +31,7 @@ mod settings;
 mod tls;
 mod values;
 mod wal_files;
+mod wal_walk;
 mod waldump;
 mod wire;
 
