@@ -187,7 +187,8 @@ impl Observe for LiveCluster {
         if text.trim().is_empty() {
             return Ok(None);
         }
-        let target = Conninfo::parse(&text).and_then(|info| info.target());
+        let port = self.inventory.product.default_port();
+        let target = Conninfo::parse(&text).and_then(|info| info.target(port));
         target
             .map(Some)
             .map_err(|error| Trouble::on(TroubleKind::Failed, node, format!("{what}: {error}")))
@@ -197,9 +198,11 @@ impl Observe for LiveCluster {
         let node = self.node(name)?;
         let printer = program(node, self.dialect.names().control_data);
         // The processes first, then what the last of them wrote.
-        let look = |native: &Native| {
+        let known = self.dialect.names().form_is_known;
+        let look = move |native: &Native| {
             let facts = native.look();
-            (facts, native.read(control::FILE).ok().flatten())
+            let file = known.then(|| native.read(control::FILE).ok().flatten());
+            (facts, file.flatten())
         };
         if let Some((Ok(facts), file)) = self.here(node, look).await {
             if let Some(read) = file.as_deref().and_then(control::read) {
@@ -318,8 +321,9 @@ impl Observe for LiveCluster {
         ];
         // A server may have come without the program.
         let without = !Path::new(&arguments[1]).exists();
+        let known = names.form_is_known;
         let look = move |native: &Native| {
-            let found = native.segments(timeline, from)?;
+            let found = known.then(|| native.segments(timeline, from)).flatten()?;
             let read = without && found.end.is_some();
             let told = read.then(|| native.walk(&found, timeline, from)).flatten();
             Some((found, told))
