@@ -92,8 +92,10 @@ impl Deed for Freeze {
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let node = scene.node()?;
+        let set = async { Ok(scene.cluster.upstream(&node).await?) };
+        let (set, by_restart) = tokio::try_join!(set, by_restart(scene, &node))?;
         // A node that somebody else's attempt left half frozen keeps the settings that were kept first.
-        if scene.cluster.upstream(&node).await?.is_some() {
+        if set.is_some() {
             scene
                 .perform(Operation::SaveSettings {
                     node: node.clone(),
@@ -106,7 +108,7 @@ impl Deed for Freeze {
             .perform(Operation::Freeze { node: node.clone() })
             .await?;
         // PostgreSQL 12, KingbaseES V8R6. Nothing less is a freeze there: a receiver that is ended comes back.
-        if by_restart(scene, &node).await? {
+        if by_restart {
             restart(scene, &node).await?;
         }
         until_receiver_gone(scene, &node).await?;
