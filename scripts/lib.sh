@@ -89,7 +89,7 @@ apt_install() {
   clear_temporary
 }
 
-# Whether a server from PostgreSQL 13 on is here; the same places as in src/lab/programs.rs.
+# Whether a server from PostgreSQL 12 on is here; the same places as in src/lab/programs.rs.
 have_postgresql() {
   local bin release
   if [[ -n ${PGBATON_PG_BIN:-} ]]; then
@@ -99,7 +99,7 @@ have_postgresql() {
   for bin in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin; do
     release=${bin%/bin}
     release=${release##*[/-]}
-    if [[ -x $bin/initdb && -x $bin/postgres && $release =~ ^[0-9]+$ && $release -ge 13 ]]; then
+    if [[ -x $bin/initdb && -x $bin/postgres && $release =~ ^[0-9]+$ && $release -ge 12 ]]; then
       return 0
     fi
   done
@@ -108,7 +108,7 @@ have_postgresql() {
 
 need_postgresql() {
   have_postgresql && return 0
-  need_apt "a PostgreSQL server (13 or newer)" postgresql-15
+  need_apt "a PostgreSQL server (12 or newer)" postgresql-15
   # Debian would make and start a cluster of its own, which nobody asked for.
   local drop_in=/etc/postgresql-common/createcluster.d/pgbaton.conf
   TEMPORARY+=("$drop_in")
@@ -121,7 +121,7 @@ need_postgresql() {
     package=postgresql # the release that this system has
   fi
   apt_install "a PostgreSQL server" "$package"
-  have_postgresql || die "$package was installed, but no server from release 13 on was found." \
+  have_postgresql || die "$package was installed, but no server from release 12 on was found." \
     "Set PGBATON_PG_BIN to the directory of initdb."
 }
 

@@ -246,7 +246,7 @@ async fn a_session_that_the_server_ended_is_replaced_without_a_word() {
 
 #[tokio::test]
 async fn the_end_of_the_wal_is_read_from_the_files() {
-    let pair = Pair::new().await;
+    let mut pair = Pair::new().await;
     let live = pair.live();
     let n1 = name("n1");
     let from = live.server(&n1).await.unwrap().written.unwrap();
@@ -286,6 +286,14 @@ async fn the_end_of_the_wal_is_read_from_the_files() {
             told == end || (from > checkpoint && told == from),
             "from {from}: {told}, not {end}"
         );
+    }
+    // A server that came without the program: the same, by following the records from wherever.
+    pair.inventory.nodes.get_mut(&n1).unwrap().bin = pair.dir.path().join("nowhere");
+    let without = pair.live();
+    let everywhere = (0..64).map(|step| Lsn(end.0 - step * 8));
+    for from in everywhere.chain([from, Lsn(from.0 + 8192), checkpoint]) {
+        let told = without.wal_end(&n1, Timeline(1), from).await;
+        assert_eq!(told.unwrap(), end, "from {from}");
     }
     let beyond = Lsn(end.0 + (1 << 30));
     let trouble = live.wal_end(&n1, Timeline(1), beyond).await.unwrap_err();

@@ -8,9 +8,7 @@
 mod live_support;
 
 use live_support::{Pair, name};
-use pgbaton::cluster::{
-    Observe, Operation, Product, Rendered, StopMode, TroubleKind, UpstreamRoute,
-};
+use pgbaton::cluster::{Operation, Product, Rendered, StopMode, UpstreamRoute};
 use pgbaton::postgres::renderer;
 use std::time::Duration;
 
@@ -128,15 +126,4 @@ fn each_operation_tells_exactly_what_it_will_do() {
         lines(&pair, &stop),
         ["n1 $ /bin/sys_ctl -D /pg/n1 -m immediate -W stop"]
     );
-}
-
-#[tokio::test]
-async fn kingbase_is_refused_on_live_servers() {
-    let mut pair = Pair::prepared();
-    pair.inventory.product = Product::Kingbase;
-    let live = pair.live();
-    let trouble = live.server(&name("n1")).await.unwrap_err();
-    assert_eq!(trouble.kind, TroubleKind::Denied);
-    assert!(trouble.message.contains("KingbaseES"), "{trouble}");
-    assert_eq!(live.warm().await.len(), 1);
 }

@@ -1,5 +1,6 @@
 //! Stream to the candidate what another frozen standby holds more, so that nothing of it is lost (rule 3).
 
+use super::in_force::{by_restart, restart, restarts};
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{Lsn, NodeName, Operation, UpstreamRoute};
 use crate::engine::{Done, Failure, Probe, Undone};
@@ -50,11 +51,16 @@ impl Deed for FastForward {
 
     async fn plan(&self, scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
         let (node, from) = (scene.node()?, scene.required_node("from")?);
-        Ok(vec![
-            upstream(&node, &from),
-            Operation::Reload { node: node.clone() },
-            Operation::Freeze { node },
-        ])
+        let freeze = Operation::Freeze { node: node.clone() };
+        let mut operations = vec![upstream(&node, &from)];
+        if by_restart(scene, &node).await? {
+            operations.extend(restarts(scene, &node));
+            operations.push(freeze);
+            operations.extend(restarts(scene, &node));
+        } else {
+            operations.extend([Operation::Reload { node }, freeze]);
+        }
+        Ok(operations)
     }
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
@@ -62,9 +68,14 @@ impl Deed for FastForward {
         let before = scene.server(&node).await?.position().unwrap_or_default();
         let goal = goal(scene)?;
         scene.perform(upstream(&node, &from)).await?;
-        scene
-            .perform(Operation::Reload { node: node.clone() })
-            .await?;
+        let by_restart = by_restart(scene, &node).await?;
+        if by_restart {
+            restart(scene, &node).await?;
+        } else {
+            scene
+                .perform(Operation::Reload { node: node.clone() })
+                .await?;
+        }
         // Time is left to freeze it again.
         let reached = scene
             .until_within(scene.time_left() * 3 / 4, || async {
@@ -89,6 +100,9 @@ impl Deed for FastForward {
         scene
             .perform(Operation::Freeze { node: node.clone() })
             .await?;
+        if by_restart {
+            restart(scene, &node).await?;
+        }
         let frozen = scene
             .until(|| async {
                 let server = scene.cluster.server(&node).await?;
@@ -116,6 +130,9 @@ impl Deed for FastForward {
         scene
             .perform(Operation::Freeze { node: node.clone() })
             .await?;
+        if by_restart(scene, &node).await? {
+            restart(scene, &node).await?;
+        }
         Ok(Undone::Done(format!(
             "{node} does not stream from another standby any more"
         )))

@@ -1,5 +1,6 @@
 //! Stop a standby from receiving, so that positions can be compared (rule 2).
 
+use super::in_force::{by_restart, put_back, restart, restarts, start};
 use super::receives::{Source, source};
 use super::scene::{Deed, SOON, Scene, longer, outputs};
 use crate::cluster::{NodeName, Operation, UpstreamRoute};
@@ -44,7 +45,8 @@ impl Deed for Freeze {
             ],
             effect: Some(EffectClass::Idempotent),
             roles: vec![Role::Freeze],
-            timeout: Duration::from_secs(15),
+            // A restart is in it where the setting needs one.
+            timeout: Duration::from_mins(1),
         }
     }
 
@@ -74,20 +76,26 @@ impl Deed for Freeze {
 
     async fn plan(&self, scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
         let node = scene.node()?;
-        Ok(vec![
+        let mut operations = vec![
             Operation::SaveSettings {
                 node: node.clone(),
                 tag: TAG.to_owned(),
                 owner: scene.step.run.to_string(),
             },
-            Operation::Freeze { node },
-        ])
+            Operation::Freeze { node: node.clone() },
+        ];
+        if by_restart(scene, &node).await? {
+            operations.extend(restarts(scene, &node));
+        }
+        Ok(operations)
     }
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let node = scene.node()?;
+        let set = async { Ok(scene.cluster.upstream(&node).await?) };
+        let (set, by_restart) = tokio::try_join!(set, by_restart(scene, &node))?;
         // A node that somebody else's attempt left half frozen keeps the settings that were kept first.
-        if scene.cluster.upstream(&node).await?.is_some() {
+        if set.is_some() {
             scene
                 .perform(Operation::SaveSettings {
                     node: node.clone(),
@@ -99,6 +107,10 @@ impl Deed for Freeze {
         scene
             .perform(Operation::Freeze { node: node.clone() })
             .await?;
+        // PostgreSQL 12, KingbaseES V8R6. Nothing less is a freeze there: a receiver that is ended comes back.
+        if by_restart {
+            restart(scene, &node).await?;
+        }
         until_receiver_gone(scene, &node).await?;
         Ok(Map::new())
     }
@@ -133,13 +145,20 @@ impl Deed for Freeze {
         if done.is_empty() {
             return Ok(Undone::Nothing);
         }
-        let operation = Operation::RestoreSettings {
-            node: node.clone(),
-            tag: TAG.to_owned(),
-            archive_only: false,
-            route: UpstreamRoute::Sql,
-        };
-        scene.perform(operation).await?;
+        let stopped = done.iter().any(|d| {
+            matches!(
+                serde_json::from_value(d.forecast.operation.clone()),
+                Ok(Operation::Stop { .. })
+            )
+        });
+        match put_back(scene, &node, TAG).await? {
+            UpstreamRoute::Sql if by_restart(scene, &node).await? => {
+                restart(scene, &node).await?;
+            }
+            // Down because its restart did not get to its end.
+            UpstreamRoute::File if stopped => start(scene, &node).await?,
+            UpstreamRoute::Sql | UpstreamRoute::File => {}
+        }
         Ok(Undone::Done(format!(
             "{node} receives from its old upstream again"
         )))

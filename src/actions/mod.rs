@@ -24,6 +24,7 @@ mod fence;
 mod freeze;
 mod guard;
 mod http;
+mod in_force;
 mod notify;
 mod promote;
 mod receives;

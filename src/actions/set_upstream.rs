@@ -1,8 +1,8 @@
 //! Point a node at its upstream; reload where the server can, say so where it needs a restart.
 
+use super::in_force::{by_restart, put_back, restart, route, stopped};
 use super::scene::{Deed, Scene, outputs};
-use super::stop;
-use crate::cluster::{NodeName, Operation, SlotName, Trouble, UpstreamRoute};
+use crate::cluster::{NodeName, Operation, SlotName, UpstreamRoute};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type, Value};
 use async_trait::async_trait;
@@ -173,29 +173,9 @@ impl Deed for SetUpstream {
         if !changed {
             return Ok(Undone::Nothing);
         }
-        let route = route(scene, &node).await?;
-        scene
-            .perform(Operation::RestoreSettings {
-                node: node.clone(),
-                tag: TAG.to_owned(),
-                archive_only: false,
-                route,
-            })
-            .await?;
+        let route = put_back(scene, &node, TAG).await?;
         if route == UpstreamRoute::Sql && needs_restart(scene, &node).await? {
-            stop::stop_with_escalation(
-                scene,
-                &node,
-                crate::cluster::StopMode::Fast,
-                &[crate::cluster::StopMode::Immediate],
-            )
-            .await?;
-            scene
-                .perform(Operation::Start {
-                    node: node.clone(),
-                    deadline: scene.time_left(),
-                })
-                .await?;
+            restart(scene, &node).await?;
         }
         Ok(Undone::Done(format!(
             "{node} has its former upstream settings again"
@@ -228,34 +208,7 @@ pub(super) fn slot(scene: &Scene<'_>) -> Result<Option<SlotName>, Failure> {
         .map_err(|error| Failure::new(TroubleKind::Failed, error.to_string()))
 }
 
-/// Through the server where it runs, through its files where its host says that it does not.
-async fn route(scene: &Scene<'_>, node: &NodeName) -> Result<UpstreamRoute, Failure> {
-    match scene.cluster.server(node).await {
-        Ok(_) => Ok(UpstreamRoute::Sql),
-        Err(trouble) => stopped(scene, node, trouble)
-            .await
-            .map(|()| UpstreamRoute::File),
-    }
-}
-
-/// A server that does not answer is down only when its host says so; otherwise the trouble stands.
-async fn stopped(scene: &Scene<'_>, node: &NodeName, trouble: Trouble) -> Result<(), Failure> {
-    match scene.cluster.host(node).await {
-        Ok(host) if host.postmaster.is_none() => Ok(()),
-        _ => Err(trouble.into()),
-    }
-}
-
-/// The setting's own context tells, not the version: KingbaseES V9 calls itself 12.
+/// Where the server cannot do without, or where it was asked for.
 async fn needs_restart(scene: &Scene<'_>, node: &NodeName) -> Result<bool, Failure> {
-    if scene.text("apply") == Some("restart") {
-        return Ok(true);
-    }
-    let settings = scene
-        .cluster
-        .settings(node, &["primary_conninfo", "primary_slot_name"])
-        .await?;
-    Ok(settings
-        .values()
-        .any(|setting| setting.context == "postmaster"))
+    Ok(scene.text("apply") == Some("restart") || by_restart(scene, node).await?)
 }

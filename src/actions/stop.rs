@@ -204,7 +204,7 @@ pub(super) async fn stop_with_escalation(
 }
 
 /// Stops the server: the first two thirds of the time are for a mode when others follow, the last has all that remains.
-async fn stop_within(
+pub(super) async fn stop_within(
     scene: &Scene<'_>,
     node: &NodeName,
     modes: &[StopMode],

@@ -1,6 +1,7 @@
 //! Let a frozen standby receive from its old upstream again. Never after the point of no return.
 
 use super::freeze::TAG;
+use super::in_force::{by_restart, put_back, restart, restarts};
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{Operation, UpstreamRoute};
 use crate::engine::{Failure, Probe};
@@ -25,7 +26,7 @@ impl Deed for Unfreeze {
             )],
             effect: Some(EffectClass::Idempotent),
             roles: vec![Role::Unfreeze],
-            timeout: Duration::from_secs(15),
+            timeout: Duration::from_mins(1),
         }
     }
 
@@ -47,11 +48,25 @@ impl Deed for Unfreeze {
     }
 
     async fn plan(&self, scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
-        Ok(vec![restore(scene)?])
+        let node = scene.node()?;
+        let mut operations = vec![Operation::RestoreSettings {
+            node: node.clone(),
+            tag: TAG.to_owned(),
+            archive_only: false,
+            route: UpstreamRoute::Sql,
+        }];
+        if by_restart(scene, &node).await? {
+            operations.extend(restarts(scene, &node));
+        }
+        Ok(operations)
     }
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
-        scene.perform(restore(scene)?).await?;
+        let node = scene.node()?;
+        let route = put_back(scene, &node, TAG).await?;
+        if route == UpstreamRoute::Sql && by_restart(scene, &node).await? {
+            restart(scene, &node).await?;
+        }
         Ok(outputs([("unfrozen", true.into())]))
     }
 
@@ -67,13 +82,4 @@ impl Deed for Unfreeze {
             .await?;
         Ok(given)
     }
-}
-
-fn restore(scene: &Scene<'_>) -> Result<Operation, Failure> {
-    Ok(Operation::RestoreSettings {
-        node: scene.node()?,
-        tag: TAG.to_owned(),
-        archive_only: false,
-        route: UpstreamRoute::Sql,
-    })
 }

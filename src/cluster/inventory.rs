@@ -15,6 +15,16 @@ pub enum Product {
     Kingbase,
 }
 
+impl Product {
+    /// The port of a server that was told none.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Postgresql => 5432,
+            Self::Kingbase => 54_321,
+        }
+    }
+}
+
 /// One cluster: nodes and access.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inventory {

@@ -21,7 +21,7 @@ pub enum LabError {
         why: String,
     },
     /// No server programs on this machine.
-    #[error("no PostgreSQL server programs (13 or newer) were found; looked in {}", tried.join(", "))]
+    #[error("no PostgreSQL server programs (12 or newer) were found; looked in {}", tried.join(", "))]
     Programs {
         /// Where was looked.
         tried: Vec<String>,

@@ -25,6 +25,8 @@ pub struct LabOptions {
     pub node_settings: BTreeMap<NodeName, Vec<(String, String)>>,
     /// Standbys that follow another standby in place of `n1`.
     pub upstreams: BTreeMap<NodeName, NodeName>,
+    /// The directory of `initdb`, `pg_ctl` and `postgres`; by default `$PGBATON_PG_BIN`, else what is installed.
+    pub bin: Option<PathBuf>,
     /// The directory that holds labs; by default `$PGBATON_LAB_DIR`, else `/var/tmp/pgbaton-labs-0` for root and
     /// `${XDG_STATE_HOME:-~/.local/state}/pgbaton/labs` for everybody else.
     pub root: Option<PathBuf>,
@@ -45,6 +47,7 @@ impl Default for LabOptions {
             settings: Vec::new(),
             node_settings: BTreeMap::new(),
             upstreams: BTreeMap::new(),
+            bin: None,
             root: None,
             deadline: Duration::from_secs(90),
         }

@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+/// The server, also where it runs under its other name.
+const SERVERS: [&str; 2] = ["postgres", "kingbase"];
+
 /// Programs that write into data directories without working in one.
 const TOOLS: [&str; 6] = [
     "initdb",
@@ -80,7 +83,7 @@ fn belongs(pid: i32, dir: &Path) -> io::Result<Option<Process>> {
     let Some(stat) = stat(pid) else {
         return Ok(None);
     };
-    let ours = if stat.comm == "postgres" {
+    let ours = if SERVERS.contains(&stat.comm.as_str()) {
         inside(&std::fs::read_link(format!("/proc/{pid}/cwd"))?, dir) || names(pid, dir)?
     } else {
         TOOLS.contains(&stat.comm.as_str()) && names(pid, dir)?
@@ -133,7 +136,7 @@ fn working_under_as(dir: &Path, user: &ServerUser) -> io::Result<Vec<i32>> {
         .filter_map(|line| line.strip_prefix("/proc/")?.split_once(' '))
         .filter(|(_, cwd)| inside(Path::new(cwd), dir))
         .filter_map(|(pid, _)| pid.parse().ok())
-        .filter(|pid| stat(*pid).is_some_and(|s| s.comm == "postgres"))
+        .filter(|pid| stat(*pid).is_some_and(|s| SERVERS.contains(&s.comm.as_str())))
         .collect())
 }
 

@@ -5,24 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The oldest release that labs are made of.
-const OLDEST: u32 = 13;
+const OLDEST: u32 = 12;
 /// The release that we test most.
 const PREFERRED: u32 = 15;
 
-/// The directory of `initdb`, `pg_ctl` and `postgres`: `$PGBATON_PG_BIN`, else the packages' places (15 if there, else
-/// the newest from 13 on), else what `pg_config` says.
-pub(super) fn find() -> Result<PathBuf, LabError> {
-    let mut tried = Vec::new();
-    if let Some(dir) = std::env::var_os("PGBATON_PG_BIN").filter(|d| !d.is_empty()) {
-        // Who sets it wants this one or none.
-        let dir = PathBuf::from(dir);
-        if complete(&dir) {
-            return Ok(std::path::absolute(&dir).unwrap_or(dir));
-        }
-        return Err(LabError::Programs {
-            tried: vec![format!("PGBATON_PG_BIN ({})", dir.display())],
-        });
+/// The directory of `initdb`, `pg_ctl` and `postgres`: the one that is given, else `$PGBATON_PG_BIN`, else the packages'
+/// places (15 if there, else the newest from 12 on), else what `pg_config` says.
+pub(super) fn find(given: Option<&Path>) -> Result<PathBuf, LabError> {
+    // Who names one wants this one or none.
+    if let Some(dir) = given {
+        return named(dir, "the caller");
     }
+    if let Some(dir) = std::env::var_os("PGBATON_PG_BIN").filter(|d| !d.is_empty()) {
+        return named(Path::new(&dir), "PGBATON_PG_BIN");
+    }
+    let mut tried = Vec::new();
     let mut found: Vec<(u32, PathBuf)> = Vec::new();
     for (parent, prefix) in [("/usr/lib/postgresql", ""), ("/usr", "pgsql-")] {
         tried.push(format!("{parent}/{prefix}*/bin"));
@@ -39,6 +36,15 @@ pub(super) fn find() -> Result<PathBuf, LabError> {
         .map(|text| PathBuf::from(text.trim_end()));
     dir.filter(|d| complete(d))
         .ok_or(LabError::Programs { tried })
+}
+
+fn named(dir: &Path, by: &str) -> Result<PathBuf, LabError> {
+    if complete(dir) {
+        return Ok(std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()));
+    }
+    Err(LabError::Programs {
+        tried: vec![format!("{by} ({})", dir.display())],
+    })
 }
 
 /// The releases under `parent` whose directory is `prefix` and a number.
@@ -88,7 +94,8 @@ mod tests {
         };
         assert_eq!(all(&[13, 15, 17]), Some("15".into()));
         assert_eq!(all(&[14, 17, 9]), Some("17".into()));
-        assert_eq!(all(&[9, 12]), None);
+        assert_eq!(all(&[12, 9]), Some("12".into()));
+        assert_eq!(all(&[9, 11]), None);
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Lab {
     pub async fn up(options: LabOptions) -> Result<Self, LabError> {
         let plan = Plan::check(&options)?;
         let user = ServerUser::pick()?;
-        let bin = programs::find()?;
+        let bin = programs::find(options.bin.as_deref())?;
         let root = options.root.clone().unwrap_or_else(place::default_root);
         let mut building = Building::begin(&root, &options.name, user, bin, &plan)?;
         let deadline = options.deadline;

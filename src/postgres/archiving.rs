@@ -6,7 +6,7 @@ use crate::cluster::Archiving;
 
 /// Needs `pg_monitor`. Without a command or library the archiver only warns, and holds up nothing.
 pub(crate) const ARCHIVING: &str = "SELECT (current_setting('archive_mode') <> 'off' AND \
-     (current_setting('archive_command') <> '' OR coalesce(current_setting('archive_library', true), '') <> ''))::int, \
+     (length(current_setting('archive_command')) > 0 OR length(current_setting('archive_library', true)) > 0))::int, \
      count(f.name), extract(epoch FROM clock_timestamp() - min(f.modification))::bigint, \
      (SELECT coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false)::int FROM pg_stat_archiver) \
      FROM pg_ls_archive_statusdir() f WHERE f.name LIKE '%.ready'";

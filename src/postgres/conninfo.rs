@@ -3,9 +3,6 @@
 use super::secret::{MASK, Secret};
 use std::fmt::Write as _;
 
-/// The port that libpq takes when none is named.
-const DEFAULT_PORT: u16 = 5432;
-
 /// A connection string, taken apart. Values may hold secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Conninfo {
@@ -104,7 +101,8 @@ impl Conninfo {
 
     /// The host and port it names: the name, else the address, else the local socket (an empty name). Several hosts are
     /// given as they are written: whoever answers is meant, so that no single one of them would be true.
-    pub(crate) fn target(&self) -> Result<(String, u16), ConninfoError> {
+    /// A port that it does not name is `otherwise`.
+    pub(crate) fn target(&self, otherwise: u16) -> Result<(String, u16), ConninfoError> {
         let first = |text: &str| text.split(',').next().unwrap_or_default().trim().to_owned();
         let host = self
             .get("host")
@@ -113,8 +111,8 @@ impl Conninfo {
             .or_else(|| self.get("hostaddr").map(|host| host.trim().to_owned()))
             .unwrap_or_default();
         let port = match self.get("port").map(first) {
-            None => DEFAULT_PORT,
-            Some(port) if port.is_empty() => DEFAULT_PORT,
+            None => otherwise,
+            Some(port) if port.is_empty() => otherwise,
             Some(port) => port
                 .parse()
                 .map_err(|_| ConninfoError("the port is no number"))?,
@@ -235,7 +233,11 @@ mod tests {
             ("postgresql:///x?host=db9&port=9", "db9", 9),
         ] {
             let info = Conninfo::parse(text).unwrap();
-            assert_eq!(info.target().unwrap(), (host.to_owned(), port), "{text}");
+            assert_eq!(
+                info.target(5432).unwrap(),
+                (host.to_owned(), port),
+                "{text}"
+            );
         }
     }
 
@@ -248,7 +250,9 @@ mod tests {
             "host=x port=hunter2",
             "postgres://%zzhunter2",
         ] {
-            let error = Conninfo::parse(text).and_then(|i| i.target()).unwrap_err();
+            let error = Conninfo::parse(text)
+                .and_then(|i| i.target(5432))
+                .unwrap_err();
             assert!(!error.to_string().contains("hunter2"));
         }
     }

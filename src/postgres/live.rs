@@ -37,8 +37,7 @@ pub fn renderer(product: Product) -> &'static dyn Render {
 
 /// The servers of one cluster. Sessions are opened when they are first needed, or by [`LiveCluster::warm`], and kept.
 ///
-/// Every question ends within seconds even when a server or host is silent. KingbaseES is refused by every method: its
-/// dialect has never been tried on a server.
+/// Every question ends within seconds even when a server or host is silent.
 pub struct LiveCluster {
     pub(super) inventory: Arc<Inventory>,
     pub(super) dialect: &'static dyn Dialect,
@@ -100,9 +99,6 @@ impl LiveCluster {
     /// Opens all sessions and host connections at once, and remembers what the primary says. Tells what could not be
     /// opened; that is no error, for a node may be down.
     pub async fn warm(&self) -> Vec<Trouble> {
-        if let Err(trouble) = self.supported() {
-            return vec![trouble];
-        }
         let nodes = self.inventory.nodes.keys().map(|node| async move {
             let (sql, replication, host) = tokio::join!(
                 async {
@@ -136,19 +132,7 @@ impl LiveCluster {
         self.server(node).await.map(|_| ())
     }
 
-    pub(super) fn supported(&self) -> Result<(), Trouble> {
-        match self.inventory.product {
-            Product::Postgresql => Ok(()),
-            Product::Kingbase => Err(Trouble::here(
-                TroubleKind::Denied,
-                "KingbaseES is not supported on live servers yet: its dialect has never been tried on one",
-            )
-            .with_help("repmgr's own commands are the way until then")),
-        }
-    }
-
     pub(super) fn node(&self, name: &NodeName) -> Result<&Node, Trouble> {
-        self.supported()?;
         self.inventory.node(name).ok_or_else(|| {
             Trouble::on(
                 TroubleKind::Failed,

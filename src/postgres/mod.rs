@@ -33,7 +33,9 @@ mod session;
 mod settings;
 mod tls;
 mod values;
+mod vocabulary;
 mod wal_files;
+mod wal_walk;
 mod waldump;
 mod wire;
 

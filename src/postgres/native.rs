@@ -5,9 +5,10 @@
 //! the opened data directory and never through a symbolic link, so that root cannot be led elsewhere. Whatever cannot
 //! be told here is left to the scripts of [`super::scripts`], which run as the server's user.
 
+mod wal;
+
 use super::dialect::Names;
-use super::waldump;
-use crate::cluster::{Lsn, Node, Timeline, Transport};
+use crate::cluster::{Node, Transport};
 use crate::transport::user_id;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -15,7 +16,7 @@ use rustix::process::{Pid, Signal};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt as _, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,14 +31,6 @@ pub(super) struct Native {
     place: (u64, u64),
     owner: (u32, u32),
     names: &'static Names,
-}
-
-/// Segments of WAL.
-pub(super) struct Segments {
-    /// As the script [`super::scripts::WAL_END`] tells of them.
-    pub(super) text: String,
-    /// Where the last of them ends, if there are any.
-    pub(super) end: Option<Lsn>,
 }
 
 /// It cannot be told from here: ask by a script, as the server's user.
@@ -234,58 +227,6 @@ impl Native {
 
     pub(super) fn exists(&self, name: &str) -> bool {
         rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
-    }
-
-    /// The sizes of a page and of a segment of the WAL, and how many segments are there in a row from this position
-    /// on, and whether the one before it is.
-    pub(super) fn segments(&self, timeline: Timeline, from: Lsn) -> Option<Segments> {
-        let wal = self.names.wal_dir;
-        let (page, size) = std::fs::read_dir(self.data.join(wal))
-            .ok()?
-            .flatten()
-            .filter(|entry| entry.file_name().len() == 24)
-            .find_map(|entry| {
-                let mut header = [0; 40];
-                let mut file = File::open(entry.path()).ok()?;
-                file.read_exact(&mut header).ok()?;
-                waldump::sizes(&header)
-            })?;
-        let first = from.0 / size;
-        let exists = |number: u64| {
-            let name = waldump::segment_name(timeline, number, size);
-            self.exists(&format!("{wal}/{name}"))
-        };
-        let mut end = first;
-        while exists(end) {
-            end += 1;
-        }
-        let mut text = format!("page {page}\nsegment {size}\n");
-        if end > first {
-            text.push_str("this\n");
-        }
-        if first.checked_sub(1).is_some_and(exists) {
-            text.push_str("before\n");
-        }
-        let name = format!("{wal}/{}", waldump::segment_name(timeline, first, size));
-        if end > first && self.ends_at(&name, from, page, size) {
-            text.push_str("status 0\n");
-            return Some(Segments { text, end: None });
-        }
-        Some(Segments {
-            text,
-            end: (end > first).then_some(Lsn(end * size)),
-        })
-    }
-
-    /// Whether it is certain, by the page of this position alone, that no record starts there or behind it.
-    fn ends_at(&self, segment: &str, from: Lsn, page: u64, size: u64) -> bool {
-        let (Ok(file), Ok(length)) = (self.file(segment, OFlags::RDONLY), usize::try_from(page))
-        else {
-            return false;
-        };
-        let mut bytes = vec![0; length];
-        let start = from.0 - from.0 % page;
-        file.read_exact_at(&mut bytes, start % size).is_ok() && waldump::ends_at(&bytes, from, size)
     }
 
     fn file(&self, name: &str, flags: OFlags) -> Result<File, Errno> {

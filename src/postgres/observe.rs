@@ -17,6 +17,7 @@ use crate::cluster::{
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 /// What reading WAL may take.
@@ -187,7 +188,8 @@ impl Observe for LiveCluster {
         if text.trim().is_empty() {
             return Ok(None);
         }
-        let target = Conninfo::parse(&text).and_then(|info| info.target());
+        let port = self.inventory.product.default_port();
+        let target = Conninfo::parse(&text).and_then(|info| info.target(port));
         target
             .map(Some)
             .map_err(|error| Trouble::on(TroubleKind::Failed, node, format!("{what}: {error}")))
@@ -197,9 +199,11 @@ impl Observe for LiveCluster {
         let node = self.node(name)?;
         let printer = program(node, self.dialect.names().control_data);
         // The processes first, then what the last of them wrote.
-        let look = |native: &Native| {
+        let known = self.dialect.names().form_is_known;
+        let look = move |native: &Native| {
             let facts = native.look();
-            (facts, native.read(control::FILE).ok().flatten())
+            let file = known.then(|| native.read(control::FILE).ok().flatten());
+            (facts, file.flatten())
         };
         if let Some((Ok(facts), file)) = self.here(node, look).await {
             if let Some(read) = file.as_deref().and_then(control::read) {
@@ -341,8 +345,20 @@ impl Observe for LiveCluster {
             waldump::start(from).to_string(),
             from.0.to_string(),
         ];
-        let here = self.here(node, move |n| n.segments(timeline, from)).await;
-        let text = if let Some(Some(segments)) = here {
+        // A server may have come without the program.
+        let without = !Path::new(&arguments[1]).exists();
+        let known = names.form_is_known;
+        let look = move |native: &Native| {
+            let found = known.then(|| native.segments(timeline, from)).flatten()?;
+            let read = without && found.end.is_some();
+            let told = read.then(|| native.walk(&found, timeline, from)).flatten();
+            Some((found, told))
+        };
+        let here = self.here(node, look).await;
+        let text = if let Some(Some((segments, told))) = here {
+            if let Some(end) = told {
+                return Ok(end);
+            }
             let mut text = segments.text;
             if let Some(end) = segments.end {
                 let wal = node.data.join(names.wal_dir).display().to_string();

@@ -28,10 +28,7 @@ const HTTP: Duration = Duration::from_secs(30);
 #[async_trait]
 impl Cluster for LiveCluster {
     async fn perform(&self, operation: &Operation, ticket: Option<&Ticket>) -> Outcome {
-        let steps = match self
-            .supported()
-            .and_then(|()| self.dialect.steps(&self.inventory, operation))
-        {
+        let steps = match self.dialect.steps(&self.inventory, operation) {
             Ok(steps) => steps,
             Err(trouble) => return Outcome::Failed(trouble),
         };

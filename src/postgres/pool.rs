@@ -6,7 +6,7 @@ use super::passfile;
 use super::session::Session;
 use super::tls::{self, Tls};
 use super::wire::{Answer, Connection};
-use crate::cluster::{Inventory, Node, NodeName, Trouble, TroubleKind};
+use crate::cluster::{Inventory, Node, NodeName, Product, Trouble, TroubleKind};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -159,10 +159,18 @@ impl Pool {
         };
         let login = self.login(node, kind).await?;
         let opened = match warm {
-            Warm::Sql => login.open_sql(CONNECT).await.map(Open::Sql),
+            Warm::Sql => self.open_own(&login).await.map(Open::Sql),
             Warm::Replication => login.open(CONNECT).await.map(Open::Replication),
         };
         opened.map_err(Error::Fault)
+    }
+
+    async fn open_own(&self, login: &Login) -> Result<Session, Fault> {
+        let mut session = login.open_sql(CONNECT).await?;
+        if self.inventory.product != Product::Postgresql {
+            session.learn(REPLY).await?;
+        }
+        Ok(session)
     }
 
     async fn login(&self, name: &NodeName, kind: SessionKind) -> Result<Login, Error> {

@@ -33,6 +33,7 @@ const NAMES: Names = Names {
     auto_conf: "postgresql.auto.conf",
     wal_dir: "pg_wal",
     slot_dir: "pg_replslot",
+    form_is_known: true,
 };
 
 /// PostgreSQL 12 and later.

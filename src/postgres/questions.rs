@@ -280,9 +280,10 @@ pub(crate) fn settings(names: &[&str]) -> String {
     if names.is_empty() {
         return "SELECT NULL WHERE false".to_owned();
     }
+    // Lengths and no comparison with '': in KingbaseES' Oracle mode that is NULL.
     format!(
         "SELECT name, CASE WHEN name IN ({}) THEN '' ELSE setting END, context, source, pending_restart::int, \
-         (name IN ({}))::int, (setting <> '')::int, \
+         (name IN ({}))::int, (length(setting) > 0)::int, \
          (source = 'configuration file' AND coalesce(sourcefile LIKE '%.auto.conf', true))::int \
          FROM pg_settings WHERE name IN ({})",
         list(&SECRET),

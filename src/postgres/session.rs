@@ -5,6 +5,7 @@
 
 use super::fault::{Fault, ServerError, causes};
 use super::login::{Login, SessionKind};
+use super::vocabulary::Vocabulary;
 use super::wire::{Answer, Column, ROWS};
 use futures_util::StreamExt;
 use std::pin::pin;
@@ -27,6 +28,8 @@ pub(crate) struct Session {
     task: AbortHandle,
     login: Login,
     major: u32,
+    /// Where the server has names of its own.
+    vocabulary: Option<Vocabulary>,
     /// Something was sent that has no complete answer.
     busy: bool,
     /// It ended with an error: a transaction of ours may still be open.
@@ -69,6 +72,7 @@ impl Session {
             task: task.abort_handle(),
             login: login.clone(),
             major,
+            vocabulary: None,
             busy: false,
             spoiled: false,
             planned: Vec::new(),
@@ -78,6 +82,16 @@ impl Session {
     /// The server's major version.
     pub(crate) fn major(&self) -> u32 {
         self.major
+    }
+
+    /// Learns what the server calls things, and its version in PostgreSQL's count; for products that are not PostgreSQL.
+    pub(super) async fn learn(&mut self, within: Duration) -> Result<(), Fault> {
+        let answers = self.simple(&Vocabulary::question(), within).await?;
+        let vocabulary = Vocabulary::read(&answers)
+            .map_err(|garbled| self.login.denied(format!("its own names: {garbled}")))?;
+        self.major = vocabulary.major;
+        self.vocabulary = Some(vocabulary);
+        Ok(())
     }
 
     /// Whether an idle session is still good, without asking the server.
@@ -137,8 +151,12 @@ impl Session {
         if self.client.is_closed() {
             return Err(unsent("the session was closed before anything was sent"));
         }
+        let spoken = match &self.vocabulary {
+            Some(vocabulary) => vocabulary.spoken(statements),
+            None => statements.into(),
+        };
         self.busy = true;
-        let result = tokio::time::timeout(within, answers(&self.client, statements))
+        let result = tokio::time::timeout(within, answers(&self.client, &spoken))
             .await
             .unwrap_or(Err(Fault::Silent(within)));
         self.busy = !matches!(result, Ok(_) | Err(Fault::Server(_)));

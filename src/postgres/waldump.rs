@@ -31,6 +31,21 @@ pub(crate) fn start(from: Lsn) -> Lsn {
 /// The magic numbers of WAL whose pages and records begin as below: PostgreSQL 12 to 18.
 const KNOWN: [u16; 7] = [0xD101, 0xD106, 0xD10D, 0xD110, 0xD113, 0xD116, 0xD118];
 
+/// Whether a page is of such WAL.
+pub(crate) fn is_known(page: &[u8]) -> bool {
+    let magic = page.get(..2).and_then(|two| two.try_into().ok());
+    magic.is_some_and(|two| KNOWN.contains(&u16::from_ne_bytes(two)))
+}
+
+/// The size of the header of the page that begins at this position.
+pub(crate) fn page_header(start: u64, segment: u64) -> u64 {
+    if start.is_multiple_of(segment) {
+        LONG_HEADER
+    } else {
+        SHORT_HEADER
+    }
+}
+
 /// Whether it is certain, by the page that holds this position, that the WAL ends there: the page's records, followed from
 /// the first that begins in it, lead to exactly that position, and where the next one would tell its length there is zero.
 ///
@@ -47,16 +62,10 @@ pub(crate) fn ends_at(page: &[u8], from: Lsn, segment: u64) -> bool {
     let long = |at: usize| Some(u64::from_ne_bytes(page.get(at..at + 8)?.try_into().ok()?));
     let within = from.0 % page.len() as u64;
     let start = from.0 - within;
-    let known = |magic| KNOWN.iter().any(|known| u32::from(*known) == magic);
-    if long(8) != Some(start) || !short(0).is_some_and(|word| known(word & 0xFFFF)) {
+    if long(8) != Some(start) || !is_known(page) {
         return false;
     }
-    let mut at = u64::from(short(16).unwrap_or_default())
-        + if start.is_multiple_of(segment) {
-            LONG_HEADER
-        } else {
-            SHORT_HEADER
-        };
+    let mut at = u64::from(short(16).unwrap_or_default()) + page_header(start, segment);
     let mut met = false;
     while at.next_multiple_of(8) < within {
         let Ok(record) = usize::try_from(at.next_multiple_of(8)) else {
@@ -171,18 +180,11 @@ fn last_record(line: &str) -> Option<(Lsn, u64)> {
 
 /// A record goes on behind the header of every page that it crosses; the next begins at a multiple of eight.
 fn record_end(start: Lsn, length: u64, page: u64, segment: u64) -> Lsn {
-    let header = |at: u64| {
-        if at.is_multiple_of(segment) {
-            LONG_HEADER
-        } else {
-            SHORT_HEADER
-        }
-    };
     let mut at = start.0;
     let mut left = length;
     loop {
         if at.is_multiple_of(page) {
-            at += header(at);
+            at += page_header(at, segment);
         }
         let room = page - at % page;
         if left <= room {
@@ -269,7 +271,8 @@ mod tests {
         bytes[0..2].copy_from_slice(&0xD110_u16.to_ne_bytes());
         bytes[8..16].copy_from_slice(&start.to_ne_bytes());
         bytes[16..20].copy_from_slice(&rest.to_ne_bytes());
-        let mut at = (SHORT_HEADER as usize + rest as usize).next_multiple_of(8);
+        let header = usize::try_from(SHORT_HEADER).unwrap();
+        let mut at = (header + rest as usize).next_multiple_of(8);
         for (length, kind) in records {
             bytes[at..at + 4].copy_from_slice(&length.to_ne_bytes());
             bytes[at + 16] = *kind;

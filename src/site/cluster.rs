@@ -13,14 +13,6 @@ pub(super) const PRODUCTS: [(&str, Product); 2] = [
     ("kingbase", Product::Kingbase),
 ];
 
-/// The port of a server that was told none.
-pub(super) fn default_port(product: Product) -> u16 {
-    match product {
-        Product::Postgresql => 5432,
-        Product::Kingbase => 54_321,
-    }
-}
-
 /// None only after an error.
 pub(super) fn lower(to: &mut Lowering<'_>, cluster: &Entry, base: &Path) -> Option<Inventory> {
     let what = format!("cluster `{}`", cluster.key.value);
@@ -36,7 +28,7 @@ pub(super) fn lower(to: &mut Lowering<'_>, cluster: &Entry, base: &Path) -> Opti
     let user = access.as_ref().map(|a| a.user.as_str());
     let replication = replication::lower(to, replication_entry, product, user);
     let shared = transport::lower(to, &mut map, None, base);
-    let mut defaults = Defaults::new(port.unwrap_or(default_port(product)), shared);
+    let mut defaults = Defaults::new(port.unwrap_or(product.default_port()), shared);
     if let Some(entry) = map.optional(to, "defaults") {
         defaults = defaults.over(to, entry, base);
     }

@@ -1,7 +1,7 @@
 //! A site as YAML: what [`super::Site::parse`] reads back as the same site.
 
 use super::Site;
-use super::cluster::{PRODUCTS, default_port};
+use super::cluster::PRODUCTS;
 use super::node::PROMOTE;
 use super::replication::MODES;
 use super::sql::SSL_MODES;
@@ -104,7 +104,7 @@ fn cluster(inventory: &Inventory) -> Out {
             _ => json!({ "mode": mode }),
         },
     );
-    let default = default_port(inventory.product);
+    let default = inventory.product.default_port();
     let mut nodes: Vec<&Node> = inventory.nodes.values().collect();
     nodes.sort_by_key(|n| n.id);
     out.block(

@@ -40,6 +40,49 @@ fn a_killed_primary_is_replaced_and_nothing_acknowledged_is_lost() {
     }
 }
 
+/// PostgreSQL 12: nothing less than a restart without an upstream is a freeze.
+#[test]
+fn standbys_that_cannot_reload_their_upstream_are_frozen_by_a_restart() {
+    simulated(async {
+        let nodes = inventory(3, Commits::Quorum);
+        let old = world(&nodes, Commits::Quorum, 11).version(120_000).build();
+        let site = Site::over(nodes, old, 11);
+        site.sim.pass(Duration::from_secs(1)).await;
+        site.after(Disruption::KillServer(name("n1")), 300).await;
+        let ran = site.run("failover", &[]).await;
+        ran.expect(Outcome::Ok);
+        let done = ran.operations();
+        let place = |operation: &str| done.iter().position(|o| o == operation).unwrap();
+        assert!(place("freeze") < place("start"), "{done:?}");
+        assert!(place("start") < place("promote"), "{done:?}");
+        let new = site.primary();
+        site.assert_streams(if new == "n2" { "n3" } else { "n2" }, &new);
+        site.sim.pass(Duration::from_secs(3)).await;
+        site.assert_nothing_lost(&new);
+    });
+}
+
+#[test]
+fn a_freeze_by_a_restart_is_taken_back_by_another() {
+    simulated(async {
+        let nodes = inventory(3, Commits::Asynchronous);
+        let old = world(&nodes, Commits::Asynchronous, 12)
+            .version(120_000)
+            .build();
+        let site = Site::over(nodes, old, 12);
+        site.after(Disruption::HostDown(name("n1")), 1000).await;
+        let ran = site.run("failover", &[]).await;
+        ran.expect(Outcome::Refused);
+        for standby in ["n2", "n3"] {
+            let state = site.state(standby);
+            assert_eq!(state.set_to, Some(("n1.rehearsal".to_owned(), 5432)));
+            assert!(state.saved.is_empty(), "{state:?}");
+        }
+        let starts = ran.operations().iter().filter(|o| *o == "start").count();
+        assert_eq!(starts, 4, "each is restarted to be frozen, and again");
+    });
+}
+
 #[test]
 fn a_primary_that_was_stopped_cleanly_may_be_replaced() {
     simulated(async {
