@@ -97,7 +97,7 @@ fn operations(said: &support::Said) -> Vec<String> {
         .collect()
 }
 
-async fn own(cluster: &Cluster) -> String {
+fn own(cluster: &Cluster) -> String {
     let port = cluster.endpoint("n1").port;
     format!("cluster_name=n1;listen_addresses=127.0.0.1;port={port};work_mem=5555")
 }
@@ -139,7 +139,7 @@ async fn an_old_primary_that_is_ahead_is_rewound_and_streams() {
         .args(["-rl", secret, &records, &journal])
         .output();
     assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "");
-    assert_came_back(&cluster, &own(&cluster).await).await;
+    assert_came_back(&cluster, &own(&cluster)).await;
     assert_eq!(beside(&cluster, "n1"), Vec::<String>::new());
     // Once more: nothing is left to do.
     let said = cluster.pgbaton(&rejoin(&[])).await.expect(0);
@@ -194,7 +194,7 @@ async fn where_a_rewind_is_impossible_nothing_is_changed_unless_a_copy_is_allowe
     cluster.pgbaton(&approve).await.expect(0);
     let said = run.end().await.expect(0);
     assert!(operations(&said).contains(&"clone".to_owned()));
-    assert_came_back(&cluster, &own(&cluster).await).await;
+    assert_came_back(&cluster, &own(&cluster)).await;
     let kept = beside(&cluster, "n1");
     assert_eq!(kept.len(), 1, "{kept:?}");
     assert!(said.all().contains(&kept[0]), "where it lies is told");
@@ -383,7 +383,7 @@ async fn a_rewind_that_died_with_its_runner_is_never_started_and_is_done_again()
         assert_is_not_started(&cluster).await;
         let resumed = cluster.pgbaton(&["--json", "runs", "resume", &id]).await;
         resumed.expect(0);
-        assert_came_back(&cluster, &own(&cluster).await).await;
+        assert_came_back(&cluster, &own(&cluster)).await;
         assert_eq!(beside(&cluster, "n1"), Vec::<String>::new());
     }
 }
@@ -403,7 +403,7 @@ async fn a_rewind_outlives_its_runner_and_is_taken_over() {
         std::fs::remove_file(&hold).unwrap();
     });
     resumed.expect(0);
-    assert_came_back(&cluster, &own(&cluster).await).await;
+    assert_came_back(&cluster, &own(&cluster)).await;
 }
 
 /// Its settings were those of another node when it broke off; those that were kept are put into the copy.
@@ -421,7 +421,7 @@ async fn what_a_failed_rewind_left_is_replaced_where_a_copy_is_allowed() {
         .pgbaton(&rejoin(&["-p", "rebuild=auto"]))
         .await
         .expect(0);
-    assert_came_back(&cluster, &own(&cluster).await).await;
+    assert_came_back(&cluster, &own(&cluster)).await;
 }
 
 /// Cancelled, and then killed, in the middle of a copy.
@@ -452,6 +452,6 @@ async fn a_copy_that_breaks_off_leaves_the_data_as_they_were() {
     std::fs::remove_file(&hold).unwrap();
     let resumed = cluster.pgbaton(&["--json", "runs", "resume", &id]).await;
     resumed.expect(0);
-    assert_came_back(&cluster, &own(&cluster).await).await;
+    assert_came_back(&cluster, &own(&cluster)).await;
     assert_eq!(beside(&cluster, "n1").len(), 1, "the former data alone");
 }

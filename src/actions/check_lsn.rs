@@ -1,12 +1,14 @@
 //! Can a node follow an upstream as it is? Same system, on the upstream's history, not ahead, its WAL still there.
 
+mod refusals;
 mod standing;
 
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{Ancestry, History, Identity, Lsn, NodeName, Timeline, WalFiles};
 use crate::engine::{Failure, Probe};
-use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, Type};
 use async_trait::async_trait;
+use refusals::{half_rewound, refusal, stray_refusal, wal_gone};
 use standing::{DRAIN, Standing, standing as stands_now};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -172,30 +174,6 @@ async fn gone(
     Ok((!archive).then_some(begins))
 }
 
-fn wal_gone(node: &NodeName, upstream: &NodeName, standing: &Standing, begins: Lsn) -> Failure {
-    let message = format!(
-        "{node} stands at {}, and the WAL of {upstream} begins at {begins}: what it needs next is gone, and no \
-         restore_command is set that could have it",
-        standing.at
-    );
-    Failure {
-        kind: TroubleKind::Conflict,
-        ..Failure::refused(message)
-    }
-    .with_help("nothing was changed; give it a restore_command, or run `rejoin` with `-p rebuild=auto` to copy it anew")
-}
-
-fn half_rewound(node: &NodeName) -> Failure {
-    let message = format!(
-        "a rewind of {node} did not end: what lies there is no state that any server ever had"
-    );
-    Failure {
-        kind: TroubleKind::Conflict,
-        ..Failure::refused(message)
-    }
-    .with_help("nothing was changed; run `rejoin` for it: it rewinds it again, or with `-p rebuild=auto` copies it anew")
-}
-
 /// Who a server is, and the history of its timeline.
 async fn lineage(scene: &Scene<'_>, node: &NodeName) -> Result<(Identity, History), Failure> {
     let identity = scene.cluster.identify(node).await?;
@@ -251,22 +229,6 @@ async fn stray_history(
     Ok(None)
 }
 
-fn stray_refusal(node: &NodeName, upstream: &NodeName, stray: Timeline) -> Failure {
-    let message = format!(
-        "{node} has a history file of timeline {stray} that does not belong to the history of {upstream}: it would follow it \
-         astray"
-    );
-    Failure {
-        kind: TroubleKind::Conflict,
-        ..Failure::refused(message)
-    }
-    .with_help(format!(
-        "nothing was changed; it was left by another promotion: take {:08X}.history out of pg_wal of {node} (and out of its \
-         archive), then follow again",
-        stray.0
-    ))
-}
-
 struct Comparison {
     divergence: &'static str,
     bytes: i64,
@@ -311,36 +273,6 @@ fn compare(standing: &Standing, history: &History, upstream_at: Lsn) -> Comparis
             fork,
         },
     }
-}
-
-fn refusal(
-    node: &NodeName,
-    upstream: &NodeName,
-    standing: &Standing,
-    history: &History,
-    verdict: &Comparison,
-) -> Failure {
-    let message = match (verdict.divergence, verdict.fork) {
-        ("rewindable", Some(fork)) if standing.timeline != history.timeline => format!(
-            "{node} is {} bytes beyond the point where {upstream} left its timeline: it stands at {} on timeline {}, \
-             {upstream} forked off at {fork} and is on timeline {}",
-            verdict.bytes, standing.at, standing.timeline, history.timeline
-        ),
-        ("rewindable", _) => format!(
-            "{node} is {} bytes ahead of {upstream} on the same timeline {}: it stands at {}",
-            verdict.bytes, standing.timeline, standing.at
-        ),
-        _ => format!(
-            "timeline {} of {node} is not in the history of {upstream} (timeline {}): another promotion happened there",
-            standing.timeline, history.timeline
-        ),
-    };
-    let help = "nothing was changed; run `rejoin` for it: it must be rewound or copied anew before it can follow";
-    Failure {
-        kind: TroubleKind::Conflict,
-        ..Failure::refused(message)
-    }
-    .with_help(help)
 }
 
 #[cfg(test)]

@@ -43,6 +43,9 @@ impl Deed for CheckRebuild {
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let node = scene.node()?;
         let (way, why) = choose(scene, &node).await?;
+        if way == "clone" {
+            may_copy(scene, &node, &why).await?;
+        }
         let text = format!("{node}: {way}: {why}");
         scene
             .note("way", text, serde_json::json!({ "node": node, "way": way }))
@@ -93,6 +96,22 @@ async fn choose(scene: &Scene<'_>, node: &NodeName) -> Result<(&'static str, Str
         format!("it holds what {upstream} does not")
     };
     Ok(("rewind", why))
+}
+
+/// Refuses where not even a copy can be made.
+async fn may_copy(scene: &Scene<'_>, node: &NodeName, why: &str) -> Result<(), Failure> {
+    let able = scene.cluster.rebuild(node).await?;
+    let lacks = if !able.can_copy {
+        "the program that copies is not among its server's programs"
+    } else if !able.beside {
+        "nothing can be made beside its data directory"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::refused(format!(
+        "{node} can only come back as a new copy ({why}), and none can be made: {lacks}"
+    ))
+    .with_help("nothing was changed; see the node's `bin` and `data` in the site file"))
 }
 
 /// Why the program that rewinds would refuse.

@@ -82,6 +82,9 @@ case $help in *--restore-target-wal*)
 esac
 if ! [ -p "$M" ]; then
   back
+  if [ "$(state)" = 'in archive recovery' ] && [ -e "$R/backup_label" ]; then
+    no 65 "what lies there is a copy that was never started, and is as it was"
+  fi
   keep
   case $(state) in
     'shut down'|'shut down in recovery') ;;

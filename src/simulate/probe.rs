@@ -22,6 +22,10 @@ pub struct Acknowledged {
 
 /// A node as it really is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is seen by itself, none excludes another"
+)]
 pub struct NodeState {
     /// It.
     pub name: NodeName,
