@@ -13,7 +13,7 @@ mod support;
 use pgbaton::lab::{Fault, LabOptions, Writer};
 use std::path::PathBuf;
 use std::time::Duration;
-use support::{Cluster, assert_nothing_lost, stock, swap};
+use support::{Cluster, UnderWay, assert_nothing_lost, stock, swap};
 
 const STARTED: &str = "SELECT pg_postmaster_start_time()::text";
 const UPSTREAM: &str = "SELECT string_agg(name || '=' || setting, ';' ORDER BY name) FROM pg_settings \
@@ -41,15 +41,47 @@ on_each_release! {
     postgresql_18: 18
 }
 
-/// One cluster goes through all of it under load, so that each playbook meets what the one before left behind.
-async fn all_that_the_stock_playbooks_do(release: u32) {
+async fn cluster_of(test: &str, release: u32) -> Cluster {
     let servers = std::env::var_os("PGBATON_PG_VERSIONS")
         .expect("PGBATON_PG_VERSIONS, which scripts/test --all-versions sets");
     let options = LabOptions {
         bin: Some(PathBuf::from(servers).join(format!("{release}/bin"))),
         ..LabOptions::default()
     };
-    let cluster = Cluster::with(&format!("ver-{release}"), options).await;
+    Cluster::with(test, options).await
+}
+
+/// The next runner starts what its predecessor had stopped, or had told to stop.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers of every release: scripts/test --all-versions"]
+async fn a_runner_that_dies_in_the_restart_of_a_freeze_is_succeeded() {
+    for moment in ["stop", "start"] {
+        let cluster = cluster_of(&format!("ver-dies-{moment}"), 12).await;
+        let writer = cluster.writer().await;
+        cluster.fault("n1", Fault::Kill).await;
+        let mut run = UnderWay::start(cluster.lab.site_file(), &["failover"]);
+        let started = run.until(|e| e["event"] == "run_started").await;
+        run.until(|e| {
+            e["event"] == "effect_intended"
+                && e["path"].as_str().is_some_and(|p| p.starts_with("freeze["))
+                && e["forecast"]["operation"]["operation"] == moment
+        })
+        .await;
+        run.signal(rustix::process::Signal::KILL);
+        run.end().await;
+        let id = started["run"].as_str().unwrap();
+        cluster.pgbaton(&["runs", "resume", id]).await.expect(0);
+        let new = cluster.primary().await;
+        cluster
+            .assert_streams(if new == "n2" { "n3" } else { "n2" }, &new)
+            .await;
+        assert_nothing_lost(&cluster, &writer.finish().await, &new).await;
+    }
+}
+
+/// One cluster goes through all of it under load, so that each playbook meets what the one before left behind.
+async fn all_that_the_stock_playbooks_do(release: u32) {
+    let cluster = cluster_of(&format!("ver-{release}"), release).await;
     let version = cluster.ask("n1", "SHOW server_version_num").await;
     assert_eq!(version.parse::<u32>().unwrap() / 10_000, release);
     with_no_more_rights_than_it_needs(&cluster, release).await;

@@ -15,6 +15,9 @@ pub(super) struct Freeze;
 /// The name under which a frozen node keeps what it was told before.
 pub(super) const TAG: &str = "freeze";
 
+/// The topic of a restart that a freeze needs.
+const RESTART: &str = "restart";
+
 /// How long a walreceiver may outlive its setting before it is ended (it lives on while replay is busy or paused).
 const RECEIVER_GRACE: Duration = Duration::from_secs(1);
 
@@ -53,6 +56,11 @@ impl Deed for Freeze {
     async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
         let node = scene.node()?;
         let from = scene.required_node("from")?;
+        if restarts_already(scene, &node) && !comes_up(scene, &node).await? {
+            return Ok(Probe::Needed(
+                "its restart did not get to its end".to_owned(),
+            ));
+        }
         let (server, upstream) =
             tokio::try_join!(scene.cluster.server(&node), scene.cluster.upstream(&node))?;
         if !server.in_recovery {
@@ -92,6 +100,10 @@ impl Deed for Freeze {
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let node = scene.node()?;
+        if restarts_already(scene, &node) && !comes_up(scene, &node).await? {
+            start(scene, &node).await?;
+            return until_receiver_gone(scene, &node).await.map(|()| Map::new());
+        }
         let set = async { Ok(scene.cluster.upstream(&node).await?) };
         let (set, by_restart) = tokio::try_join!(set, by_restart(scene, &node))?;
         // A node that somebody else's attempt left half frozen keeps the settings that were kept first.
@@ -109,6 +121,9 @@ impl Deed for Freeze {
             .await?;
         // PostgreSQL 12, KingbaseES V8R6. Nothing less is a freeze there: a receiver that is ended comes back.
         if by_restart {
+            let text = format!("{node} takes its upstream only when it starts: it is restarted");
+            let data = serde_json::json!({ "node": node });
+            scene.note(RESTART, text, data).await;
             restart(scene, &node).await?;
         }
         until_receiver_gone(scene, &node).await?;
@@ -163,6 +178,28 @@ impl Deed for Freeze {
             "{node} receives from its old upstream again"
         )))
     }
+}
+
+/// Whether this run went about to restart it. If it is down then, nobody else wanted it so.
+fn restarts_already(scene: &Scene<'_>, node: &NodeName) -> bool {
+    let noted = scene.step.effects.noted(RESTART);
+    noted.iter().any(|e| e.data["node"] == node.as_str())
+}
+
+/// Whether a server that is being restarted answers; false once it is down.
+async fn comes_up(scene: &Scene<'_>, node: &NodeName) -> Result<bool, Failure> {
+    scene
+        .until(|| async {
+            if scene.cluster.server(node).await.is_ok() {
+                return Ok(Ok(true));
+            }
+            let host = scene.cluster.host(node).await?;
+            Ok(match host.postmaster {
+                None => Ok(false),
+                Some(pid) => Err(format!("postmaster {pid} of {node} does not answer")),
+            })
+        })
+        .await
 }
 
 /// Reads the setting back. The session that is asked takes the new value in its own time after a reload, so it is asked

@@ -179,6 +179,24 @@ async fn a_directory_that_is_not_ours_alone_holds_no_records() {
     }
 }
 
+/// A runner that dies between the two must not keep all others from the host.
+#[tokio::test]
+async fn a_directory_that_root_made_and_did_not_give_away_is_given_away() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    let record = place.record("x");
+    let cluster = record.parent().unwrap();
+    let own = cluster.parent().unwrap().with_file_name("pgbaton-65534");
+    std::fs::create_dir(&own).unwrap();
+    std::fs::set_permissions(&own, PermissionsExt::from_mode(0o700)).unwrap();
+    let claimed = place.once("r-1").claim((65534, 65534));
+    assert!(claimed.is_ok(), "{:?}", claimed.err());
+    assert_eq!(std::fs::metadata(&own).unwrap().uid(), 65534);
+}
+
 /// A file system of a few pages, which is full; it goes with the test.
 struct Full(PathBuf);
 

@@ -1,12 +1,19 @@
 //! Faults at calls of the port.
 
-use super::support::{Commits, Site, name, simulated};
+use super::support::{Commits, Site, inventory, name, simulated, world};
 use pgbaton::engine::Outcome;
 use pgbaton::simulate::{Disruption, Fault};
 use std::time::Duration;
 
-async fn failover_with(fault: Option<(u64, Fault)>, seed: u64) -> (Site, Outcome, (u64, u64)) {
-    let site = Site::new(3, Commits::Quorum, seed);
+async fn failover_with(
+    version: u32,
+    fault: Option<(u64, Fault)>,
+    seed: u64,
+) -> (Site, Outcome, (u64, u64)) {
+    let nodes = inventory(3, Commits::Quorum);
+    let builder = world(&nodes, Commits::Quorum, seed).version(version);
+    let world = builder.build();
+    let site = Site::over(nodes, world, seed);
     site.sim.pass(Duration::from_millis(500)).await;
     site.after(Disruption::KillServer(name("n1")), 200).await;
     if let Some((k, fault)) = fault {
@@ -19,7 +26,14 @@ async fn failover_with(fault: Option<(u64, Fault)>, seed: u64) -> (Site, Outcome
 
 #[test]
 fn a_fault_at_any_effect_never_makes_two_primaries_or_loses_a_commit() {
-    let (_, outcome, (effects, _)) = simulated(failover_with(None, 1));
+    // 12 restarts its standbys in a freeze.
+    for version in [150_000, 120_000] {
+        any_effect(version);
+    }
+}
+
+fn any_effect(version: u32) {
+    let (_, outcome, (effects, _)) = simulated(failover_with(version, None, 1));
     assert_eq!(outcome, Outcome::Ok);
     for k in 1..=effects {
         for fault in [
@@ -32,8 +46,8 @@ fn a_fault_at_any_effect_never_makes_two_primaries_or_loses_a_commit() {
             Fault::After(Disruption::StartServer(name("n1"))),
         ] {
             simulated(async {
-                let told = format!("{fault:?} at effect {k}");
-                let (site, _, _) = failover_with(Some((k, fault)), 1).await;
+                let told = format!("{fault:?} at effect {k} on {version}");
+                let (site, _, _) = failover_with(version, Some((k, fault)), 1).await;
                 let primaries = site.primaries();
                 assert!(primaries.len() <= 1, "{told}: {primaries:?}");
                 let promotions = site.sim.with(|w| w.completed_promotions().len());

@@ -138,17 +138,19 @@ pub(super) fn open_directory(at: &OwnedFd, name: &str) -> Result<OwnedFd, Errno>
 
 /// A directory of this user alone; made where there is none.
 pub(super) fn own_directory(at: &OwnedFd, name: &str, owner: (u32, u32)) -> io::Result<OwnedFd> {
-    let made = match rustix::fs::mkdirat(at, name, Mode::RWXU) {
-        Ok(()) => true,
-        Err(Errno::EXIST) => false,
+    match rustix::fs::mkdirat(at, name, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
-    };
+    }
     let refuse = |why: &str| io::Error::other(format!("{name} {why}"));
     let directory = open_directory(at, name).map_err(|error| match error {
         Errno::NOTDIR | Errno::LOOP => refuse("is a link, or no directory"),
         error => error.into(),
     })?;
-    if made {
+    // Just made, here or by another of us who has yet to give it away, or died before that: only root makes what is root's.
+    let found = rustix::fs::fstat(&directory)?;
+    let me = rustix::process::geteuid().as_raw();
+    if found.st_uid == me && found.st_mode & 0o777 == 0o700 {
         give(&directory, owner)?;
     }
     let stat = rustix::fs::fstat(&directory)?;
