@@ -23,6 +23,7 @@ mod postgresql;
 mod questions;
 mod quoting;
 mod recorded;
+mod registry;
 mod reveal;
 mod scripts;
 mod secret;
@@ -35,5 +36,6 @@ mod waldump;
 mod wire;
 
 pub use live::{LiveCluster, renderer};
+pub(crate) use registry::{Door, Registered, Registry, Seen, registry, seen};
 
 use quoting::literal;

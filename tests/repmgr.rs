@@ -1,0 +1,173 @@
+//! Living beside repmgr, the real one: a site file from its metadata, and its metadata right after what pgbaton did.
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
+mod repmgr_support;
+mod support;
+
+use pgbaton::lab::Fault;
+use pgbaton::site::Site;
+use repmgr_support::Registered;
+use std::path::PathBuf;
+use support::{Said, name, pgbaton};
+
+/// Imports from a node, into a file of the lab's directory.
+async fn import(repmgr: &Registered, arguments: &[&str]) -> (PathBuf, Said) {
+    let file = repmgr.cluster.lab.dir().join("imported.yaml");
+    let out = ["import", "repmgr", "--out", file.to_str().unwrap()];
+    let said = pgbaton(&[&out[..], arguments].concat()).await;
+    (file, said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_file_is_made_of_what_repmgr_and_the_servers_say() {
+    let repmgr = Registered::up("rm-import", 2).await;
+    let own = Site::load(repmgr.cluster.lab.site_file()).unwrap();
+    let own = own.clusters.values().next().unwrap();
+    let (file, said) = import(&repmgr, &["--conninfo", &repmgr.conninfo("n2")]).await;
+    // repmgr's slots are somebody's to drop, later.
+    let said = said.expect(4);
+    assert!(said.stderr.contains("repmgr_slot_2"), "{}", said.stderr);
+    let site = Site::load(&file).unwrap();
+    let made = &site.clusters["main"];
+    for (name, node) in &own.nodes {
+        let made = made.node(name).unwrap();
+        assert_eq!(
+            (
+                made.id,
+                &made.host,
+                made.port,
+                &made.data,
+                &made.bin,
+                &made.transport
+            ),
+            (
+                node.id,
+                &node.host,
+                node.port,
+                &node.data,
+                &node.bin,
+                &node.transport
+            )
+        );
+        assert_eq!((made.priority, made.location.as_str()), (100, "lab"));
+    }
+    assert_eq!(made.replication.user, "replicator");
+    assert_eq!(made.synchronous, own.synchronous);
+    let site = file.to_str().unwrap();
+    let status = pgbaton(&["--site", site, "--json", "status"])
+        .await
+        .expect(0);
+    assert!(
+        status.stdout.contains("\"health\":\"ok\""),
+        "{}",
+        status.stdout
+    );
+
+    let (shown, code) = repmgr.show("n1").await;
+    assert_eq!(
+        (shown.len(), code),
+        (3, 0),
+        "nothing of repmgr's was touched"
+    );
+
+    let before = std::fs::read(&file).unwrap();
+    let (_, said) = import(&repmgr, &["--conf", repmgr.conf("n1").to_str().unwrap()]).await;
+    assert!(said.expect(1).stderr.contains("--force"));
+    assert_eq!(
+        std::fs::read(&file).unwrap(),
+        before,
+        "it is not written over"
+    );
+    let forced = ["--conf", repmgr.conf("n1").to_str().unwrap(), "--force"].map(str::to_owned);
+    let forced: Vec<&str> = forced.iter().map(String::as_str).collect();
+    import(&repmgr, &forced).await.1.expect(4);
+    assert_eq!(
+        Site::load(&file).unwrap().clusters["main"],
+        *made,
+        "the file says the same"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_down_is_written_with_what_is_known_and_named() {
+    let repmgr = Registered::up("rm-down", 2).await;
+    repmgr.cluster.fault("n3", Fault::Stop).await;
+    let (file, said) = import(&repmgr, &["--conninfo", &repmgr.conninfo("n1")]).await;
+    assert!(said.expect(4).stderr.contains("n3 did not answer"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("# data: DATA DIRECTORY"), "{text}");
+    let site = Site::load(&file).unwrap();
+    let node = site.clusters["main"].node(&name("n3")).unwrap();
+    assert_eq!(node.port, repmgr.cluster.endpoint("n3").port);
+    let site = file.to_str().unwrap();
+    let status = pgbaton(&["--site", site, "status"]).await.expect(4);
+    assert!(status.stdout.contains("n3"), "{}", status.stdout);
+    // Its own configuration file knows what it cannot say.
+    let own = repmgr.conf("n3");
+    let conninfo = repmgr.conninfo("n1");
+    let both = [
+        "--force",
+        "--conf",
+        own.to_str().unwrap(),
+        "--conninfo",
+        &conninfo,
+    ];
+    import(&repmgr, &both).await.1.expect(4);
+    let site = Site::load(&file).unwrap();
+    let node = site.clusters["main"].node(&name("n3")).unwrap();
+    assert_eq!(node.data, repmgr.cluster.data("n3"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_imported_writes_nothing_and_shows_no_password() {
+    let repmgr = Registered::up("rm-bad", 1).await;
+    let hba = repmgr.cluster.data("n1").join("pg_hba.conf");
+    let rules = std::fs::read_to_string(&hba).unwrap();
+    let rules = format!("host all locked 127.0.0.1/32 scram-sha-256\n{rules}");
+    std::fs::write(&hba, rules).unwrap();
+    let role = "SET password_encryption = 'scram-sha-256'; CREATE ROLE locked SUPERUSER LOGIN PASSWORD 'right-1'";
+    repmgr.cluster.tell("n1", role).await;
+    repmgr.cluster.tell("n1", "SELECT pg_reload_conf()").await;
+    let port = repmgr.cluster.endpoint("n1").port;
+    let with = |more: &str| format!("host=127.0.0.1 port={port} {more}");
+    let cases = [
+        (with("user=repmgr dbname=postgres"), 1, "dbname=repmgr"),
+        (
+            with("user=locked dbname=repmgr password=wrong-1"),
+            1,
+            "passfile",
+        ),
+        (with("user=repmgr dbname=nowhere"), 1, "nowhere"),
+        (
+            "host=127.0.0.1 port=1 user=repmgr dbname=repmgr".to_owned(),
+            1,
+            "of one that runs",
+        ),
+        ("user=repmgr dbname=repmgr".to_owned(), 1, "names no host"),
+        ("host=127.0.0.1 wrong-1".to_owned(), 2, "connection string"),
+    ];
+    for (conninfo, code, expected) in cases {
+        let (file, said) = import(&repmgr, &["--conninfo", &conninfo]).await;
+        let said = said.expect(code);
+        assert!(
+            said.stderr.contains(expected),
+            "{conninfo}: {}",
+            said.stderr
+        );
+        assert!(!said.all().contains("wrong-1"), "{}", said.all());
+        assert!(!file.exists(), "{conninfo}");
+    }
+    let (file, said) = import(
+        &repmgr,
+        &[
+            "--conninfo",
+            &with("user=locked dbname=repmgr password=right-1"),
+        ],
+    )
+    .await;
+    let said = said.expect(4);
+    assert!(said.stderr.contains("~/.pgpass"), "{}", said.stderr);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("right-1") && !said.all().contains("right-1"));
+    pgbaton(&["import", "repmgr"]).await.expect(2);
+}
