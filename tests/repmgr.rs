@@ -53,6 +53,11 @@ async fn a_site_file_is_made_of_what_repmgr_and_the_servers_say() {
     }
     assert_eq!(made.replication.user, "replicator");
     assert_eq!(made.synchronous, own.synchronous);
+    let table = made.repmgr.as_ref().unwrap();
+    assert_eq!(
+        (table.database.as_str(), table.schema.as_str()),
+        ("repmgr", "repmgr")
+    );
     let site = file.to_str().unwrap();
     let status = pgbaton(&["--site", site, "--json", "status"])
         .await
@@ -170,4 +175,102 @@ async fn what_cannot_be_imported_writes_nothing_and_shows_no_password() {
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(!text.contains("right-1") && !said.all().contains("right-1"));
     pgbaton(&["import", "repmgr"]).await.expect(2);
+}
+
+/// The imported site file, with runs kept in the lab's directory.
+async fn site(repmgr: &Registered) -> String {
+    let (file, said) = import(repmgr, &["--conninfo", &repmgr.conninfo("n1")]).await;
+    said.expect(4);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let journal = repmgr.cluster.lab.dir().join("imported-journal");
+    std::fs::write(&file, format!("journal: {}\n{text}", journal.display())).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+async fn on(site: &str, words: &[&str]) -> Said {
+    pgbaton(&[&["--site", site], words].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_failover_repmgr_agrees() {
+    let repmgr = Registered::up("rm-failover", 2).await;
+    let site = site(&repmgr).await;
+    repmgr.cluster.fault("n1", Fault::Stop).await;
+    let said = on(&site, &["run", "failover"]).await.expect(0);
+    assert!(said.all().contains("update_repmgr"), "{}", said.all());
+    let (new, other) = match repmgr.cluster.primary().await.as_str() {
+        "n2" => ("n2", "n3"),
+        _ => ("n3", "n2"),
+    };
+    let (rows, code) = repmgr.show(new).await;
+    let mut expected = vec![
+        "n1|primary|- failed|?".to_owned(),
+        format!("{new}|primary|* running|"),
+        format!("{other}|standby|running|{new}"),
+    ];
+    expected.sort();
+    assert_eq!(rows, expected);
+    assert_ne!(code, 0, "it says that n1 is down");
+
+    let words = ["run", "follow", "-p", "node=n1", "-p"];
+    let upstream = format!("upstream={new}");
+    on(&site, &[&words[..], &[&upstream]].concat())
+        .await
+        .expect(0);
+    let (rows, code) = repmgr.show(new).await;
+    assert_eq!(rows[0], format!("n1|standby|running|{new}"));
+    assert_eq!(code, 0, "{rows:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_switchover_repmgr_agrees_and_the_plan_said_so() {
+    let repmgr = Registered::up("rm-switchover", 2).await;
+    let site = site(&repmgr).await;
+    let plan = on(&site, &["plan", "switchover", "-p", "candidate=n3"])
+        .await
+        .expect(0);
+    assert!(
+        plan.stdout.contains("UPDATE \"repmgr\".nodes"),
+        "{}",
+        plan.stdout
+    );
+    on(&site, &["run", "switchover", "-p", "candidate=n3"])
+        .await
+        .expect(0);
+    let (rows, code) = repmgr.show("n3").await;
+    let expected = [
+        "n1|standby|running|n3",
+        "n2|standby|running|n3",
+        "n3|primary|* running|",
+    ];
+    assert_eq!(
+        (rows.iter().map(String::as_str).collect::<Vec<_>>(), code),
+        (expected.into(), 0)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_taken_back_leaves_repmgrs_table_as_it_was() {
+    let repmgr = Registered::up("rm-undo", 2).await;
+    let site = site(&repmgr).await;
+    let playbook = repmgr.cluster.lab.dir().join("undone.yaml");
+    let text = "playbook: undone\nsteps:\n  put_right: { action: update_repmgr, node: n1 }\n  \
+                give_up: { needs: [put_right], action: assert, with: { that: \"false\" } }\n";
+    std::fs::write(&playbook, text).unwrap();
+    let conf = repmgr.conf("n3");
+    // repmgr's own command writes what is not true.
+    let wrong = ["standby", "register", "--force", "--upstream-node-id", "2"];
+    let said = repmgr.repmgr(&conf, &wrong).await;
+    assert!(said.status.success(), "{said:?}");
+    let (before, _) = repmgr.show("n1").await;
+    let said = on(&site, &["--json", "run", playbook.to_str().unwrap()])
+        .await
+        .expect(3);
+    let changed: Vec<_> = said.intended().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(
+        changed.len(),
+        2,
+        "it was put right, and that was taken back: {changed:?}"
+    );
+    assert_eq!(repmgr.show("n1").await.0, before);
 }

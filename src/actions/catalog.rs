@@ -47,6 +47,7 @@ table![
     start::Start,
     stop::Stop,
     unfreeze::Unfreeze,
+    update_repmgr::UpdateRepmgr,
     verify_attach::VerifyAttach,
     verify_handover::VerifyHandover,
     verify_primary::VerifyPrimary,

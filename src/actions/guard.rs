@@ -170,6 +170,12 @@ fn summary(operation: &Operation) -> String {
         }
         Operation::Checkpoint { node } => format!("checkpoint {node}"),
         Operation::Mark { node } => format!("write a mark on {node}"),
+        Operation::UpdateRepmgr { node, rows, .. } => {
+            format!(
+                "change {} rows of repmgr's table of nodes on {node}",
+                rows.len()
+            )
+        }
         Operation::Exec {
             place: ExecPlace::Node(node),
             argv,

@@ -33,6 +33,7 @@ mod sql;
 mod start;
 mod stop;
 mod unfreeze;
+mod update_repmgr;
 mod verify_attach;
 mod verify_handover;
 mod verify_primary;

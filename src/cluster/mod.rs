@@ -12,6 +12,7 @@ mod outcome;
 mod policy;
 mod port;
 mod quorum;
+mod repmgr;
 mod ticket;
 mod timeline;
 mod topology;
@@ -31,6 +32,7 @@ pub use operation::{CustomEffect, ExecPlace, HttpRequest, Operation, StopMode, U
 pub use outcome::{Outcome, Trouble, TroubleKind};
 pub use port::{Cluster, Observe, Render, Rendered};
 pub use quorum::{SyncMethod, SyncNames, SyncNamesError, starves};
+pub use repmgr::{RepmgrNode, RepmgrRow, RepmgrTable, RepmgrType, Standing, repmgr_changes};
 pub use ticket::Ticket;
 pub use timeline::{Ancestry, Fork, History, HistoryError, SystemId, Timeline};
 pub use topology::{Row, RowStatus, Topology};

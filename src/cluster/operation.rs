@@ -1,6 +1,6 @@
 //! Everything that pgbaton can do to a cluster or to the outside, as data.
 
-use super::{Given, NodeName, SlotName, SyncNames};
+use super::{Given, NodeName, RepmgrRow, SlotName, SyncNames};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -148,6 +148,15 @@ pub enum Operation {
         /// The primary.
         node: NodeName,
     },
+    /// Change rows of repmgr's table of nodes, in one transaction.
+    UpdateRepmgr {
+        /// The primary.
+        node: NodeName,
+        /// The rows as they are to be.
+        rows: Vec<RepmgrRow>,
+        /// The same rows as they were, for the undo.
+        before: Vec<RepmgrRow>,
+    },
     /// A program of the site's.
     Exec {
         /// Where it runs.
@@ -267,6 +276,7 @@ impl Operation {
             | Self::RestoreSynchronous { node, .. }
             | Self::Checkpoint { node }
             | Self::Mark { node }
+            | Self::UpdateRepmgr { node, .. }
             | Self::Sql { node, .. }
             | Self::Exec {
                 place: ExecPlace::Node(node),

@@ -2,7 +2,7 @@
 
 use super::{
     Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Operation, Outcome, Reach,
-    Remembered, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
+    Remembered, RepmgrNode, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -40,6 +40,9 @@ pub trait Observe: Send + Sync {
 
     /// How far the running node's archiving is behind.
     async fn archiving(&self, node: &NodeName) -> Result<Archiving, Trouble>;
+
+    /// repmgr's table of nodes, as this node has it.
+    async fn repmgr_nodes(&self, node: &NodeName) -> Result<Vec<RepmgrNode>, Trouble>;
 
     /// Running settings. Names the server does not know are absent from the answer.
     async fn settings(

@@ -4,7 +4,7 @@ mod access;
 mod node;
 
 use super::{Found, ImportError};
-use crate::cluster::{Inventory, Node, NodeName, Trouble};
+use crate::cluster::{Inventory, Node, NodeName, RepmgrTable, Trouble};
 use crate::document::Source;
 use crate::postgres::{Door, Registered, Seen};
 use crate::site::{Remarks, Site, to_yaml_with};
@@ -101,12 +101,17 @@ impl<'f> Pen<'f> {
             .map(|member| (member.name.clone(), self.node(member, &members)))
             .collect();
         let sql = self.sql()?;
+        let database = sql.dbname.clone();
         Ok(Inventory {
             cluster: cluster.to_owned(),
             product,
             sql,
             replication: self.replication(&members),
             synchronous: self.synchronous(&members),
+            repmgr: Some(RepmgrTable {
+                database,
+                schema: "repmgr".to_owned(),
+            }),
             nodes,
         })
     }

@@ -24,6 +24,7 @@ mod questions;
 mod quoting;
 mod recorded;
 mod registry;
+mod repmgr;
 mod reveal;
 mod scripts;
 mod secret;

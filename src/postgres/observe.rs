@@ -11,7 +11,8 @@ use super::questions;
 use super::{archiving, control, host, scripts, wal_files, waldump};
 use crate::cluster::{
     Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach, Remembered,
-    Render, Sender, Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind, WalFiles,
+    Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind,
+    WalFiles,
 };
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
@@ -137,6 +138,10 @@ impl Observe for LiveCluster {
             archiving::archiving,
         )
         .await
+    }
+
+    async fn repmgr_nodes(&self, node: &NodeName) -> Result<Vec<RepmgrNode>, Trouble> {
+        self.read_repmgr(node).await
     }
 
     async fn settings(

@@ -3,6 +3,7 @@
 use super::dialect::{Dialect, ExecStep, Names, Shown, SoAlready, SqlStep, Step, Task, in_data};
 use super::literal;
 use super::maker::Maker;
+use super::repmgr;
 use super::scripts;
 use super::secret::Masked;
 use crate::cluster::{
@@ -144,6 +145,7 @@ pub(crate) fn steps(
             vec![Step::Sql(step)]
         }
         Operation::Mark { node } => vec![mark(node)],
+        Operation::UpdateRepmgr { node, rows, .. } => vec![repmgr::update(inventory, node, rows)?],
         Operation::Exec {
             place,
             argv,

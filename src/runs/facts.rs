@@ -260,6 +260,7 @@ pub fn pinned(inventory: &Inventory, topology: &Topology) -> Map {
             }
             .into(),
         ),
+        ("repmgr", inventory.repmgr.is_some().into()),
         (
             "primary",
             topology

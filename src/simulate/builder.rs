@@ -64,6 +64,7 @@ pub fn rehearsal_inventory(names: &[NodeName], synchronous: Synchronous) -> Inve
             options: BTreeMap::new(),
         },
         synchronous,
+        repmgr: None,
     }
 }
 

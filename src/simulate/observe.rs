@@ -1,13 +1,14 @@
 //! The simulated side of the port: what can be asked.
 
 use super::cluster::{REPLY, SimCluster, Way};
+use super::effects::no_repmgr;
 use super::fault::Fault as Why;
 use super::ids::{HostId, RUNNER};
 use super::inject::{Fault, What};
 use super::node::{Hang, Phase};
 use crate::cluster::{
     Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach, Remembered,
-    Render, Sender, Server, Setting, Slot, Timeline, Trouble, TroubleKind, WalFiles,
+    Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline, Trouble, TroubleKind, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -164,6 +165,18 @@ impl Observe for SimCluster {
                 .ask(node, Way::Sql, |w, id| Ok(w.node(id).archiving.clone()))
                 .await;
             told.map_err(|why| why.when_asking(node, "failed to look at its archiving"))
+        })
+        .await
+    }
+
+    async fn repmgr_nodes(&self, node: &NodeName) -> Result<Vec<RepmgrNode>, Trouble> {
+        self.question("repmgr_nodes", node, async {
+            let told = self
+                .ask(node, Way::Sql, |w, _| {
+                    w.repmgr.clone().ok_or_else(no_repmgr)
+                })
+                .await;
+            told.map_err(|why| why.when_asking(node, "failed to read repmgr's table of nodes"))
         })
         .await
     }

@@ -156,6 +156,12 @@ impl SimCluster {
                 })
                 .await
             }
+            Operation::UpdateRepmgr { node, rows, .. } => {
+                self.tell(node, "UPDATE repmgr.nodes …", |w, id| {
+                    w.update_repmgr(id, rows).map(|()| Json::Null)
+                })
+                .await
+            }
             Operation::Reload { node } => self.reload(node).await,
             Operation::Freeze { node } => self.freeze(node).await,
             Operation::SetUpstream {

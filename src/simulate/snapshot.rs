@@ -2,8 +2,8 @@
 
 use super::builder::ASKED;
 use crate::cluster::{
-    Archiving, History, Host, Identity, Lsn, NodeName, Observe, Remembered, Sender, Server,
-    Setting, Slot, Trouble, WalFiles,
+    Archiving, History, Host, Identity, Lsn, NodeName, Observe, Remembered, RepmgrNode, Sender,
+    Server, Setting, Slot, Trouble, WalFiles,
 };
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,9 @@ pub struct NodeFacts {
     pub saved: Fact<Vec<String>>,
     /// The end of its log, where its server cannot tell it.
     pub wal_end: Option<Fact<Lsn>>,
+    /// repmgr's table there, where the site file has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repmgr: Option<Fact<Vec<RepmgrNode>>>,
     /// What was seen of it while it was a primary.
     pub remembered: Remembered,
 }
@@ -105,7 +108,19 @@ pub async fn snapshot(cluster: &dyn Observe) -> Snapshot {
 
 async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
     // All of it at once: of one that is silent each answer takes its whole time.
-    let (server, identity, senders, slots, wal_files, archiving, settings, upstream, host, saved) = tokio::join!(
+    let (
+        server,
+        identity,
+        senders,
+        slots,
+        wal_files,
+        archiving,
+        settings,
+        upstream,
+        host,
+        saved,
+        repmgr,
+    ) = tokio::join!(
         cluster.server(node),
         cluster.identify(node),
         cluster.senders(node),
@@ -116,6 +131,12 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         cluster.upstream(node),
         cluster.host(node),
         cluster.saved_settings(node),
+        async {
+            match cluster.inventory().repmgr {
+                Some(_) => Some(cluster.repmgr_nodes(node).await.into()),
+                None => None,
+            }
+        },
     );
     let history = match &identity {
         Ok(identity) => cluster.history(node, identity.timeline).await,
@@ -151,6 +172,7 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         host: host.into(),
         saved: saved.into(),
         wal_end,
+        repmgr,
         remembered: cluster.remembered(node),
     }
 }

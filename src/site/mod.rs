@@ -9,6 +9,7 @@ mod model;
 mod node;
 mod redact;
 mod replication;
+mod repmgr;
 mod schema;
 mod sql;
 mod store;

@@ -139,6 +139,7 @@ fn cluster() -> Json {
                     }
                 ]
             },
+            "repmgr": repmgr(),
             "ssh": { "$ref": "#/$defs/ssh" },
             "transport": { "$ref": "#/$defs/transport" },
             "defaults": {
@@ -160,6 +161,18 @@ fn cluster() -> Json {
                     "properties": node
                 }
             }
+        }
+    })
+}
+
+fn repmgr() -> Json {
+    json!({
+        "description": "repmgr's table of nodes, which the stock playbooks then keep right.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "database": text("Its database; repmgr, for KingbaseES esrep."),
+            "schema": text("Its schema; repmgr.")
         }
     })
 }

@@ -134,6 +134,10 @@ fn cluster(inventory: &Inventory, remarks: &Remarks) -> Out {
             _ => json!({ "mode": mode }),
         },
     );
+    if let Some(table) = &inventory.repmgr {
+        let about = json!({ "database": table.database, "schema": table.schema });
+        out.put("repmgr", &about);
+    }
     let default = default_port(inventory.product);
     let mut nodes: Vec<&Node> = inventory.nodes.values().collect();
     nodes.sort_by_key(|n| n.id);

@@ -2,8 +2,8 @@
 
 use crate::cluster::{
     Archiving, Cluster, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Operation,
-    Outcome, Reach, Remembered, Render, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble,
-    WalFiles,
+    Outcome, Reach, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Ticket,
+    Timeline, Trouble, WalFiles,
 };
 use crate::simulate::SimCluster;
 use async_trait::async_trait;
@@ -24,6 +24,8 @@ pub(super) enum Question {
     Slots,
     /// A setting.
     Setting(String),
+    /// What repmgr's table says there.
+    Repmgr,
     /// What it is set to follow.
     Upstream,
     /// What its host says.
@@ -99,6 +101,11 @@ impl Observe for Watched {
         // It moves on all the time, too; the server that tells of it is the fact.
         self.asked.keep(node, Question::Server);
         self.sim.archiving(node).await
+    }
+
+    async fn repmgr_nodes(&self, node: &NodeName) -> Result<Vec<RepmgrNode>, Trouble> {
+        self.asked.keep(node, Question::Repmgr);
+        self.sim.repmgr_nodes(node).await
     }
 
     async fn settings(
