@@ -23,6 +23,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         "trigger",
         "server",
         "lab",
+        "import",
     ];
     let runs = vec![
         "document",

@@ -274,3 +274,63 @@ async fn a_run_that_is_taken_back_leaves_repmgrs_table_as_it_was() {
     );
     assert_eq!(repmgr.show("n1").await.0, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_repmgrd_is_named_paused_and_resumed() {
+    let repmgr = Registered::up("rm-daemon", 2).await;
+    let site = site(&repmgr).await;
+    let _daemon = repmgr.daemon("n2");
+    let mut tries = 0;
+    while repmgr.service("n2").await != (true, false) {
+        tries += 1;
+        assert!(tries < 300, "repmgrd does not get going");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let status = on(&site, &["status"]).await.expect(0);
+    let named = "also manages n2: repmgrd (process ";
+    assert!(status.stdout.contains(named), "{}", status.stdout);
+    assert!(status.stdout.contains("not paused"), "{}", status.stdout);
+    let others = ["n1", "n3"].map(|node| format!("also manages {node}"));
+    assert!(
+        others.iter().all(|other| !status.stdout.contains(other)),
+        "{}",
+        status.stdout
+    );
+
+    // Without the place of repmgr's table it is seen on its host, and nobody can pause it.
+    let words = ["--json", "run", "switchover", "-p", "candidate=n3"];
+    let said = repmgr.cluster.pgbaton(&words).await.expect(3);
+    assert!(said.all().contains("manages n2"), "{}", said.all());
+    assert!(said.intended().is_empty(), "{:?}", said.intended());
+
+    // A run that is refused for another reason leaves it as it was.
+    on(&site, &["run", "failover"]).await.expect(3);
+    assert_eq!(repmgr.service("n2").await, (true, false));
+
+    let said = on(&site, &words).await.expect(0);
+    let paused: Vec<String> = said
+        .intended()
+        .iter()
+        .filter(|(_, operation)| operation["operation"] == "pause_repmgrd")
+        .map(|(path, operation)| format!("{path} {} {}", operation["node"], operation["paused"]))
+        .collect();
+    assert_eq!(
+        paused,
+        [
+            "pause_managers \"n2\" true",
+            "(finally)/resume_managers \"n2\" false"
+        ]
+    );
+    assert_eq!(repmgr.service("n2").await, (true, false));
+    assert_eq!(repmgr.show("n3").await.1, 0);
+
+    // What a person paused stays paused.
+    let pause = repmgr
+        .repmgr(&repmgr.conf("n3"), &["service", "pause"])
+        .await;
+    assert!(pause.status.success(), "{pause:?}");
+    on(&site, &["run", "switchover", "-p", "candidate=n1"])
+        .await
+        .expect(0);
+    assert_eq!(repmgr.service("n2").await, (true, true));
+}

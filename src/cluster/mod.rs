@@ -6,6 +6,7 @@ mod facts;
 mod given;
 mod inventory;
 mod lsn;
+mod managers;
 mod name;
 mod operation;
 mod outcome;
@@ -27,6 +28,7 @@ pub use inventory::{
     SyncMode, Synchronous, Transport,
 };
 pub use lsn::{Lsn, LsnParseError};
+pub use managers::{Manager, ManagerKind};
 pub use name::{NameError, NodeName, SlotName};
 pub use operation::{CustomEffect, ExecPlace, HttpRequest, Operation, StopMode, UpstreamRoute};
 pub use outcome::{Outcome, Trouble, TroubleKind};

@@ -157,6 +157,13 @@ pub enum Operation {
         /// The same rows as they were, for the undo.
         before: Vec<RepmgrRow>,
     },
+    /// Tell repmgr's daemon to do nothing, or to act again; it heeds a flag in its server's shared memory.
+    PauseRepmgrd {
+        /// The server.
+        node: NodeName,
+        /// To do nothing.
+        paused: bool,
+    },
     /// A program of the site's.
     Exec {
         /// Where it runs.
@@ -277,6 +284,7 @@ impl Operation {
             | Self::Checkpoint { node }
             | Self::Mark { node }
             | Self::UpdateRepmgr { node, .. }
+            | Self::PauseRepmgrd { node, .. }
             | Self::Sql { node, .. }
             | Self::Exec {
                 place: ExecPlace::Node(node),

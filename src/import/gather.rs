@@ -38,6 +38,8 @@ pub async fn gather(conninfo: Option<&str>, conf: Option<&Path>) -> Result<Found
         (None, None) => String::new(),
     };
     let entry = Door::parse(&conninfo).map_err(|why| ImportError::Conninfo(why.to_string()))?;
+    let passfile = conf.as_ref().and_then(|(_, conf)| conf.get("passfile"));
+    let entry = entry.or_passfile(passfile);
     let registry = registry(&entry).await.map_err(ImportError::Registry)?;
     let asked = registry.nodes.iter().map(|node| look(node, &entry));
     let seen = join_all(asked).await;

@@ -13,6 +13,7 @@ mod kingbase;
 mod live;
 mod login;
 mod maker;
+mod managers;
 mod memory;
 mod native;
 mod observe;

@@ -10,9 +10,9 @@ use super::pool::{Error, Warm};
 use super::questions;
 use super::{archiving, control, host, scripts, wal_files, waldump};
 use crate::cluster::{
-    Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach, Remembered,
-    Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind,
-    WalFiles,
+    Archiving, History, Host, Identity, Inventory, Lsn, Manager, NodeName, Observe, Reach,
+    Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline, Transport, Trouble,
+    TroubleKind, WalFiles,
 };
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
@@ -138,6 +138,10 @@ impl Observe for LiveCluster {
             archiving::archiving,
         )
         .await
+    }
+
+    async fn managers(&self, node: &NodeName) -> Result<Vec<Manager>, Trouble> {
+        self.look_for_managers(node).await
     }
 
     async fn repmgr_nodes(&self, node: &NodeName) -> Result<Vec<RepmgrNode>, Trouble> {

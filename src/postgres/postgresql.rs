@@ -145,6 +145,9 @@ pub(crate) fn steps(
             vec![Step::Sql(step)]
         }
         Operation::Mark { node } => vec![mark(node)],
+        Operation::PauseRepmgrd { node, paused } => {
+            vec![repmgr::pause(inventory, node, *paused)?]
+        }
         Operation::UpdateRepmgr { node, rows, .. } => vec![repmgr::update(inventory, node, rows)?],
         Operation::Exec {
             place,

@@ -28,6 +28,14 @@ impl Door {
         Ok(Self { info })
     }
 
+    /// The same with this passfile, where it names none.
+    pub(crate) fn or_passfile(mut self, file: Option<&str>) -> Self {
+        if let (None, Some(file)) = (self.info.get("passfile"), file) {
+            self.info.push("passfile", file);
+        }
+        self
+    }
+
     /// A parameter that is no secret.
     pub(crate) fn plain(&self, keyword: &str) -> Option<&str> {
         (!Conninfo::is_secret(keyword))

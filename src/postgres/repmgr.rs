@@ -56,6 +56,15 @@ pub(super) fn update(
     Ok(Step::Sql(step))
 }
 
+/// Sets the flag that the server's repmgrd heeds; it outlives the server.
+pub(super) fn pause(inventory: &Inventory, node: &NodeName, paused: bool) -> Result<Step, Trouble> {
+    let about = table_of(inventory, node)?;
+    let text = format!("SELECT {}.repmgrd_pause({paused})", ident(&about.schema));
+    let mut step = SqlStep::new(node, Masked::plain(text));
+    step.dbname = Some(about.database.clone());
+    Ok(Step::Sql(step))
+}
+
 impl LiveCluster {
     /// The whole table, from this node.
     pub(super) async fn read_repmgr(&self, node: &NodeName) -> Result<Vec<RepmgrNode>, Trouble> {

@@ -234,6 +234,7 @@ impl<'a> WorldBuilder<'a> {
             slots: BTreeMap::new(),
             strangers: Vec::new(),
             archiving: IDLE,
+            managers: Vec::new(),
             receiving: Receiving::Off,
             round: 0,
             last_fail: At::default(),

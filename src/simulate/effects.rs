@@ -6,7 +6,7 @@ use super::fault::Fault;
 use super::ids::NodeId;
 use super::node::{Saved, SlotState};
 use super::world::World;
-use crate::cluster::{Lsn, NodeName, RepmgrRow, SlotName};
+use crate::cluster::{Lsn, ManagerKind, NodeName, RepmgrRow, SlotName};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -63,6 +63,14 @@ impl World {
         }
         self.write(id, MARK);
         Ok(self.node(id).wal.end)
+    }
+
+    /// Sets the flag that the server's repmgrd heeds.
+    pub(super) fn pause_repmgrd(&mut self, id: NodeId, paused: bool) {
+        let managers = self.node_mut(id).managers.iter_mut();
+        for manager in managers.filter(|m| m.kind == ManagerKind::Repmgrd) {
+            manager.paused = Some(paused);
+        }
     }
 
     /// Changes rows of repmgr's table; others that are named are not there, and stay so.

@@ -7,8 +7,9 @@ use super::ids::{HostId, RUNNER};
 use super::inject::{Fault, What};
 use super::node::{Hang, Phase};
 use crate::cluster::{
-    Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach, Remembered,
-    Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline, Trouble, TroubleKind, WalFiles,
+    Archiving, History, Host, Identity, Inventory, Lsn, Manager, NodeName, Observe, Reach,
+    Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline, Trouble, TroubleKind,
+    WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -165,6 +166,19 @@ impl Observe for SimCluster {
                 .ask(node, Way::Sql, |w, id| Ok(w.node(id).archiving.clone()))
                 .await;
             told.map_err(|why| why.when_asking(node, "failed to look at its archiving"))
+        })
+        .await
+    }
+
+    async fn managers(&self, node: &NodeName) -> Result<Vec<Manager>, Trouble> {
+        if !self.has_way(node) {
+            return Ok(Vec::new());
+        }
+        self.question("managers", node, async {
+            let told = self
+                .command(node, |w, id| Ok(w.node(id).managers.clone()))
+                .await;
+            told.map_err(|why| why.when_asking(node, "failed to look for other managers"))
         })
         .await
     }

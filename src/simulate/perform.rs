@@ -156,6 +156,13 @@ impl SimCluster {
                 })
                 .await
             }
+            Operation::PauseRepmgrd { node, paused } => {
+                self.tell(node, "SELECT repmgr.repmgrd_pause(…)", |w, id| {
+                    w.pause_repmgrd(id, *paused);
+                    Ok(Json::Null)
+                })
+                .await
+            }
             Operation::UpdateRepmgr { node, rows, .. } => {
                 self.tell(node, "UPDATE repmgr.nodes …", |w, id| {
                     w.update_repmgr(id, rows).map(|()| Json::Null)

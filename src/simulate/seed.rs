@@ -225,6 +225,10 @@ impl Seeding {
             slots,
             strangers,
             archiving: archiving.cloned().unwrap_or(IDLE),
+            managers: facts
+                .and_then(|f| f.managers.as_ref()?.known())
+                .cloned()
+                .unwrap_or_default(),
             receiving: Receiving::Off,
             round: 0,
             last_fail: At::default(),

@@ -2,8 +2,8 @@
 
 use super::builder::ASKED;
 use crate::cluster::{
-    Archiving, History, Host, Identity, Lsn, NodeName, Observe, Remembered, RepmgrNode, Sender,
-    Server, Setting, Slot, Trouble, WalFiles,
+    Archiving, History, Host, Identity, Lsn, Manager, NodeName, Observe, Remembered, RepmgrNode,
+    Sender, Server, Setting, Slot, Trouble, WalFiles,
 };
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,9 @@ pub struct NodeFacts {
     pub saved: Fact<Vec<String>>,
     /// The end of its log, where its server cannot tell it.
     pub wal_end: Option<Fact<Lsn>>,
+    /// Who else manages it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managers: Option<Fact<Vec<Manager>>>,
     /// repmgr's table there, where the site file has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repmgr: Option<Fact<Vec<RepmgrNode>>>,
@@ -119,6 +122,7 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         upstream,
         host,
         saved,
+        managers,
         repmgr,
     ) = tokio::join!(
         cluster.server(node),
@@ -131,6 +135,7 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         cluster.upstream(node),
         cluster.host(node),
         cluster.saved_settings(node),
+        cluster.managers(node),
         async {
             match cluster.inventory().repmgr {
                 Some(_) => Some(cluster.repmgr_nodes(node).await.into()),
@@ -172,6 +177,7 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         host: host.into(),
         saved: saved.into(),
         wal_end,
+        managers: Some(managers.into()),
         repmgr,
         remembered: cluster.remembered(node),
     }

@@ -128,6 +128,32 @@ impl Registered {
         output.expect("repmgr does not end").unwrap()
     }
 
+    /// Starts a node's repmgrd, in the foreground; it ends with the test.
+    pub(crate) fn daemon(&self, node: &str) -> tokio::process::Child {
+        let conf = self.conf(node);
+        let words = [
+            "-f",
+            conf.to_str().unwrap(),
+            "--daemonize=false",
+            "--no-pid-file",
+        ];
+        let mut command = self.command("repmgrd", &words);
+        let log = std::fs::File::create(conf.with_extension("log")).unwrap();
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        command.spawn().unwrap()
+    }
+
+    /// Whether a node's repmgrd runs, and whether it is paused, as `repmgr service status` says.
+    pub(crate) async fn service(&self, node: &str) -> (bool, bool) {
+        let words = ["service", "status", "--csv"];
+        let output = self.repmgr(&self.conf(node), &words).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let rows = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let mut own = rows.filter(|cells| cells.get(1) == Some(&node));
+        let cells = own.next().unwrap_or_else(|| panic!("{output:?}"));
+        (cells[4] == "1", cells[6] == "1")
+    }
+
     /// `repmgr cluster show`, as lines of `name|role|status|upstream`, and its exit code.
     pub(crate) async fn show(&self, node: &str) -> (Vec<String>, i32) {
         let output = self.repmgr(&self.conf(node), &["cluster", "show"]).await;

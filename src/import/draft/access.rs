@@ -13,10 +13,6 @@ impl Pen<'_> {
     pub(super) fn sql(&mut self) -> Result<SqlAccess, ImportError> {
         let mut access = self.found.entry.access().map_err(ImportError::Registry)?;
         let conf = self.found.conf.as_ref();
-        if access.passfile.is_none() {
-            let told = conf.and_then(|conf| conf.get("passfile"));
-            access.passfile = told.map(PathBuf::from).filter(|file| file.is_absolute());
-        }
         if access.passfile.is_some() {
             access.password = None;
         }

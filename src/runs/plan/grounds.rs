@@ -3,7 +3,7 @@
 
 use super::asked::Question;
 use crate::cluster::{
-    Host, Inventory, Lsn, NodeName, PromotePolicy, RepmgrNode, Server, Slot, Trouble,
+    Host, Inventory, Lsn, Manager, NodeName, PromotePolicy, RepmgrNode, Server, Slot, Trouble,
 };
 use crate::simulate::{Fact, NodeFacts, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +69,24 @@ impl Told<'_> {
             }
             Question::Slots => self.slots(node, &facts.slots),
             Question::Setting(name) => self.setting(node, name, facts),
+            Question::Managers => {
+                if let Some(found) = facts.managers.as_ref().and_then(Fact::known) {
+                    // Their process ids come and go.
+                    let kind = |manager: &Manager| {
+                        let paused = if manager.paused == Some(true) {
+                            " (paused)"
+                        } else {
+                            ""
+                        };
+                        format!("{}{paused}", manager.kind.as_str())
+                    };
+                    self.say(
+                        node,
+                        "other managers",
+                        list(found.iter().map(kind).collect()),
+                    );
+                }
+            }
             Question::Repmgr => {
                 if let Some(table) = &facts.repmgr {
                     let rows = said(table, |table| {
