@@ -1,5 +1,10 @@
 //! Living beside repmgr, the real one: a site file from its metadata, and its metadata right after what pgbaton did.
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
 
 mod repmgr_support;
 mod support;
