@@ -146,6 +146,16 @@ need_etcd() {
   fi
 }
 
+# repmgr itself, for the tests of living beside it: its programs and its extension lie beside the server's.
+need_repmgr() {
+  local bin
+  for bin in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin "${PGBATON_PG_BIN:-}"; do
+    [[ ! -x $bin/repmgrd ]] || return 0
+  done
+  # apt_install keeps repmgrd from being started; without a configuration it would not start later either.
+  apt_install "repmgr for the tests" repmgr postgresql-15-repmgr
+}
+
 # A browser that draws the reports for the tests; the names are those of tests/run_report.rs.
 need_chromium() {
   if have chromium || have chromium-browser || have google-chrome; then

@@ -25,6 +25,8 @@ pub mod simulate;
 
 pub mod lab;
 
+pub mod import;
+
 pub mod runs;
 
 pub mod rehearse;

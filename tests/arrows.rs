@@ -23,6 +23,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         "trigger",
         "server",
         "lab",
+        "import",
     ];
     let runs = vec![
         "document",
@@ -52,6 +53,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("trigger", [runs.clone(), vec!["runs"]].concat()),
         ("server", vec!["runs", "trigger"]),
         ("lab", vec!["cluster", "site", "transport", "postgres"]),
+        ("import", vec!["document", "cluster", "site", "postgres"]),
         ("cli", everything),
     ])
 }

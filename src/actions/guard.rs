@@ -174,6 +174,14 @@ fn summary(operation: &Operation) -> String {
         }
         Operation::Checkpoint { node } => format!("checkpoint {node}"),
         Operation::Mark { node } => format!("write a mark on {node}"),
+        Operation::PauseRepmgrd { node, paused: true } => format!("pause repmgrd of {node}"),
+        Operation::PauseRepmgrd { node, .. } => format!("let repmgrd of {node} act again"),
+        Operation::UpdateRepmgr { node, rows, .. } => {
+            format!(
+                "change {} rows of repmgr's table of nodes on {node}",
+                rows.len()
+            )
+        }
         Operation::Exec {
             place: ExecPlace::Node(node),
             argv,

@@ -6,8 +6,8 @@ use super::exit_codes::Code;
 use super::paint::{ColorWish, Paint};
 use super::screen;
 use super::{
-    completions, demo, graph, lab, plan, playbook, rehearse, run, runs, schema, serve, status,
-    validate,
+    completions, demo, graph, import, lab, plan, playbook, rehearse, run, runs, schema, serve,
+    status, validate,
 };
 use clap::Parser;
 use std::process::ExitCode;
@@ -69,6 +69,7 @@ fn act(arguments: Arguments) -> Result<Code, CommandError> {
         Command::Validate(args) => validate::validate(&context, &args),
         Command::Graph(args) => graph::graph(&context, &args),
         Command::Playbook(command) => playbook::playbook(&context, &command),
+        Command::Import(command) => wait_for(import::import(&context, command)),
         Command::Schema(args) => Ok(schema::schema(&args)),
         Command::Completions(args) => Ok(completions::completions(&args)),
         Command::Plan(args) => wait_for(plan::plan(&context, args)),

@@ -77,6 +77,9 @@ pub(crate) enum Command {
     Lab(LabCommand),
     /// Make a lab, kill its primary, fail over, show what happened, clean up
     Demo(DemoArgs),
+    /// Write a site file from what another manager knows
+    #[command(subcommand, arg_required_else_help = true)]
+    Import(ImportCommand),
     /// Print a JSON Schema for editors
     Schema(SchemaArgs),
     /// Print completions for a shell
@@ -353,6 +356,31 @@ pub(crate) struct DemoArgs {
     /// Keep the lab and say how to look further
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+/// `import`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// From a running cluster of repmgr's, or of KingbaseES: its table of nodes, and what each node says
+    Repmgr(ImportRepmgrArgs),
+}
+
+/// `import repmgr`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("from").required(true).multiple(true))]
+pub(crate) struct ImportRepmgrArgs {
+    /// The connection string of any node, `host=… dbname=repmgr user=repmgr`; for KingbaseES `dbname=esrep`
+    #[arg(long, value_name = "CONNINFO", group = "from")]
+    pub(crate) conninfo: Option<String>,
+    /// A node's repmgr.conf: its connection string, its directories, how hosts are reached
+    #[arg(long, value_name = "FILE", group = "from")]
+    pub(crate) conf: Option<PathBuf>,
+    /// Where to write it; `-` is standard output, the default
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// `schema`.

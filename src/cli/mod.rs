@@ -13,6 +13,8 @@ mod diagnostics;
 mod error;
 mod exit_codes;
 mod graph;
+mod import;
+mod keep;
 mod lab;
 mod library;
 mod paint;

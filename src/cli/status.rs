@@ -5,10 +5,11 @@ use super::args::StatusArgs;
 use super::error::CommandError;
 use super::exit_codes::Code;
 use super::signals::Hangup;
-use super::{run, screen, topology_table};
-use crate::cluster::Topology;
+use super::{run, screen, text, topology_table};
+use crate::cluster::{Manager, NodeName, Topology};
 use crate::runs::World;
 use serde_json::json;
+use std::fmt::Write as _;
 use std::time::Duration;
 use topology_table::Health;
 
@@ -21,14 +22,14 @@ pub(crate) async fn status(context: &Context, args: &StatusArgs) -> Result<Code,
     let world = World::open(global.site.as_deref(), global.cluster.as_deref())?;
     let mut code = Code::Cancelled;
     loop {
-        let topology = tokio::select! {
+        let (topology, managers) = tokio::select! {
             biased;
             () = interrupts.cancel.cancelled() => break,
-            topology = world.topology() => topology,
+            seen = async { tokio::join!(world.topology(), world.managers()) } => seen,
         };
         let health = Health::of(&topology);
         code = code_of(health);
-        show(context, &topology, health, args.watch);
+        show(context, &topology, &managers, health, args.watch);
         if !args.watch {
             break;
         }
@@ -53,23 +54,39 @@ fn code_of(health: Health) -> Code {
     }
 }
 
-fn show(context: &Context, topology: &Topology, health: Health, again: bool) {
+fn show(
+    context: &Context,
+    topology: &Topology,
+    managers: &[(NodeName, Manager)],
+    health: Health,
+    again: bool,
+) {
     if context.global.json {
-        screen::data(&format!("{}\n", as_json(topology, health)));
+        let mut said = as_json(topology, health);
+        let kept = managers.iter().map(|(node, manager)| {
+            let (kind, sign) = (manager.kind, &manager.sign);
+            json!({ "node": node, "kind": kind, "sign": sign, "paused": manager.paused })
+        });
+        said["managers"] = kept.collect();
+        screen::data(&format!("{said}\n"));
         return;
     }
     let size = screen::size();
     let columns = size.map_or(usize::MAX, |(columns, _)| columns);
-    let text = topology_table::render(topology, context.paint, columns);
+    let mut shown = topology_table::render(topology, context.paint, columns);
+    for (node, manager) in managers {
+        let line = format!("also manages {node}: {manager}");
+        let _ = writeln!(shown, "{}", text::cut(&line, columns));
+    }
     match size {
         Some((_, rows)) if again => {
-            let mut lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+            let mut lines: Vec<String> = shown.lines().map(ToOwned::to_owned).collect();
             lines.truncate(rows.saturating_sub(1));
             screen::draw(lines);
         }
         _ => {
             let gap = if again { "\n" } else { "" };
-            screen::data(&format!("{text}{gap}"));
+            screen::data(&format!("{shown}{gap}"));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the site file says about one cluster: its nodes and how to reach them.
 
-use super::{NodeName, SlotName};
+use super::{NodeName, RepmgrTable, SlotName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -40,6 +40,9 @@ pub struct Inventory {
     pub replication: ReplicationAccess,
     /// How commits are to be synchronous.
     pub synchronous: Synchronous,
+    /// repmgr's table of the nodes, where it is to be kept right.
+    #[serde(default)]
+    pub repmgr: Option<RepmgrTable>,
 }
 
 /// One server.

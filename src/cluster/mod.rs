@@ -6,12 +6,14 @@ mod facts;
 mod given;
 mod inventory;
 mod lsn;
+mod managers;
 mod name;
 mod operation;
 mod outcome;
 mod policy;
 mod port;
 mod quorum;
+mod repmgr;
 mod ticket;
 mod timeline;
 mod topology;
@@ -27,11 +29,13 @@ pub use inventory::{
     SyncMode, Synchronous, Transport,
 };
 pub use lsn::{Lsn, LsnParseError};
+pub use managers::{Manager, ManagerKind};
 pub use name::{NameError, NodeName, SlotName};
 pub use operation::{CustomEffect, ExecPlace, HttpRequest, Operation, StopMode, UpstreamRoute};
 pub use outcome::{Outcome, Trouble, TroubleKind};
 pub use port::{Cluster, Observe, Render, Rendered};
 pub use quorum::{SyncMethod, SyncNames, SyncNamesError, starves};
+pub use repmgr::{RepmgrNode, RepmgrRow, RepmgrTable, RepmgrType, Standing, repmgr_changes};
 pub use ticket::Ticket;
 pub use timeline::{Ancestry, Fork, History, HistoryError, SystemId, Timeline};
 pub use topology::{Row, RowStatus, Topology};

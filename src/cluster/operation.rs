@@ -1,6 +1,6 @@
 //! Everything that pgbaton can do to a cluster or to the outside, as data.
 
-use super::{Given, NodeName, SlotName, SyncNames};
+use super::{Given, NodeName, RepmgrRow, SlotName, SyncNames};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -176,6 +176,22 @@ pub enum Operation {
         /// The primary.
         node: NodeName,
     },
+    /// Change rows of repmgr's table of nodes, in one transaction.
+    UpdateRepmgr {
+        /// The primary.
+        node: NodeName,
+        /// The rows as they are to be.
+        rows: Vec<RepmgrRow>,
+        /// The same rows as they were, for the undo.
+        before: Vec<RepmgrRow>,
+    },
+    /// Tell repmgr's daemon to do nothing, or to act again; it heeds a flag in its server's shared memory.
+    PauseRepmgrd {
+        /// The server.
+        node: NodeName,
+        /// To do nothing.
+        paused: bool,
+    },
     /// A program of the site's.
     Exec {
         /// Where it runs.
@@ -297,6 +313,8 @@ impl Operation {
             | Self::RestoreSynchronous { node, .. }
             | Self::Checkpoint { node }
             | Self::Mark { node }
+            | Self::UpdateRepmgr { node, .. }
+            | Self::PauseRepmgrd { node, .. }
             | Self::Sql { node, .. }
             | Self::Exec {
                 place: ExecPlace::Node(node),

@@ -1,8 +1,9 @@
 //! The one port between a playbook and the world.
 
 use super::{
-    Admission, Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Operation, Outcome,
-    Reach, Rebuild, Remembered, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
+    Admission, Archiving, History, Host, Identity, Inventory, Lsn, Manager, NodeName, Operation,
+    Outcome, Reach, Rebuild, Remembered, RepmgrNode, Sender, Server, Setting, Slot, Ticket,
+    Timeline, Trouble, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -40,6 +41,12 @@ pub trait Observe: Send + Sync {
 
     /// How far the running node's archiving is behind.
     async fn archiving(&self, node: &NodeName) -> Result<Archiving, Trouble>;
+
+    /// repmgr's table of nodes, as this node has it.
+    async fn repmgr_nodes(&self, node: &NodeName) -> Result<Vec<RepmgrNode>, Trouble>;
+
+    /// Who else manages this node: told by its host, and where repmgr is by its server.
+    async fn managers(&self, node: &NodeName) -> Result<Vec<Manager>, Trouble>;
 
     /// Running settings. Names the server does not know are absent from the answer.
     async fn settings(

@@ -65,6 +65,7 @@ impl Lab {
                 options: BTreeMap::new(),
             },
             synchronous: options.synchronous,
+            repmgr: None,
         }
     }
 }

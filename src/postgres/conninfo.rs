@@ -30,6 +30,23 @@ impl Conninfo {
             .filter(|v| !v.is_empty())
     }
 
+    /// The value of a parameter that may be a secret.
+    pub(crate) fn secret(&self, keyword: &str) -> Option<&Secret> {
+        let mut pairs = self.pairs.iter().rev();
+        let (_, value) = pairs.find(|(k, _)| k == keyword)?;
+        (!value.reveal().is_empty()).then_some(value)
+    }
+
+    /// Whether a parameter holds a secret.
+    pub(crate) fn is_secret(keyword: &str) -> bool {
+        matches!(keyword, "password" | "sslpassword" | "oauth_client_secret")
+    }
+
+    /// The parameters that it has.
+    pub(crate) fn keywords(&self) -> impl Iterator<Item = &str> {
+        self.pairs.iter().map(|(keyword, _)| keyword.as_str())
+    }
+
     /// Reads `host=… port=…` or `postgresql://…`.
     pub(crate) fn parse(text: &str) -> Result<Self, ConninfoError> {
         for scheme in ["postgresql://", "postgres://"] {
@@ -128,8 +145,12 @@ impl Conninfo {
     /// The keyword form with passwords masked.
     pub(crate) fn shown(&self) -> String {
         self.written(|keyword, value| {
-            let secret = matches!(keyword, "password" | "sslpassword" | "oauth_client_secret");
-            if secret { MASK } else { value }.to_owned()
+            if Self::is_secret(keyword) {
+                MASK
+            } else {
+                value
+            }
+            .to_owned()
         })
     }
 

@@ -93,6 +93,8 @@ pub(crate) struct SqlStep {
     pub(crate) long: bool,
     /// The result of the last statement is the operation's, under this name.
     pub(crate) returns: Option<&'static str>,
+    /// The database, where it is not pgbaton's own; for statements without a result.
+    pub(crate) dbname: Option<String>,
 }
 
 /// How the server says that there is nothing left to do.
@@ -113,6 +115,7 @@ impl SqlStep {
             so_already: None,
             long: false,
             returns: None,
+            dbname: None,
         }
     }
 }
@@ -198,6 +201,9 @@ impl Step {
                 let mut shown = format!("{};", step.text.shown());
                 if let Some(setting) = step.only_if_reloadable {
                     shown = format!("{shown} -- where a reload applies {setting}");
+                }
+                if let Some(dbname) = &step.dbname {
+                    shown = format!("{shown} -- in database {dbname}");
                 }
                 vec![Rendered::Sql {
                     node: step.node.clone(),

@@ -175,6 +175,11 @@ impl Fault {
         }
     }
 
+    /// The fault of a question to a server that no site file names.
+    pub(crate) fn about(&self, what: &str) -> Trouble {
+        Trouble::here(self.kind(), format!("{what}: {self}"))
+    }
+
     /// The fault of a question.
     pub(crate) fn when_asking(&self, node: &NodeName, what: &str) -> Trouble {
         self.trouble(self.kind(), node, what)

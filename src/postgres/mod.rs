@@ -14,6 +14,7 @@ mod kingbase;
 mod live;
 mod login;
 mod maker;
+mod managers;
 mod memory;
 mod native;
 mod observe;
@@ -26,6 +27,8 @@ mod quoting;
 mod rebuild;
 mod rebuild_scripts;
 mod recorded;
+mod registry;
+mod repmgr;
 mod reveal;
 mod scripts;
 mod secret;
@@ -40,5 +43,6 @@ mod waldump;
 mod wire;
 
 pub use live::{LiveCluster, renderer};
+pub(crate) use registry::{Door, Registered, Registry, Seen, registry, seen};
 
 use quoting::literal;

@@ -10,9 +10,9 @@ use super::pool::{Error, Warm};
 use super::questions;
 use super::{archiving, control, host, rebuild, scripts, wal_files, waldump};
 use crate::cluster::{
-    Admission, Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach,
-    Rebuild, Remembered, Render, Sender, Server, Setting, Slot, Timeline, Transport, Trouble,
-    TroubleKind, WalFiles,
+    Admission, Archiving, History, Host, Identity, Inventory, Lsn, Manager, NodeName, Observe,
+    Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline,
+    Transport, Trouble, TroubleKind, WalFiles,
 };
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
@@ -139,6 +139,14 @@ impl Observe for LiveCluster {
             archiving::archiving,
         )
         .await
+    }
+
+    async fn managers(&self, node: &NodeName) -> Result<Vec<Manager>, Trouble> {
+        self.look_for_managers(node).await
+    }
+
+    async fn repmgr_nodes(&self, node: &NodeName) -> Result<Vec<RepmgrNode>, Trouble> {
+        self.read_repmgr(node).await
     }
 
     async fn settings(

@@ -4,7 +4,7 @@ use super::dialect::{ExecStep, HostStep, SoAlready, SqlStep, Step};
 use super::fault::Fault;
 use super::live::{LiveCluster, OPEN, host_trouble, script_trouble};
 use super::login::SessionKind;
-use super::pool::{Error, Warm};
+use super::pool::{Error, REPLY, Warm};
 use super::recorded::Asked;
 use super::reveal::Revealed;
 use super::secret::{Masked, masked};
@@ -153,8 +153,8 @@ impl LiveCluster {
                 Err(trouble) => return Outcome::Failed(trouble),
             }
         }
-        if step.long {
-            return self.long_statement(step).await;
+        if step.long || step.dbname.is_some() {
+            return self.statement_apart(step).await;
         }
         let so_already = step.so_already.as_ref();
         match (
@@ -219,10 +219,17 @@ impl LiveCluster {
         Ok(row.is_some_and(|r| matches!(r.first(), Some(Some(t)) if t == "t" || t == "true")))
     }
 
-    async fn long_statement(&self, step: &SqlStep) -> Outcome {
-        let kind = SessionKind::Site(self.inventory.sql.dbname.clone());
+    /// In a session of its own: a long one, or one in another database.
+    async fn statement_apart(&self, step: &SqlStep) -> Outcome {
+        if let Err(trouble) = self.node(&step.node) {
+            return Outcome::Failed(trouble);
+        }
+        let (kind, limit) = match &step.dbname {
+            Some(dbname) => (SessionKind::Own(dbname.clone()), REPLY),
+            None => (SessionKind::Site(self.inventory.sql.dbname.clone()), LONG),
+        };
         let result = match self.pool.open(&step.node, kind, OPEN).await {
-            Ok(mut session) => session.simple(step.text.sent(), LONG).await,
+            Ok(mut session) => session.simple(step.text.sent(), limit).await,
             Err(Error::Trouble(trouble)) => return Outcome::Failed(trouble),
             Err(Error::Fault(fault)) => Err(fault),
         };

@@ -4,6 +4,7 @@ use super::dialect::{Dialect, ExecStep, Names, Shown, SoAlready, SqlStep, Step, 
 use super::literal;
 use super::maker::Maker;
 use super::rebuild::Copy;
+use super::repmgr;
 use super::scripts;
 use super::secret::Masked;
 use crate::cluster::{
@@ -152,6 +153,10 @@ pub(crate) fn steps(
             vec![Step::Sql(step)]
         }
         Operation::Mark { node } => vec![mark(node)],
+        Operation::PauseRepmgrd { node, paused } => {
+            vec![repmgr::pause(inventory, node, *paused)?]
+        }
+        Operation::UpdateRepmgr { node, rows, .. } => vec![repmgr::update(inventory, node, rows)?],
         Operation::Exec {
             place,
             argv,

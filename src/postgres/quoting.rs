@@ -1,4 +1,4 @@
-//! The one place where text becomes an SQL literal.
+//! The one place where text becomes an SQL literal or a quoted name.
 
 /// A string literal, whatever `standard_conforming_strings` says.
 pub(super) fn literal(text: &str) -> String {
@@ -10,9 +10,20 @@ pub(super) fn literal(text: &str) -> String {
     }
 }
 
+/// A name, as it is written.
+pub(super) fn ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::literal;
+    use super::{ident, literal};
+
+    #[test]
+    fn a_name_cannot_be_left() {
+        assert_eq!(ident("repmgr"), "\"repmgr\"");
+        assert_eq!(ident("a\".b"), "\"a\"\".b\"");
+    }
 
     #[test]
     fn a_literal_cannot_be_left() {

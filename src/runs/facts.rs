@@ -1,8 +1,8 @@
 //! The facts of all nodes at one moment: for the table, and pinned for expressions.
 
 use crate::cluster::{
-    Cluster, Identity, Inventory, Lsn, Node, NodeName, Row, RowStatus, Server, Topology, Trouble,
-    TroubleKind,
+    Cluster, Identity, Inventory, Lsn, Manager, Node, NodeName, Row, RowStatus, Server, Topology,
+    Trouble, TroubleKind,
 };
 use crate::playbook::{Map, Value};
 use futures_util::future::join_all;
@@ -37,6 +37,19 @@ pub async fn topology(cluster: &dyn Cluster) -> Topology {
         cluster: inventory.cluster.clone(),
         rows,
     }
+}
+
+/// Who else manages the nodes, as far as they say so within [`PATIENCE`].
+pub(super) async fn managers(cluster: &dyn Cluster) -> Vec<(NodeName, Manager)> {
+    let nodes: Vec<&NodeName> = cluster.inventory().nodes.keys().collect();
+    let looks = nodes
+        .iter()
+        .map(|node| tokio::time::timeout(PATIENCE, cluster.managers(node)));
+    let told = join_all(looks).await;
+    let told = nodes.into_iter().zip(told);
+    told.filter_map(|(node, told)| Some((node, told.ok()?.ok()?)))
+        .flat_map(|(node, managers)| managers.into_iter().map(|m| (node.clone(), m)))
+        .collect()
 }
 
 async fn view(cluster: &dyn Cluster, node: &NodeName) -> View {
@@ -260,6 +273,7 @@ pub fn pinned(inventory: &Inventory, topology: &Topology) -> Map {
             }
             .into(),
         ),
+        ("repmgr", inventory.repmgr.is_some().into()),
         (
             "primary",
             topology

@@ -9,7 +9,7 @@ use super::place::{cluster_of, site_file, site_vars};
 use super::stale;
 use super::{Finished, Order, Records, RunsError};
 use crate::actions::{LiveActions, catalog};
-use crate::cluster::{Cluster, Inventory, NodeName, Topology};
+use crate::cluster::{Cluster, Inventory, Manager, NodeName, Topology};
 use crate::document::Diagnostics;
 use crate::engine::{Engine, Envelope, Inbox, Recorder, Request, Resume, RunId};
 use crate::journal::Store;
@@ -89,6 +89,11 @@ impl World {
     /// The cluster at a glance. Bounded by a few seconds whatever the servers do.
     pub async fn topology(&self) -> Topology {
         facts::topology(self.cluster.as_ref()).await
+    }
+
+    /// Who else manages the nodes. Bounded by a few seconds whatever hosts and servers do.
+    pub async fn managers(&self) -> Vec<(NodeName, Manager)> {
+        facts::managers(self.cluster.as_ref()).await
     }
 
     /// The node that was primary when `topology` was taken, dead or alive.

@@ -65,6 +65,7 @@ pub fn rehearsal_inventory(names: &[NodeName], synchronous: Synchronous) -> Inve
             options: BTreeMap::new(),
         },
         synchronous,
+        repmgr: None,
     }
 }
 
@@ -234,6 +235,7 @@ impl<'a> WorldBuilder<'a> {
             slots: BTreeMap::new(),
             strangers: Vec::new(),
             archiving: IDLE,
+            managers: Vec::new(),
             receiving: Receiving::Off,
             round: 0,
             last_fail: At::default(),

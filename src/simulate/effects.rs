@@ -6,12 +6,17 @@ use super::fault::Fault;
 use super::ids::NodeId;
 use super::node::{Saved, SlotState};
 use super::world::World;
-use crate::cluster::{Lsn, NodeName, SlotName};
+use crate::cluster::{Lsn, ManagerKind, NodeName, RepmgrRow, SlotName};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
 /// A mark's record and its commit.
 const MARK: u64 = 150;
+
+/// There is no such table.
+pub(super) fn no_repmgr() -> Fault {
+    Fault::failed("relation \"repmgr.nodes\" does not exist [42P01]")
+}
 
 impl World {
     /// `pg_create_physical_replication_slot(…, true)`.
@@ -58,6 +63,31 @@ impl World {
         }
         self.write(id, MARK);
         Ok(self.node(id).wal.end)
+    }
+
+    /// Sets the flag that the server's repmgrd heeds.
+    pub(super) fn pause_repmgrd(&mut self, id: NodeId, paused: bool) {
+        let managers = self.node_mut(id).managers.iter_mut();
+        for manager in managers.filter(|m| m.kind == ManagerKind::Repmgrd) {
+            manager.paused = Some(paused);
+        }
+    }
+
+    /// Changes rows of repmgr's table; others that are named are not there, and stay so.
+    pub(super) fn update_repmgr(&mut self, id: NodeId, rows: &[RepmgrRow]) -> Result<(), Fault> {
+        if self.node(id).is_standby() {
+            return Err(Fault::conflict(
+                "cannot execute UPDATE in a read-only transaction [25006]",
+            ));
+        }
+        let table = self.repmgr.as_mut().ok_or_else(no_repmgr)?;
+        for row in rows {
+            for node in table.iter_mut().filter(|node| node.row.id == row.id) {
+                node.row = row.clone();
+            }
+        }
+        self.write(id, MARK);
+        Ok(())
     }
 
     /// The running server changes this setting by a reload.

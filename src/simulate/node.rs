@@ -4,7 +4,7 @@ use super::conf::{Conf, Target, Value};
 use super::ids::{At, ClientId, HostId, Life, NodeId, StreamId};
 use super::wal::{BranchId, Wal};
 use crate::cluster::{
-    Archiving, ControlData, Lsn, NodeName, Rebuild, Sender, SlotName, StopMode, SyncNames,
+    Archiving, ControlData, Lsn, Manager, NodeName, Rebuild, Sender, SlotName, StopMode, SyncNames,
     SystemId, Trouble, TroubleKind,
 };
 use std::collections::BTreeMap;
@@ -34,6 +34,8 @@ pub(super) struct Node {
     /// Who streams from it and is no node of the site: backups, archivers of WAL.
     pub(super) strangers: Vec<Sender>,
     pub(super) archiving: Archiving,
+    /// Who else manages it. They are there, and do nothing.
+    pub(super) managers: Vec<Manager>,
     pub(super) receiving: Receiving,
     /// Of the newest attempt to receive: what earlier ones still have under way counts no more.
     pub(super) round: u64,

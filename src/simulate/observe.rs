@@ -1,14 +1,15 @@
 //! The simulated side of the port: what can be asked.
 
 use super::cluster::{REPLY, SimCluster, Way};
+use super::effects::no_repmgr;
 use super::fault::Fault as Why;
 use super::ids::{HostId, RUNNER};
 use super::inject::{Fault, What};
 use super::node::{Hang, Phase};
 use crate::cluster::{
-    Admission, Archiving, History, Host, Identity, Inventory, Lsn, NodeName, Observe, Reach,
-    Rebuild, Remembered, Render, Sender, Server, Setting, Slot, Timeline, Trouble, TroubleKind,
-    WalFiles,
+    Admission, Archiving, History, Host, Identity, Inventory, Lsn, Manager, NodeName, Observe,
+    Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline,
+    Trouble, TroubleKind, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -168,6 +169,31 @@ impl Observe for SimCluster {
                 .ask(node, Way::Sql, |w, id| Ok(w.node(id).archiving.clone()))
                 .await;
             told.map_err(|why| why.when_asking(node, "failed to look at its archiving"))
+        })
+        .await
+    }
+
+    async fn managers(&self, node: &NodeName) -> Result<Vec<Manager>, Trouble> {
+        if !self.has_way(node) {
+            return Ok(Vec::new());
+        }
+        self.question("managers", node, async {
+            let told = self
+                .command(node, |w, id| Ok(w.node(id).managers.clone()))
+                .await;
+            told.map_err(|why| why.when_asking(node, "failed to look for other managers"))
+        })
+        .await
+    }
+
+    async fn repmgr_nodes(&self, node: &NodeName) -> Result<Vec<RepmgrNode>, Trouble> {
+        self.question("repmgr_nodes", node, async {
+            let told = self
+                .ask(node, Way::Sql, |w, _| {
+                    w.repmgr.clone().ok_or_else(no_repmgr)
+                })
+                .await;
+            told.map_err(|why| why.when_asking(node, "failed to read repmgr's table of nodes"))
         })
         .await
     }

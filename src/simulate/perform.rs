@@ -158,6 +158,19 @@ impl SimCluster {
                 })
                 .await
             }
+            Operation::PauseRepmgrd { node, paused } => {
+                self.tell(node, "SELECT repmgr.repmgrd_pause(…)", |w, id| {
+                    w.pause_repmgrd(id, *paused);
+                    Ok(Json::Null)
+                })
+                .await
+            }
+            Operation::UpdateRepmgr { node, rows, .. } => {
+                self.tell(node, "UPDATE repmgr.nodes …", |w, id| {
+                    w.update_repmgr(id, rows).map(|()| Json::Null)
+                })
+                .await
+            }
             Operation::Reload { node } => self.reload(node).await,
             Operation::Freeze { node } => self.freeze(node).await,
             Operation::SetUpstream {

@@ -8,8 +8,8 @@ use super::snapshot::{NodeFacts, Snapshot};
 use super::wal::{BranchId, Wal};
 use super::world::World;
 use crate::cluster::{
-    ControlData, ControlState, History, Inventory, Lsn, Node as Entry, NodeName, StartupState,
-    SystemId, Timeline, Transport, Trouble, TroubleKind,
+    ControlData, ControlState, History, Inventory, Lsn, Node as Entry, NodeName, RepmgrNode,
+    StartupState, SystemId, Timeline, Transport, Trouble, TroubleKind,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,6 +53,7 @@ impl World {
                 seeding.remembered(id, &facts.remembered);
             }
         }
+        seeding.world.repmgr = repmgr(snapshot);
         seeding.as_of_one_instant(snapshot);
         for (name, facts) in &snapshot.nodes {
             if let Some(id) = seeding.world.find(name) {
@@ -69,6 +70,16 @@ impl World {
         world.ways_changed();
         (world, assumed)
     }
+}
+
+/// repmgr's table as the primary has it, or else as anybody does: it is the same data.
+fn repmgr(snapshot: &Snapshot) -> Option<Vec<RepmgrNode>> {
+    let is_primary = |facts: &NodeFacts| facts.server.known().is_some_and(|s| !s.in_recovery);
+    let told = |wanted: bool| {
+        let mut nodes = snapshot.nodes.values().filter(|n| is_primary(n) == wanted);
+        nodes.find_map(|facts| facts.repmgr.as_ref()?.known().cloned())
+    };
+    told(true).or_else(|| told(false))
 }
 
 /// A world in the making.
@@ -214,6 +225,10 @@ impl Seeding {
             slots,
             strangers,
             archiving: archiving.cloned().unwrap_or(IDLE),
+            managers: facts
+                .and_then(|f| f.managers.as_ref()?.known())
+                .cloned()
+                .unwrap_or_default(),
             receiving: Receiving::Off,
             round: 0,
             last_fail: At::default(),

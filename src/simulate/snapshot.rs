@@ -2,8 +2,8 @@
 
 use super::builder::ASKED;
 use crate::cluster::{
-    Archiving, History, Host, Identity, Lsn, NodeName, Observe, Rebuild, Remembered, Sender,
-    Server, Setting, Slot, Trouble, WalFiles,
+    Archiving, History, Host, Identity, Lsn, Manager, NodeName, Observe, Rebuild, Remembered,
+    RepmgrNode, Sender, Server, Setting, Slot, Trouble, WalFiles,
 };
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,12 @@ pub struct NodeFacts {
     pub tablespaces: Option<Fact<Vec<String>>>,
     /// The end of its log, where its server cannot tell it.
     pub wal_end: Option<Fact<Lsn>>,
+    /// Who else manages it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managers: Option<Fact<Vec<Manager>>>,
+    /// repmgr's table there, where the site file has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repmgr: Option<Fact<Vec<RepmgrNode>>>,
     /// What was seen of it while it was a primary.
     pub remembered: Remembered,
 }
@@ -124,6 +130,8 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         host,
         saved,
         (rebuild, tablespaces),
+        managers,
+        repmgr,
     ) = tokio::join!(
         cluster.server(node),
         cluster.identify(node),
@@ -136,6 +144,13 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         cluster.host(node),
         cluster.saved_settings(node),
         renewal,
+        cluster.managers(node),
+        async {
+            match cluster.inventory().repmgr {
+                Some(_) => Some(cluster.repmgr_nodes(node).await.into()),
+                None => None,
+            }
+        },
     );
     let history = match &identity {
         Ok(identity) => cluster.history(node, identity.timeline).await,
@@ -173,6 +188,8 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         rebuild: Some(rebuild.into()),
         tablespaces: Some(tablespaces.into()),
         wal_end,
+        managers: Some(managers.into()),
+        repmgr,
         remembered: cluster.remembered(node),
     }
 }

@@ -12,7 +12,7 @@ use super::network::{Links, Machine};
 use super::node::Node;
 use super::stream::Stream;
 use super::wal::{BranchId, Branches};
-use crate::cluster::{Lsn, NodeName, SyncNames};
+use crate::cluster::{Lsn, NodeName, RepmgrNode, SyncNames};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -41,6 +41,8 @@ pub struct World {
     pub(super) clients: Vec<Client>,
     pub(super) sightings: BTreeMap<NodeId, Sighting>,
     pub(super) promotions: Vec<(At, NodeId)>,
+    /// repmgr's table, where there is one. It is data: whoever reads it on the primary sees all that was written.
+    pub(super) repmgr: Option<Vec<RepmgrNode>>,
     watch: Option<Watch>,
 }
 
@@ -71,6 +73,7 @@ impl World {
             clients: Vec::new(),
             sightings: BTreeMap::new(),
             promotions: Vec::new(),
+            repmgr: None,
             watch: None,
         }
     }

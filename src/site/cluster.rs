@@ -1,7 +1,7 @@
 //! One entry of `clusters`.
 
 use super::node::{self, Defaults, Numbered};
-use super::{replication, sql, transport};
+use super::{replication, repmgr, sql, transport};
 use crate::cluster::{Inventory, Node, NodeName, Product};
 use crate::document::{Entry, Label, Lowering, Span};
 use std::collections::BTreeMap;
@@ -54,6 +54,9 @@ pub(super) fn lower(to: &mut Lowering<'_>, cluster: &Entry, base: &Path) -> Opti
     }
     let synchronous_entry = map.optional(to, "synchronous");
     let synchronous = replication::synchronous(to, synchronous_entry, count.saturating_sub(1));
+    let repmgr = map
+        .optional(to, "repmgr")
+        .and_then(|e| repmgr::lower(to, &e.value, product));
     map.finish(to);
     Some(Inventory {
         cluster: cluster.key.value.clone(),
@@ -62,6 +65,7 @@ pub(super) fn lower(to: &mut Lowering<'_>, cluster: &Entry, base: &Path) -> Opti
         sql: access?,
         replication: replication?,
         synchronous: synchronous?,
+        repmgr,
     })
 }
 

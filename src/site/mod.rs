@@ -9,6 +9,7 @@ mod model;
 mod node;
 mod redact;
 mod replication;
+mod repmgr;
 mod schema;
 mod sql;
 mod store;
@@ -20,6 +21,7 @@ mod write;
 
 pub use error::SiteError;
 pub use model::Site;
+pub(crate) use replication::is_connection_option;
 pub use schema::schema;
 pub use store::EtcdStore;
-pub use write::to_yaml;
+pub use write::{Remarks, to_yaml, to_yaml_with};

@@ -51,6 +51,11 @@ const OPTIONS: [&str; 32] = [
     "max_protocol_version",
 ];
 
+/// Whether a word may stand in `options` of `replication`.
+pub(crate) fn is_connection_option(word: &str) -> bool {
+    OPTIONS.contains(&word)
+}
+
 /// Parameters that pgbaton sets itself.
 const OWN: [&str; 8] = [
     "application_name",

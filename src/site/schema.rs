@@ -119,26 +119,8 @@ fn cluster() -> Json {
                     }
                 }
             },
-            "synchronous": {
-                "description": "Whom a commit waits for, on whichever node is primary; unmanaged by default.",
-                "oneOf": [
-                    choice(&MODES, "The shape of synchronous_standby_names."),
-                    {
-                        "type": "object",
-                        "additionalProperties": false,
-                        "required": ["mode"],
-                        "properties": {
-                            "mode": choice(&MODES, "The shape of synchronous_standby_names."),
-                            "acks": {
-                                "description": "How many standbys a commit waits for, in the modes quorum and first.",
-                                "type": "integer", "minimum": 1, "maximum": 1000, "default": 1
-                            }
-                        },
-                        "if": { "required": ["acks"] },
-                        "then": { "properties": { "mode": { "enum": ["quorum", "first"] } } }
-                    }
-                ]
-            },
+            "synchronous": synchronous(),
+            "repmgr": repmgr(),
             "ssh": { "$ref": "#/$defs/ssh" },
             "transport": { "$ref": "#/$defs/transport" },
             "defaults": {
@@ -160,6 +142,41 @@ fn cluster() -> Json {
                     "properties": node
                 }
             }
+        }
+    })
+}
+
+fn synchronous() -> Json {
+    json!({
+        "description": "Whom a commit waits for, on whichever node is primary; unmanaged by default.",
+        "oneOf": [
+            choice(&MODES, "The shape of synchronous_standby_names."),
+            {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["mode"],
+                "properties": {
+                    "mode": choice(&MODES, "The shape of synchronous_standby_names."),
+                    "acks": {
+                        "description": "How many standbys a commit waits for, in the modes quorum and first.",
+                        "type": "integer", "minimum": 1, "maximum": 1000, "default": 1
+                    }
+                },
+                "if": { "required": ["acks"] },
+                "then": { "properties": { "mode": { "enum": ["quorum", "first"] } } }
+            }
+        ]
+    })
+}
+
+fn repmgr() -> Json {
+    json!({
+        "description": "repmgr's table of nodes, which the stock playbooks then keep right.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "database": text("Its database; repmgr, for KingbaseES esrep."),
+            "schema": text("Its schema; repmgr.")
         }
     })
 }

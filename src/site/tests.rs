@@ -65,6 +65,7 @@ clusters:
     sql: { user: dba, dbname: \"on\", port: 5433, password: { env: PW }, sslmode: verify-full, sslrootcert: /ca.pem }
     replication: { user: repl, passfile: /var/lib/postgresql/.pgpass, options: { connect_timeout: 5, sslmode: require } }
     synchronous: first
+    repmgr: { database: rep }
     transport: { ssh: { user: ops, identity: id, config: /c, known_hosts: /k } }
     defaults: { data: /d, bin: /b, log: /l, priority: 7, location: dc2, forbid_return: [systemctl, mask, pg], allow_return: [a, 5] }
     nodes:

@@ -1,17 +1,37 @@
 //! A site as YAML: what [`super::Site::parse`] reads back as the same site.
+//!
+//! Remarks are comments: they say what the site cannot, and the loader does not see them.
 
 use super::Site;
 use super::cluster::PRODUCTS;
 use super::node::PROMOTE;
 use super::replication::MODES;
 use super::sql::SSL_MODES;
-use crate::cluster::{Inventory, Node, PromotePolicy, SecretSource, SyncMode, Transport};
+use crate::cluster::{Inventory, Node, NodeName, PromotePolicy, SecretSource, SyncMode, Transport};
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 use std::fmt::Write;
+
+/// What is said beside a site that was made by a program, a line each.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Remarks {
+    /// Above everything.
+    pub top: Vec<String>,
+    /// In a cluster, by its name.
+    pub clusters: BTreeMap<String, Vec<String>>,
+    /// At a node of any cluster.
+    pub nodes: BTreeMap<NodeName, Vec<String>>,
+}
 
 /// The site as YAML text, complete but without what is a default anyway.
 pub fn to_yaml(site: &Site) -> String {
+    to_yaml_with(site, &Remarks::default())
+}
+
+/// The same with remarks.
+pub fn to_yaml_with(site: &Site, remarks: &Remarks) -> String {
     let mut top = Out::default();
+    top.remark(&remarks.top);
     top.put("site", &json!(site.name));
     if !site.vars.is_empty() {
         top.put("vars", &json!(site.vars));
@@ -27,7 +47,7 @@ pub fn to_yaml(site: &Site) -> String {
     let clusters = site
         .clusters
         .iter()
-        .map(|(name, inventory)| (name.as_str(), cluster(inventory)));
+        .map(|(name, inventory)| (name.as_str(), cluster(inventory, remarks)));
     top.block("clusters", clusters);
     top.0
 }
@@ -48,6 +68,13 @@ impl Out {
         }
     }
 
+    /// Comments. A line break would end one, and what follows would be read.
+    fn remark(&mut self, lines: &[String]) {
+        for line in lines {
+            let _ = writeln!(self.0, "# {}", line.replace(char::is_control, " "));
+        }
+    }
+
     /// A key with maps below it.
     fn block<'k>(&mut self, key: &str, entries: impl Iterator<Item = (&'k str, Self)>) {
         let _ = writeln!(self.0, "{}:", scalar(key));
@@ -60,8 +87,11 @@ impl Out {
     }
 }
 
-fn cluster(inventory: &Inventory) -> Out {
+fn cluster(inventory: &Inventory, remarks: &Remarks) -> Out {
     let mut out = Out::default();
+    if let Some(lines) = remarks.clusters.get(&inventory.cluster) {
+        out.remark(lines);
+    }
     out.put("product", &json!(word(&PRODUCTS, inventory.product)));
     let sql = &inventory.sql;
     let mut access = serde_json::Map::new();
@@ -104,18 +134,27 @@ fn cluster(inventory: &Inventory) -> Out {
             _ => json!({ "mode": mode }),
         },
     );
+    if let Some(table) = &inventory.repmgr {
+        let about = json!({ "database": table.database, "schema": table.schema });
+        out.put("repmgr", &about);
+    }
     let default = inventory.product.default_port();
     let mut nodes: Vec<&Node> = inventory.nodes.values().collect();
     nodes.sort_by_key(|n| n.id);
     out.block(
         "nodes",
-        nodes.iter().map(|n| (n.name.as_str(), node(n, default))),
+        nodes.iter().map(|n| {
+            let lines = remarks.nodes.get(&n.name);
+            let lines = lines.map_or(&[][..], Vec::as_slice);
+            (n.name.as_str(), node(n, default, lines))
+        }),
     );
     out
 }
 
-fn node(node: &Node, default_port: u16) -> Out {
+fn node(node: &Node, default_port: u16, remarks: &[String]) -> Out {
     let mut out = Out::default();
+    out.remark(remarks);
     out.put("id", &json!(node.id));
     out.put("host", &json!(node.host));
     if node.port != default_port {

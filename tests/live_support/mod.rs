@@ -195,6 +195,7 @@ impl Pair {
                 mode: SyncMode::Quorum,
                 acks: 1,
             },
+            repmgr: None,
         };
         Self { dir, inventory }
     }

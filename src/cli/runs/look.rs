@@ -4,13 +4,11 @@ use crate::cli::app::Context;
 use crate::cli::args::RunsReportArgs;
 use crate::cli::error::CommandError;
 use crate::cli::exit_codes::Code;
+use crate::cli::keep::keep;
 use crate::cli::report::{self, Record};
 use crate::cli::screen;
 use crate::engine::{Envelope, RunId};
 use crate::runs::{Records, playbook_of};
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::path::Path;
 
 pub(super) async fn show(context: &Context, run: &str) -> Result<Code, CommandError> {
     let recorded = Recorded::read(context, run).await?;
@@ -41,18 +39,7 @@ pub(super) async fn write_report(
         screen::data(&html);
         return Ok(Code::Ok);
     }
-    keep(&html, &file, args.force).map_err(|error| {
-        let there = error.kind() == io::ErrorKind::AlreadyExists;
-        let failed = CommandError::failed(
-            format!("the report cannot be written to {}", file.display()),
-            &error,
-        );
-        failed.hint(if there {
-            "give another place with --out FILE, or write over it with --force"
-        } else {
-            "give another place with --out FILE, or `-` for standard output"
-        })
-    })?;
+    keep("the report", &html, &file, args.force)?;
     if context.global.json {
         let said = serde_json::json!({ "run": run, "file": file.to_string_lossy() });
         screen::data(&format!("{said}\n"));
@@ -79,15 +66,4 @@ impl Recorded {
             journal: records.place(),
         })
     }
-}
-
-/// A file that appears between a look and the writing is not written over either.
-fn keep(html: &str, file: &Path, force: bool) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    if force {
-        options.create(true).truncate(true);
-    } else {
-        options.create_new(true);
-    }
-    options.write(true).open(file)?.write_all(html.as_bytes())
 }

@@ -53,6 +53,7 @@ impl Checker<'_> {
         let facts = [
             ("name", Kind::TEXT),
             ("product", words(["postgresql", "kingbase"])),
+            ("repmgr", Kind::Boolean),
             ("primary", Kind::TEXT),
             ("names", list()),
             ("members", list()),

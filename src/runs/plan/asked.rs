@@ -1,9 +1,9 @@
 //! Which facts a run looks at: a cluster that keeps account of the questions.
 
 use crate::cluster::{
-    Admission, Archiving, Cluster, History, Host, Identity, Inventory, Lsn, NodeName, Observe,
-    Operation, Outcome, Reach, Rebuild, Remembered, Render, Sender, Server, Setting, Slot, Ticket,
-    Timeline, Trouble, WalFiles,
+    Admission, Archiving, Cluster, History, Host, Identity, Inventory, Lsn, Manager, NodeName,
+    Observe, Operation, Outcome, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server,
+    Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
 };
 use crate::simulate::SimCluster;
 use async_trait::async_trait;
@@ -24,6 +24,10 @@ pub(super) enum Question {
     Slots,
     /// A setting.
     Setting(String),
+    /// Who else manages it.
+    Managers,
+    /// What repmgr's table says there.
+    Repmgr,
     /// What it is set to follow.
     Upstream,
     /// What its host says.
@@ -99,6 +103,16 @@ impl Observe for Watched {
         // It moves on all the time, too; the server that tells of it is the fact.
         self.asked.keep(node, Question::Server);
         self.sim.archiving(node).await
+    }
+
+    async fn managers(&self, node: &NodeName) -> Result<Vec<Manager>, Trouble> {
+        self.asked.keep(node, Question::Managers);
+        self.sim.managers(node).await
+    }
+
+    async fn repmgr_nodes(&self, node: &NodeName) -> Result<Vec<RepmgrNode>, Trouble> {
+        self.asked.keep(node, Question::Repmgr);
+        self.sim.repmgr_nodes(node).await
     }
 
     async fn settings(

@@ -2,7 +2,9 @@
 //! only their order is a fact here, and only among nodes that nothing streams to.
 
 use super::asked::Question;
-use crate::cluster::{Host, Inventory, Lsn, NodeName, PromotePolicy, Server, Slot, Trouble};
+use crate::cluster::{
+    Host, Inventory, Lsn, Manager, NodeName, PromotePolicy, RepmgrNode, Server, Slot, Trouble,
+};
 use crate::simulate::{Fact, NodeFacts, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,6 +69,40 @@ impl Told<'_> {
             }
             Question::Slots => self.slots(node, &facts.slots),
             Question::Setting(name) => self.setting(node, name, facts),
+            Question::Managers => {
+                if let Some(found) = facts.managers.as_ref().and_then(Fact::known) {
+                    // Their process ids come and go.
+                    let kind = |manager: &Manager| {
+                        let paused = if manager.paused == Some(true) {
+                            " (paused)"
+                        } else {
+                            ""
+                        };
+                        format!("{}{paused}", manager.kind.as_str())
+                    };
+                    self.say(
+                        node,
+                        "other managers",
+                        list(found.iter().map(kind).collect()),
+                    );
+                }
+            }
+            Question::Repmgr => {
+                if let Some(table) = &facts.repmgr {
+                    let rows = said(table, |table| {
+                        let row = |node: &RepmgrNode| {
+                            let row = &node.row;
+                            let upstream =
+                                row.upstream.map_or(String::new(), |id| format!(" of {id}"));
+                            let kind = row.kind.as_str();
+                            let active = if row.active { "" } else { " inactive" };
+                            format!("{} {kind}{upstream}{active}", node.name)
+                        };
+                        list(table.iter().map(row).collect())
+                    });
+                    self.say(node, "repmgr's table", rows);
+                }
+            }
             Question::Upstream => {
                 let upstream = said(&facts.upstream, |upstream| match upstream {
                     Some((host, port)) => self.name_of(host, *port),

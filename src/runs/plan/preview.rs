@@ -207,6 +207,15 @@ fn unknown(snapshot: &Snapshot) -> Vec<Supposed> {
                 "what it is set to follow",
                 answers(facts.upstream.trouble().cloned()),
             ),
+            (
+                "what repmgr's table says there",
+                answers(
+                    facts
+                        .repmgr
+                        .as_ref()
+                        .and_then(|table| table.trouble().cloned()),
+                ),
+            ),
             ("what its host says of it", facts.host.trouble().cloned()),
             (
                 "where its log ends",
