@@ -17,9 +17,11 @@ use lab_support::Root;
 use pgbaton::lab::{Cut, Fault, Lab, LabOptions, Peer};
 use std::path::Path;
 use std::time::Duration;
-use support::{Cluster, Said, UnderWay, assert_nothing_lost, name};
+use support::{Cluster, Said, UnderWay, assert_nothing_lost, name, stock, swap};
 
 const CONNINFO: &str = "SHOW primary_conninfo";
+const SLOTS: &str =
+    "SELECT coalesce(string_agg(slot_name, ',' ORDER BY slot_name), '') FROM pg_replication_slots";
 
 /// No namespace, no interface, no claim and no process of a network's is there any more.
 fn assert_network_gone(number: u32) {
@@ -299,4 +301,57 @@ async fn a_primary_that_only_pgbaton_cannot_reach_is_not_replaced() {
     for standby in ["n2", "n3"] {
         cluster.assert_streams(standby, "n1").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_ssh_a_standby_follows_by_reload_and_a_restart_is_refused_with_all_as_it_was() {
+    if !can_have_hosts().await {
+        return;
+    }
+    let cluster = on_hosts("ho-ssh", 2).await;
+    cluster.fault("n3", Fault::CutSsh).await;
+    let before = cluster.ask("n3", CONNINFO).await;
+    let to = [
+        "--json",
+        "run",
+        "follow",
+        "-p",
+        "node=n3",
+        "-p",
+        "upstream=n2",
+    ];
+    let restart = [&to[..], &["-p", "apply=restart"]].concat();
+    let said = cluster.pgbaton(&restart).await.expect(1);
+    assert!(
+        said.all().contains("no ssh connection to"),
+        "{}",
+        said.all()
+    );
+    assert_eq!(cluster.ask("n3", CONNINFO).await, before);
+    assert_eq!(cluster.ask("n2", SLOTS).await, "");
+    cluster.assert_streams("n3", "n1").await;
+
+    // One that fails after the change is taken back through the server alone.
+    let vetoed = swap(
+        &stock("follow"),
+        "  verify_attach:\n    needs: [start]",
+        "  veto:\n    needs: [start]\n    action: assert\n    with: { that: \"false\", message: the test says no }\n\n  verify_attach:\n    needs: [start, veto]",
+    );
+    let file = cluster.lab.dir().join("vetoed.yaml");
+    std::fs::write(&file, vetoed).unwrap();
+    let mut veto = to;
+    veto[2] = file.to_str().unwrap();
+    let said = cluster.pgbaton(&veto).await.expect(3);
+    assert!(said.all().contains("the test says no"), "{}", said.all());
+    assert_eq!(cluster.ask("n3", CONNINFO).await, before);
+    assert_eq!(cluster.ask("n2", SLOTS).await, "");
+    cluster.assert_streams("n3", "n1").await;
+
+    // Whether something is kept on its host from before cannot be seen: that is left to do.
+    let said = cluster.pgbaton(&to).await.expect(4);
+    assert!(said.all().contains("settle_settings"), "{}", said.all());
+    cluster.assert_streams("n3", "n2").await;
+    assert_eq!(cluster.ask("n1", SLOTS).await, "pgbaton_n2");
+    cluster.fault("n3", Fault::Heal).await;
+    cluster.pgbaton(&to).await.expect(0);
 }
