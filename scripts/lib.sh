@@ -134,6 +134,14 @@ need_sshd() {
   fi
 }
 
+# What `lab up --hosts` asks for, where the tests run as root; everybody else cannot have hosts.
+need_hosts() {
+  [[ $(id -u) -eq 0 ]] || return 0
+  if ! have ip || ! have nft; then
+    apt_install "network namespaces and packet filters for the tests" iproute2 nftables
+  fi
+}
+
 # etcd itself for the tests of the journal of several machines, and etcdctl to look into it.
 need_etcd() {
   if have etcd && have etcdctl; then

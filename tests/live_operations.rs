@@ -294,6 +294,7 @@ async fn a_standby_is_promoted_and_the_old_primary_follows_it() {
         upstream: n2.clone(),
         slot: Some(n1.slot()),
         route: UpstreamRoute::File,
+        former: None,
     };
     done(&live, follow).await;
     assert_eq!(done(&live, start(&n1)).await, json!({"was": "stopped"}));
@@ -327,6 +328,7 @@ async fn the_upstream_of_a_running_standby_is_set_by_sql() {
         upstream: n1.clone(),
         slot,
         route: UpstreamRoute::Sql,
+        former: None,
     };
     done(&live, set(None)).await;
     done(&live, Operation::Reload { node: n2.clone() }).await;

@@ -48,6 +48,7 @@ fn each_operation_tells_exactly_what_it_will_do() {
         upstream: n1.clone(),
         slot: Some(n2.slot()),
         route,
+        former: None,
     };
     let conninfo = "host=127.0.0.1 port=5432 user=postgres application_name=n2";
     let cases: Vec<(Operation, Vec<String>)> = vec![

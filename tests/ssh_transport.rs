@@ -196,6 +196,28 @@ async fn a_host_that_cannot_be_reached_never_ran_anything() {
 }
 
 #[tokio::test]
+async fn a_silent_host_is_waited_for_once_and_not_by_every_command_in_turn() {
+    let sshd = Sshd::new().await;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let mut options = sshd.options();
+    options.port = Some(silent.local_addr().unwrap().port());
+    let ssh = Ssh::new(options, Duration::from_secs(2));
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let error = ssh.run(Command::new(["true"], LIMIT)).await.unwrap_err();
+        told.push(error.to_string());
+    }
+    assert!(told.iter().all(|why| *why == told[0]), "{told:?}");
+    let came = || std::iter::from_fn(|| silent.accept().ok()).count();
+    assert_eq!(came(), 1);
+    // Later it is asked anew.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    ssh.run(Command::new(["true"], LIMIT)).await.unwrap_err();
+    assert_eq!(came(), 1);
+}
+
+#[tokio::test]
 async fn a_server_that_was_started_by_ssh_outlives_the_connection() {
     let sshd = Sshd::new().await;
     let mut pair = Pair::new().await;

@@ -156,5 +156,6 @@ fn upstream(node: &NodeName, from: &NodeName) -> Operation {
         upstream: from.clone(),
         slot: None,
         route: UpstreamRoute::Sql,
+        former: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::in_force::{by_restart, put_back, restart, route, stopped};
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::{NodeName, Operation, SlotName, UpstreamRoute};
+use crate::cluster::{Former, NodeName, Operation, SlotName, UpstreamRoute};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type, Value};
 use async_trait::async_trait;
@@ -102,7 +102,7 @@ impl Deed for SetUpstream {
                 tag: TAG.to_owned(),
                 owner: scene.step.run.to_string(),
             },
-            change(scene, route)?,
+            change(scene, route, None)?,
         ];
         if route == UpstreamRoute::Sql && !needs_restart(scene, &node).await? {
             operations.push(Operation::Reload { node });
@@ -124,9 +124,20 @@ impl Deed for SetUpstream {
                 UpstreamRoute::File => Ok(false),
             }
         });
-        saved?;
         let restart = restart?;
-        scene.perform(change(scene, route)?).await?;
+        let former = match saved {
+            Ok(_) => None,
+            // Commands do not reach its host, and a reload needs none.
+            Err(failure)
+                if failure.kind == TroubleKind::Unreachable
+                    && route == UpstreamRoute::Sql
+                    && !restart =>
+            {
+                Some(former(scene, &node, failure).await?)
+            }
+            Err(failure) => return Err(failure),
+        };
+        scene.perform(change(scene, route, former)?).await?;
         if route == UpstreamRoute::Sql && !restart {
             scene
                 .perform(Operation::Reload { node: node.clone() })
@@ -173,6 +184,20 @@ impl Deed for SetUpstream {
         if !changed {
             return Ok(Undone::Nothing);
         }
+        if let Some(former) = done.iter().find_map(recorded) {
+            let text = format!("{node} is pointed back at {}", former.upstream);
+            scene
+                .perform(Operation::SetUpstream {
+                    node: node.clone(),
+                    upstream: former.upstream,
+                    slot: former.slot,
+                    route: UpstreamRoute::Sql,
+                    former: None,
+                })
+                .await?;
+            scene.perform(Operation::Reload { node }).await?;
+            return Ok(Undone::Done(text));
+        }
         let route = put_back(scene, &node, TAG).await?;
         if route == UpstreamRoute::Sql && needs_restart(scene, &node).await? {
             restart(scene, &node).await?;
@@ -190,13 +215,46 @@ fn result(restart: bool, running: bool) -> Map {
     ])
 }
 
-fn change(scene: &Scene<'_>, route: UpstreamRoute) -> Result<Operation, Failure> {
+fn change(
+    scene: &Scene<'_>,
+    route: UpstreamRoute,
+    former: Option<Former>,
+) -> Result<Operation, Failure> {
     Ok(Operation::SetUpstream {
         node: scene.node()?,
         upstream: scene.required_node("upstream")?,
         slot: slot(scene)?,
         route,
+        former,
     })
+}
+
+/// What it follows until now: enough to point it back through its server, where its settings cannot be kept on its host.
+/// Only a node of the cluster, whose address is no secret; otherwise what kept us from keeping the settings stands.
+async fn former(scene: &Scene<'_>, node: &NodeName, failure: Failure) -> Result<Former, Failure> {
+    let set = scene.cluster.upstream(node).await?;
+    let about = set.and_then(|(host, port)| scene.inventory().node_at(&host, port));
+    let Some(upstream) = about.map(|n| n.name.clone()) else {
+        return Err(failure);
+    };
+    let settings = scene.cluster.settings(node, &["primary_slot_name"]).await?;
+    let slot = settings.get("primary_slot_name");
+    let slot = slot.and_then(|setting| SlotName::parse(&setting.value).ok());
+    let text = format!(
+        "the settings of {node} are not kept on its host, which is out of reach; should this be taken back, it is pointed \
+         at {upstream} again, in the form of the site file"
+    );
+    let data = serde_json::json!({ "node": node, "former": upstream, "why": failure.message });
+    scene.note("limits", text, data).await;
+    Ok(Former { upstream, slot })
+}
+
+/// What an earlier attempt wrote down before it changed anything.
+fn recorded(done: &Done) -> Option<Former> {
+    match serde_json::from_value(done.forecast.operation.clone()) {
+        Ok(Operation::SetUpstream { former, .. }) => former,
+        _ => None,
+    }
 }
 
 /// The slot that it is to use.

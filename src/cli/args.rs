@@ -1,6 +1,7 @@
 //! The command line as it is written: this file only collects, the commands decide.
 
 use super::paint::ColorWish;
+use crate::lab::Peer;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -320,6 +321,9 @@ pub(crate) struct LabUpArgs {
     /// How many standbys
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(crate) standbys: u32,
+    /// Every node on a host of its own, with an address and an ssh server; Linux, as root
+    #[arg(long)]
+    pub(crate) hosts: bool,
     /// The lab's name
     #[arg(long, value_name = "NAME", default_value = "lab")]
     pub(crate) name: String,
@@ -336,12 +340,18 @@ pub(crate) struct LabNameArgs {
 /// `lab fault`.
 #[derive(Debug, Args)]
 pub(crate) struct LabFaultArgs {
-    /// What to do to it: kill, stop, freeze, thaw or start
+    /// What to do to it: kill, stop, freeze, thaw or start; to its host: cut, cut-ssh or heal
     #[arg(value_name = "FAULT")]
     pub(crate) fault: String,
     /// Which server
     #[arg(value_name = "NODE")]
     pub(crate) node: String,
+    /// Cut only what comes from there: another node, or `here`, where pgbaton runs
+    #[arg(long, value_name = "PEER")]
+    pub(crate) from: Option<Peer>,
+    /// Cut only what goes there
+    #[arg(long, value_name = "PEER")]
+    pub(crate) to: Option<Peer>,
     /// The lab's name
     #[arg(long, value_name = "NAME", default_value = "lab")]
     pub(crate) name: String,
@@ -455,7 +465,7 @@ mod tests {
     #[test]
     fn what_is_written_is_collected() {
         type Case = (&'static [&'static str], fn(&Arguments) -> bool);
-        let cases: [Case; 8] = [
+        let cases: [Case; 9] = [
             (&["status", "--watch", "--json"], |a| {
                 a.global.json && matches!(&a.command, Command::Status(s) if s.watch)
             }),
@@ -487,6 +497,13 @@ mod tests {
                 matches!(&a.command, Command::Lab(LabCommand::Fault(f))
                     if f.fault == "kill" && f.node == "n1" && f.name == "x")
             }),
+            (
+                &["lab", "fault", "cut", "n1", "--from", "n2", "--to", "here"],
+                |a| {
+                    matches!(&a.command, Command::Lab(LabCommand::Fault(f))
+                    if f.from == Some(Peer::Node("n2".into())) && f.to == Some(Peer::Here))
+                },
+            ),
             (
                 &["demo", "--standbys", "3", "--keep"],
                 |a| matches!(&a.command, Command::Demo(d) if d.keep && d.standbys == 3),

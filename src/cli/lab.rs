@@ -8,7 +8,9 @@ use super::paint::Paint;
 use super::signals::{Hangup, Interrupts};
 use super::{run, screen, text};
 use crate::cluster::NodeName;
-use crate::lab::{Fault, Lab, LabError, LabOptions, LabStatus, NodeStatus, ProcessState, Role};
+use crate::lab::{
+    Cut, Fault, Lab, LabError, LabOptions, LabStatus, NodeStatus, ProcessState, Role,
+};
 use std::fmt::Write as _;
 
 pub(crate) async fn lab(context: &Context, command: LabCommand) -> Result<Code, CommandError> {
@@ -25,6 +27,7 @@ async fn up(context: &Context, args: LabUpArgs) -> Result<Code, CommandError> {
     let options = LabOptions {
         name: args.name,
         standbys: args.standbys,
+        hosts: args.hosts,
         ..LabOptions::default()
     };
     let lab = make(options, &interrupts).await?;
@@ -34,11 +37,16 @@ async fn up(context: &Context, args: LabUpArgs) -> Result<Code, CommandError> {
     } else {
         let site = lab.site_file().display();
         let name = lab.name();
+        let cut = if lab.has_hosts() {
+            format!("Cut its primary off: pgbaton lab fault cut n1 --name {name}\n")
+        } else {
+            String::new()
+        };
         screen::data(&format!(
             "{}\nSite file: {site}\n\nLook at it:      pgbaton --site {site} status\n\
              Switch over:     pgbaton --site {site} run switchover -p candidate=n2\n\
              Kill its primary: pgbaton lab fault kill n1 --name {name}, \
-             then pgbaton --site {site} run failover\n\
+             then pgbaton --site {site} run failover\n{cut}\
              Remove it:       pgbaton lab down --name {name}\n",
             table(&seen, context.paint)
         ));
@@ -86,8 +94,23 @@ async fn fault(args: &LabFaultArgs) -> Result<Code, CommandError> {
         .parse()
         .map_err(|e: crate::lab::UnknownFault| CommandError::invalid(e.to_string()))?;
     let node = NodeName::parse(&args.node).map_err(|e| CommandError::invalid(e.to_string()))?;
+    let ends = [
+        args.from.clone().map(Cut::From),
+        args.to.clone().map(Cut::To),
+    ];
+    let ends: Vec<Cut> = ends.into_iter().flatten().collect();
+    if fault != Fault::Cut && !ends.is_empty() {
+        return Err(CommandError::invalid(format!(
+            "--from and --to say what to cut, and do not go with `{fault}`"
+        )));
+    }
     let lab = Lab::open(&args.name).map_err(|e| trouble(&e))?;
-    lab.fault(&node, fault).await.map_err(|e| trouble(&e))?;
+    if ends.is_empty() {
+        lab.fault(&node, fault).await.map_err(|e| trouble(&e))?;
+    }
+    for cut in &ends {
+        lab.cut(&node, cut).await.map_err(|e| trouble(&e))?;
+    }
     screen::note(&format!("{fault} {node}: done\n"));
     Ok(Code::Ok)
 }
@@ -95,9 +118,11 @@ async fn fault(args: &LabFaultArgs) -> Result<Code, CommandError> {
 /// A lab's error as the command line's. What was asked for and is not possible is a usage error.
 pub(crate) fn trouble(error: &LabError) -> CommandError {
     let kind = match error {
-        LabError::Missing { .. } | LabError::UnknownNode { .. } | LabError::Exists { .. } => {
-            Kind::Invalid
-        }
+        LabError::Missing { .. }
+        | LabError::UnknownNode { .. }
+        | LabError::Exists { .. }
+        | LabError::Needs { .. }
+        | LabError::NoHosts { .. } => Kind::Invalid,
         LabError::Busy { .. } => Kind::Busy,
         _ => Kind::Failed,
     };
@@ -119,21 +144,27 @@ fn show_json(seen: &LabStatus) {
 fn table(seen: &LabStatus, paint: Paint) -> String {
     let names = seen.nodes.iter().map(|n| text::width(n.name.as_str()));
     let name = names.chain([4]).max().unwrap_or(4);
+    let place = seen.nodes.iter().map(|n| address(n).len()).chain([7]);
+    let place = place.max().unwrap_or(7);
     let mut out = format!(
-        "{}  {:>5}  {:<8}  {:<8}  {:>7}  Data\n",
+        "{}  {:<place$}  {:<8}  {:<8}  {:>7}  Data\n",
         text::pad("Name", name),
-        "Port",
+        "Address",
         "Process",
         "Role",
         "PID"
     );
     for node in &seen.nodes {
-        let _ = writeln!(out, "{}", row(node, name, paint));
+        let _ = writeln!(out, "{}", row(node, name, place, paint));
     }
     out
 }
 
-fn row(node: &NodeStatus, name: usize, paint: Paint) -> String {
+fn address(node: &NodeStatus) -> String {
+    format!("{}:{}", node.host, node.port)
+}
+
+fn row(node: &NodeStatus, name: usize, place: usize, paint: Paint) -> String {
     let process = match node.process {
         ProcessState::Running => paint.good("running "),
         ProcessState::Frozen => paint.warn("frozen  "),
@@ -147,9 +178,9 @@ fn row(node: &NodeStatus, name: usize, paint: Paint) -> String {
     };
     let pid = node.pid.map(|pid| pid.to_string()).unwrap_or_default();
     format!(
-        "{}  {:>5}  {process}  {role:<8}  {pid:>7}  {}",
+        "{}  {:<place$}  {process}  {role:<8}  {pid:>7}  {}",
         text::pad(node.name.as_str(), name),
-        node.port,
+        address(node),
         node.data.display()
     )
 }
@@ -162,6 +193,7 @@ mod tests {
     fn servers_in_every_state_have_their_line() {
         let node = |name: &str, process, pid, role| NodeStatus {
             name: NodeName::parse(name).unwrap(),
+            host: "127.0.0.1".into(),
             port: 15432,
             data: format!("/var/tmp/labs/lab/{name}/data").into(),
             process,

@@ -31,7 +31,9 @@ pub use inventory::{
 pub use lsn::{Lsn, LsnParseError};
 pub use managers::{Manager, ManagerKind};
 pub use name::{NameError, NodeName, SlotName};
-pub use operation::{CustomEffect, ExecPlace, HttpRequest, Operation, StopMode, UpstreamRoute};
+pub use operation::{
+    CustomEffect, ExecPlace, Former, HttpRequest, Operation, StopMode, UpstreamRoute,
+};
 pub use outcome::{Outcome, Trouble, TroubleKind};
 pub use port::{Cluster, Observe, Render, Rendered};
 pub use quorum::{SyncMethod, SyncNames, SyncNamesError, starves};

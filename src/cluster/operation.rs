@@ -79,6 +79,9 @@ pub enum Operation {
         slot: Option<SlotName>,
         /// Through the running server or by editing its file.
         route: UpstreamRoute,
+        /// What it follows until now, where its settings could not be kept on its host: an undo points it back there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        former: Option<Former>,
     },
     /// Reload the configuration.
     Reload {
@@ -228,6 +231,15 @@ pub enum Operation {
         /// What sending it twice would mean.
         effect: CustomEffect,
     },
+}
+
+/// What a node followed before: a node of the cluster, whose address is no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// The node.
+    pub upstream: NodeName,
+    /// The slot that it used there.
+    pub slot: Option<SlotName>,
 }
 
 /// How a node's upstream setting is changed.

@@ -1,6 +1,6 @@
 //! The configuration of a lab's servers.
 //!
-//! `postgresql.conf` is the same on every node and includes `../node.conf`, which holds the port and the name. So a
+//! `postgresql.conf` is the same on every node and includes `../node.conf`, which holds the address and the name. So a
 //! rebuild (`pg_rewind` and `pg_basebackup` copy the configuration along) does not turn a node into its upstream.
 
 use crate::cluster::{NodeName, SyncMethod, SyncMode, SyncNames, Synchronous};
@@ -12,7 +12,6 @@ pub(super) const REPLICATOR: &str = "replicator";
 /// The file that every node has in its data directory.
 pub(super) const SHARED: &str = "\
 # A server of a pgbaton lab. What differs from node to node is in ../node.conf.
-listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 100
 shared_buffers = 16MB
@@ -29,8 +28,17 @@ include = '../node.conf'
 ";
 
 /// What is this node's alone.
-pub(super) fn own(name: &NodeName, port: u16, settings: &[&(String, String)]) -> String {
-    let mut text = format!("port = {port}\ncluster_name = {}\n", quote(name.as_str()));
+pub(super) fn own(
+    name: &NodeName,
+    host: &str,
+    port: u16,
+    settings: &[&(String, String)],
+) -> String {
+    let mut text = format!(
+        "listen_addresses = {}\nport = {port}\ncluster_name = {}\n",
+        quote(host),
+        quote(name.as_str())
+    );
     for (key, value) in settings {
         let _ = writeln!(text, "{key} = {}", quote(value));
     }
@@ -48,9 +56,8 @@ pub(super) fn primary(synchronous: Synchronous, direct: &[&NodeName]) -> String 
 }
 
 /// A standby's part of `postgresql.auto.conf`.
-pub(super) fn standby(name: &NodeName, upstream_port: u16) -> String {
-    let conninfo =
-        format!("host=127.0.0.1 port={upstream_port} user={REPLICATOR} application_name={name}");
+pub(super) fn standby(name: &NodeName, host: &str, port: u16) -> String {
+    let conninfo = format!("host={host} port={port} user={REPLICATOR} application_name={name}");
     format!(
         "primary_conninfo = {}\nprimary_slot_name = {}\n",
         quote(&conninfo),
@@ -110,7 +117,12 @@ mod tests {
     fn a_value_cannot_leave_its_quotes() {
         let name = NodeName::parse("n1").unwrap();
         let settings = [("archive_command".to_owned(), "a'b\\c".to_owned())];
-        let text = own(&name, 5432, &settings.iter().collect::<Vec<_>>());
+        let text = own(
+            &name,
+            "10.64.0.1",
+            5432,
+            &settings.iter().collect::<Vec<_>>(),
+        );
         assert!(text.ends_with("archive_command = 'a''b\\\\c'\n"), "{text}");
     }
 }

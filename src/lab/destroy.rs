@@ -1,7 +1,7 @@
 //! Removing a lab, whatever was done to it: thaw, ask, kill, then clear away.
 
 use super::processes::{self, Process};
-use super::{Lab, LabError, ports, record};
+use super::{Lab, LabError, claims, hosts, record};
 use crate::transport::RECORDS;
 use rustix::process::Signal;
 use std::fs::File;
@@ -26,10 +26,12 @@ pub(super) fn locked(lab: &Lab) -> Result<(), LabError> {
 
 /// Removes the lab whose lock is held. Blocks.
 pub(super) fn held(lab: &Lab, lock: &File) -> Result<(), LabError> {
-    if !ports::same(lock, &lab.dir) {
+    if !claims::same(lock, &lab.dir) {
         // Removed by another process while we waited for the lock; a new lab of that name is not ours to remove.
         return Ok(());
     }
+    // Before the servers: a shell that came by ssh may be starting one.
+    hosts::end_visitors(lab)?;
     end_processes(lab)?;
     for node in lab.nodes() {
         if let Some(segment) = processes::segment(&lab.data(node)) {
@@ -39,7 +41,12 @@ pub(super) fn held(lab: &Lab, lock: &File) -> Result<(), LabError> {
             }
         }
     }
-    ports::Claims::of_user().release(&lab.dir)?;
+    hosts::remove(lab)?;
+    claims::Claims::ports().release(&lab.dir)?;
+    if rustix::process::geteuid().is_root() {
+        // The place of these claims is root's.
+        claims::Claims::networks().release(&lab.dir)?;
+    }
     for uid in [lab.record.user.uid, rustix::process::geteuid().as_raw()] {
         remove_records(&lab.record.name, uid)?;
     }

@@ -87,6 +87,23 @@ pub enum LabError {
         /// One past the last.
         to: u16,
     },
+    /// No free network.
+    #[error("no free network was found among 10.64.0.0/24 to 10.127.255.0/24")]
+    Networks,
+    /// What hosts need is not here.
+    #[error("nodes cannot have hosts of their own here: {why}")]
+    Needs {
+        /// What is missing.
+        why: String,
+        /// What to do about it.
+        todo: String,
+    },
+    /// A fault of a network that the lab does not have.
+    #[error("the nodes of the lab `{lab}` have no hosts of their own whose network could be cut")]
+    NoHosts {
+        /// The lab.
+        lab: String,
+    },
     /// Something about a file or directory.
     #[error("failed to {what} {}", path.display())]
     File {
@@ -173,6 +190,9 @@ impl LabError {
     pub fn help(&self) -> Option<String> {
         Some(match self {
             Self::Programs { .. } => "install them (Debian: `apt-get install postgresql-15`), or set PGBATON_PG_BIN to the directory of `initdb` and `pg_ctl`".to_owned(),
+            Self::Networks => "routes of this machine cover them (`ip route`); a lab without --hosts needs none".to_owned(),
+            Self::Needs { todo, .. } => todo.clone(),
+            Self::NoHosts { .. } => "make one with `pgbaton lab up --hosts`".to_owned(),
             Self::NoUser => "create a user `postgres`, or run pgbaton as a user other than root".to_owned(),
             Self::Unreachable { .. } => "set PGBATON_LAB_DIR to a directory that every user can enter, such as /var/tmp/labs".to_owned(),
             Self::Foreign { .. } => "set PGBATON_LAB_DIR to a directory of your own".to_owned(),

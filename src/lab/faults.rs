@@ -3,7 +3,7 @@
 use super::processes::{self, Process};
 use super::record::Lab;
 use super::shell::{command, run};
-use super::{Fault, LabError, ProcessState};
+use super::{Cut, Fault, LabError, ProcessState};
 use crate::cluster::NodeName;
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
@@ -29,6 +29,10 @@ impl Lab {
         };
         let (state, _) = self.process_state(node)?;
         match (fault, state) {
+            // The wires are cut and mended however the server is.
+            (Fault::Cut, _) => self.cut(node, &Cut::All).await,
+            (Fault::CutSsh, _) => self.cut(node, &Cut::Ssh).await,
+            (Fault::Heal, _) => self.heal(node).await,
             (Fault::Start, ProcessState::Running) => refuse("it is running"),
             (Fault::Start | Fault::Stop, ProcessState::Frozen) => {
                 refuse("it is frozen; thaw it first")

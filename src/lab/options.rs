@@ -27,6 +27,8 @@ pub struct LabOptions {
     pub upstreams: BTreeMap<NodeName, NodeName>,
     /// The directory of `initdb`, `pg_ctl` and `postgres`; by default `$PGBATON_PG_BIN`, else what is installed.
     pub bin: Option<PathBuf>,
+    /// Every node on a host of its own: a network namespace with an address, an ssh server and its server. Linux, root.
+    pub hosts: bool,
     /// The directory that holds labs; by default `$PGBATON_LAB_DIR`, else `/var/tmp/pgbaton-labs-0` for root and
     /// `${XDG_STATE_HOME:-~/.local/state}/pgbaton/labs` for everybody else.
     pub root: Option<PathBuf>,
@@ -48,6 +50,7 @@ impl Default for LabOptions {
             node_settings: BTreeMap::new(),
             upstreams: BTreeMap::new(),
             bin: None,
+            hosts: false,
             root: None,
             deadline: Duration::from_secs(90),
         }
@@ -67,16 +70,25 @@ pub enum Fault {
     Thaw,
     /// Starts a server that is down.
     Start,
+    /// The host's cable is pulled: what goes to it and what comes from it is lost. Needs hosts.
+    Cut,
+    /// Only what goes to the host's ssh server is lost. Needs hosts.
+    CutSsh,
+    /// Takes back all that was cut on this host.
+    Heal,
 }
 
 impl Fault {
     /// All faults, in the order of the help text.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Kill,
         Self::Stop,
         Self::Freeze,
         Self::Thaw,
         Self::Start,
+        Self::Cut,
+        Self::CutSsh,
+        Self::Heal,
     ];
 
     /// The word on the command line.
@@ -87,6 +99,9 @@ impl Fault {
             Self::Freeze => "freeze",
             Self::Thaw => "thaw",
             Self::Start => "start",
+            Self::Cut => "cut",
+            Self::CutSsh => "cut-ssh",
+            Self::Heal => "heal",
         }
     }
 }
@@ -99,7 +114,7 @@ impl fmt::Display for Fault {
 
 /// A word that is no fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a fault; faults are kill, stop, freeze, thaw and start")]
+#[error("`{0}` is not a fault; faults are kill, stop, freeze, thaw, start, cut, cut-ssh and heal")]
 pub struct UnknownFault(pub String);
 
 impl FromStr for Fault {

@@ -1,5 +1,6 @@
 //! A lab as another process finds it again: its record, its lock, its directory.
 
+use super::hosts::Network;
 use super::user::ServerUser;
 use super::writer::Endpoint;
 use super::{LabError, destroy, place};
@@ -27,6 +28,9 @@ pub(super) struct Record {
     pub(super) user: ServerUser,
     pub(super) bin: PathBuf,
     pub(super) nodes: Vec<Member>,
+    /// Where every node has a host of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) network: Option<Network>,
 }
 
 /// One server.
@@ -78,6 +82,7 @@ impl Lab {
                             user: ServerUser::pick()?,
                             bin: PathBuf::new(),
                             nodes: Vec::new(),
+                            network: None,
                         },
                     ));
                 }
@@ -148,17 +153,32 @@ impl Lab {
             .nodes
             .iter()
             .find(|n| n.name.as_str() == node)
-            .map(Self::endpoint_of)
+            .map(|member| self.endpoint_of(member))
     }
 
     /// [`Lab::endpoint`] of every node, in the order of [`Lab::nodes`].
     pub fn endpoints(&self) -> Vec<Endpoint> {
-        self.record.nodes.iter().map(Self::endpoint_of).collect()
+        let nodes = self.record.nodes.iter();
+        nodes.map(|member| self.endpoint_of(member)).collect()
     }
 
-    pub(super) fn endpoint_of(member: &Member) -> Endpoint {
+    /// Whether every node has a host of its own; see [`super::LabOptions::hosts`].
+    pub fn has_hosts(&self) -> bool {
+        self.record.network.is_some()
+    }
+
+    /// The address that a node's server listens on.
+    pub(super) fn address(&self, node: &NodeName) -> String {
+        let place = self.nodes().position(|n| n == node);
+        match (self.record.network, place) {
+            (Some(network), Some(place)) => network.address(place),
+            _ => "127.0.0.1".to_owned(),
+        }
+    }
+
+    pub(super) fn endpoint_of(&self, member: &Member) -> Endpoint {
         Endpoint {
-            host: "127.0.0.1".to_owned(),
+            host: self.address(&member.name),
             port: member.port,
             user: SUPERUSER.to_owned(),
             dbname: "postgres".to_owned(),
@@ -260,6 +280,7 @@ impl Record {
             user,
             bin,
             nodes: Vec::new(),
+            network: None,
         }
     }
 }

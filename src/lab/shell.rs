@@ -5,6 +5,7 @@ use super::user::ServerUser;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 /// A program that is to run as the servers' user. It is killed when the future that runs it is dropped.
@@ -30,13 +31,34 @@ pub(super) fn command(program: &Path, user: &ServerUser) -> Command {
 }
 
 /// Runs it to its end. `what` completes "failed to …".
-pub(super) async fn run(mut command: Command, what: &str, bound: Duration) -> Result<(), LabError> {
+pub(super) async fn run(command: Command, what: &str, bound: Duration) -> Result<(), LabError> {
+    run_with(command, "", what, bound).await
+}
+
+/// Runs it to its end with this on its standard input.
+pub(super) async fn run_with(
+    mut command: Command,
+    input: &str,
+    what: &str,
+    bound: Duration,
+) -> Result<(), LabError> {
     let program = Path::new(command.as_std().get_program())
         .file_name()
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let output = match tokio::time::timeout(bound, command.output()).await {
+    if !input.is_empty() {
+        command.stdin(Stdio::piped());
+    }
+    let finished = async {
+        let mut child = command.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that ends without reading says why.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        child.wait_with_output().await
+    };
+    let output = match tokio::time::timeout(bound, finished).await {
         Err(_) => {
             return Err(LabError::Late {
                 what: what.to_owned(),

@@ -31,15 +31,19 @@ impl Lab {
             let node = Node {
                 name: member.name.clone(),
                 id,
-                host: "127.0.0.1".to_owned(),
+                host: self.address(&member.name),
                 port: member.port,
                 priority: 100,
                 location: "lab".to_owned(),
                 promote: PromotePolicy::Allowed,
                 data: self.data(&member.name),
                 bin: self.record.bin.clone(),
-                transport: Transport::Local {
-                    user: self.record.user.name.clone(),
+                transport: if self.has_hosts() {
+                    self.ssh()
+                } else {
+                    Transport::Local {
+                        user: self.record.user.name.clone(),
+                    }
                 },
                 log: Some(self.log(&member.name)),
                 forbid_return: None,

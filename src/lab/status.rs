@@ -1,8 +1,8 @@
 //! How a lab's servers are: their processes, and whom they think they are.
 
 use super::processes;
-use super::record::{Lab, Member};
-use super::{LabError, sql};
+use super::record::Lab;
+use super::{Endpoint, LabError, sql};
 use crate::cluster::NodeName;
 use futures_util::future::join_all;
 use serde::Serialize;
@@ -30,7 +30,9 @@ pub struct LabStatus {
 pub struct NodeStatus {
     /// Its name.
     pub name: NodeName,
-    /// Its port on 127.0.0.1.
+    /// The address that it listens on.
+    pub host: String,
+    /// Its port there.
     pub port: u16,
     /// Its data directory.
     pub data: PathBuf,
@@ -69,12 +71,13 @@ pub enum Role {
 impl Lab {
     /// Looks at all servers. Bounded by two seconds, whatever they do.
     pub async fn status(&self) -> Result<LabStatus, LabError> {
-        let roles = join_all(self.record.nodes.iter().map(role)).await;
+        let roles = join_all(self.endpoints().into_iter().map(role)).await;
         let mut nodes = Vec::new();
         for (member, role) in self.record.nodes.iter().zip(roles) {
             let (process, pid) = self.process_state(&member.name)?;
             nodes.push(NodeStatus {
                 name: member.name.clone(),
+                host: self.address(&member.name),
                 port: member.port,
                 data: self.data(&member.name),
                 process,
@@ -108,11 +111,9 @@ impl Lab {
     }
 }
 
-async fn role(member: &Member) -> Option<Role> {
+async fn role(endpoint: Endpoint) -> Option<Role> {
     let ask = async {
-        let session = sql::connect(&Lab::endpoint_of(member), "", ANSWER)
-            .await
-            .ok()?;
+        let session = sql::connect(&endpoint, "", ANSWER).await.ok()?;
         let row = session
             .client
             .query_one("SELECT pg_is_in_recovery()", &[])

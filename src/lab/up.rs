@@ -5,12 +5,12 @@ use super::record::{Lab, Member, Record, SUPERUSER};
 use super::shell::{command, log_tail, run};
 use super::sql::{self, ConnectError, Session};
 use super::user::ServerUser;
-use super::{LabError, LabOptions, config, destroy, place, ports, processes, programs};
+use super::{LabError, LabOptions, claims, config, destroy, hosts, place, processes, programs};
 use crate::cluster::NodeName;
 use futures_util::future::try_join_all;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,9 +29,12 @@ impl Lab {
     pub async fn up(options: LabOptions) -> Result<Self, LabError> {
         let plan = Plan::check(&options)?;
         let user = ServerUser::pick()?;
+        if options.hosts {
+            hosts::check_needs(&user)?;
+        }
         let bin = programs::find(options.bin.as_deref())?;
         let root = options.root.clone().unwrap_or_else(place::default_root);
-        let mut building = Building::begin(&root, &options.name, user, bin, &plan)?;
+        let mut building = Building::begin(&root, &options, user, bin, &plan)?;
         let deadline = options.deadline;
         match tokio::time::timeout(deadline, building.lab.build(&options, &plan)).await {
             Ok(made) => made?,
@@ -51,6 +54,7 @@ impl Lab {
         let Some((first, standbys)) = plan.nodes.split_first() else {
             return Ok(());
         };
+        self.make_hosts().await?;
         self.init(first).await?;
         try_join_all(standbys.iter().map(|node| self.copy(first, node))).await?;
         self.configure(options, plan)?;
@@ -77,7 +81,26 @@ impl Lab {
             .arg(format!("--username={SUPERUSER}"))
             .arg("-D")
             .arg(self.data(first));
-        run(initdb, "make a data directory", PROGRAM).await
+        run(initdb, "make a data directory", PROGRAM).await?;
+        match self.record.network {
+            Some(network) => self.admit(first, &network.subnet()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whoever is on the lab's own network may log in, as on 127.0.0.1.
+    fn admit(&self, first: &NodeName, subnet: &str) -> Result<(), LabError> {
+        let path = self.data(first).join("pg_hba.conf");
+        let rules = format!("host all all {subnet} trust\nhost replication all {subnet} trust\n");
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(rules.as_bytes()))
+            .map_err(|source| LabError::File {
+                what: "write",
+                path,
+                source,
+            })
     }
 
     /// A copy of a cleanly shut down server is a standby once it has `standby.signal`.
@@ -92,19 +115,19 @@ impl Lab {
     fn configure(&self, options: &LabOptions, plan: &Plan) -> Result<(), LabError> {
         for node in &plan.nodes {
             let data = self.data(node);
-            let port = self.member(node)?.port;
+            let (host, port) = (self.address(node), self.member(node)?.port);
             let further = options.node_settings.get(node).into_iter().flatten();
             let settings: Vec<_> = options.settings.iter().chain(further).collect();
             self.server_file(&data.join("postgresql.conf"), config::SHARED)?;
             self.server_file(
                 &self.home(node).join("node.conf"),
-                &config::own(node, port, &settings),
+                &config::own(node, &host, port, &settings),
             )?;
             let auto = match plan.upstream(node) {
                 None => config::primary(options.synchronous, &plan.of(node).collect::<Vec<_>>()),
                 Some(upstream) => {
                     self.server_file(&data.join("standby.signal"), "")?;
-                    config::standby(node, self.member(upstream)?.port)
+                    config::standby(node, &self.address(upstream), self.member(upstream)?.port)
                 }
             };
             self.server_file(&data.join("postgresql.auto.conf"), &auto)?;
@@ -116,7 +139,7 @@ impl Lab {
     pub(super) async fn start_server(&self, node: &NodeName) -> Result<(), LabError> {
         processes::reaped(&self.data(node), REAPED).await;
         let log = self.log(node);
-        let mut start = command(&self.record.bin.join("pg_ctl"), &self.record.user);
+        let mut start = self.command_on(node, &self.record.bin.join("pg_ctl"))?;
         start
             .args(["start", "-w", "-s", "-t", "50", "-D"])
             .arg(self.data(node))
@@ -195,7 +218,7 @@ impl Lab {
     /// A session of the superuser that waits for no standby.
     async fn session(&self, node: &NodeName, what: &str) -> Result<Session, LabError> {
         let member = self.member(node)?;
-        let endpoint = Self::endpoint_of(member);
+        let endpoint = self.endpoint_of(member);
         sql::connect(&endpoint, "-c synchronous_commit=local", ANSWER)
             .await
             .map_err(|e| match e {
@@ -260,11 +283,12 @@ impl Building {
     /// The directory, the lock, the ports and the record.
     fn begin(
         root: &Path,
-        name: &str,
+        options: &LabOptions,
         user: ServerUser,
         bin: PathBuf,
         plan: &Plan,
     ) -> Result<Self, LabError> {
+        let name = options.name.as_str();
         let dir = root.join(name);
         let mut attempts = 0;
         loop {
@@ -301,10 +325,17 @@ impl Building {
             lock,
             finished: false,
         };
-        let taken = ports::Claims::of_user().claim(&building.lab.dir, plan.nodes.len())?;
-        let members = plan.nodes.iter().cloned().zip(taken);
-        building.lab.record.nodes = members.map(|(name, port)| Member { name, port }).collect();
-        building.lab.write_record()?;
+        let lab = &mut building.lab;
+        let ports = if options.hosts {
+            let numbers = claims::Claims::networks().claim(&lab.dir, 1)?;
+            lab.record.network = numbers.first().copied().map(hosts::Network::numbered);
+            vec![hosts::PORT; plan.nodes.len()]
+        } else {
+            claims::Claims::ports().claim(&lab.dir, plan.nodes.len())?
+        };
+        let members = plan.nodes.iter().cloned().zip(ports);
+        lab.record.nodes = members.map(|(name, port)| Member { name, port }).collect();
+        lab.write_record()?;
         Ok(building)
     }
 }

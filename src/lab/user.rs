@@ -35,6 +35,15 @@ impl ServerUser {
             .ok_or(LabError::NoUser)
     }
 
+    /// Root, where this process is root: for what servers' users may not do.
+    pub(super) fn root() -> Self {
+        Self {
+            name: None,
+            uid: 0,
+            gid: 0,
+        }
+    }
+
     /// Whether commands must change to this user.
     pub(super) fn differs(&self) -> bool {
         self.name.is_some()

@@ -115,6 +115,7 @@ pub(crate) fn steps(
             upstream,
             slot,
             route,
+            ..
         } => maker.set_upstream(node, upstream, slot.as_ref(), *route)?,
         Operation::Reload { node } => vec![reload(node)],
         Operation::Stop {

@@ -178,6 +178,7 @@ impl SimCluster {
                 upstream,
                 slot,
                 route,
+                ..
             } => {
                 self.set_upstream(node, upstream, slot.as_ref(), *route)
                     .await

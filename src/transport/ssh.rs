@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// How a host is reached; what is absent is left to the user's own ssh configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,11 +27,23 @@ pub struct SshOptions {
     pub known_hosts: Option<PathBuf>,
 }
 
+/// For so long a host that was silent is taken to be silent still. A failover has several questions for a dead host, one
+/// right after the other, and would wait for each in turn; a step that tries again later tries in earnest.
+const SILENT: Duration = Duration::from_secs(1);
+
 /// Runs commands on one host by ssh. Host keys are checked as the ssh configuration says; nothing is ever asked for.
 pub struct Ssh {
     options: SshOptions,
     connect: Duration,
-    master: Mutex<Option<Arc<Session>>>,
+    master: Mutex<Master>,
+}
+
+/// The connection that all commands share.
+#[derive(Default)]
+struct Master {
+    open: Option<Arc<Session>>,
+    /// When the host was last waited for in vain, and what was said of it.
+    silent: Option<(Instant, String)>,
 }
 
 impl Ssh {
@@ -39,26 +52,40 @@ impl Ssh {
         Self {
             options,
             connect,
-            master: Mutex::new(None),
+            master: Mutex::default(),
         }
     }
 
     /// The open connection, or a new one. The flag tells whether it is new.
     async fn session(&self) -> Result<(Arc<Session>, bool), TransportError> {
         let mut master = self.master.lock().await;
-        if let Some(session) = master.as_ref() {
+        if let Some(session) = &master.open {
             return Ok((Arc::clone(session), false));
         }
-        let session = Arc::new(self.connect().await?);
-        *master = Some(Arc::clone(&session));
+        if let Some((at, why)) = &master.silent
+            && at.elapsed() < SILENT
+        {
+            return Err(TransportError::NotStarted { why: why.clone() });
+        }
+        let began = Instant::now();
+        let connected = self.connect().await;
+        // Whoever refuses does so at once, and may be asked again at once.
+        master.silent = match &connected {
+            Err(TransportError::NotStarted { why }) if began.elapsed() >= self.connect / 2 => {
+                Some((Instant::now(), why.clone()))
+            }
+            _ => None,
+        };
+        let session = Arc::new(connected?);
+        master.open = Some(Arc::clone(&session));
         Ok((session, true))
     }
 
     /// Gives up a connection that does not work, unless somebody has replaced it already.
     async fn forget(&self, broken: &Arc<Session>) {
         let mut master = self.master.lock().await;
-        if master.as_ref().is_some_and(|s| Arc::ptr_eq(s, broken)) {
-            *master = None;
+        if master.open.as_ref().is_some_and(|s| Arc::ptr_eq(s, broken)) {
+            master.open = None;
         }
     }
 

@@ -1,9 +1,11 @@
-//! Ports that two labs never share.
+//! Ports and networks that two labs never share.
 //!
 //! A lab keeps its ports while its servers are down, so "is it free right now" is not enough: every port of a lab is
-//! claimed by a file that holds the lab's directory. A claim whose lab is gone is void. The ports lie below the
-//! kernel's ephemeral range, so that no outgoing connection takes one while its server is down.
+//! claimed by a file that holds the lab's directory, and so is the number of its network, where it has one. A claim
+//! whose lab is gone is void. The ports lie below the kernel's ephemeral range, so that no outgoing connection takes one
+//! while its server is down.
 
+use super::hosts::Network;
 use super::{LabError, place};
 use std::fs::{File, TryLockError};
 use std::io;
@@ -17,33 +19,54 @@ const FIRST: u16 = 20_000;
 /// How long another process may hold the lock on the claims.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The claims of this user.
+/// The claims of this user to numbers of one kind.
 pub(super) struct Claims {
     dir: PathBuf,
+    kind: Kind,
+}
+
+/// What the numbers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Port,
+    Network,
 }
 
 impl Claims {
-    /// One place for all labs of a user, wherever their directories are.
-    pub(super) fn of_user() -> Self {
+    /// Ports: one place for all labs of a user, wherever their directories are.
+    pub(super) fn ports() -> Self {
         let uid = rustix::process::geteuid().as_raw();
         Self {
             dir: PathBuf::from(format!("/var/tmp/pgbaton-ports-{uid}")),
+            kind: Kind::Port,
         }
     }
 
-    /// Claims `wanted` ports for the lab in `lab`.
+    /// Numbers of networks. Only root makes them, so that one place holds all of them.
+    pub(super) fn networks() -> Self {
+        Self {
+            dir: PathBuf::from("/var/tmp/pgbaton-networks"),
+            kind: Kind::Network,
+        }
+    }
+
+    /// Claims `wanted` numbers for the lab in `lab`.
     pub(super) fn claim(&self, lab: &Path, wanted: usize) -> Result<Vec<u16>, LabError> {
         let _lock = self.lock()?;
-        let end = ephemeral_start();
+        let (first, end) = match self.kind {
+            Kind::Port => (FIRST, ephemeral_start()),
+            Kind::Network => (0, Network::COUNT),
+        };
         let mut claimed = Vec::with_capacity(wanted);
-        for port in candidates(FIRST, end) {
+        for number in candidates(first, end) {
             if claimed.len() == wanted {
                 break;
             }
-            if self.holder(port).is_some_and(|holder| holder.exists()) || !free(port) {
+            let held = self.holder(number).is_some_and(|holder| holder.exists());
+            if held || !self.is_free(number) {
                 continue;
             }
-            let path = self.dir.join(port.to_string());
+            let path = self.dir.join(number.to_string());
             std::fs::write(&path, lab.as_os_str().as_encoded_bytes()).map_err(|source| {
                 LabError::File {
                     what: "write",
@@ -51,20 +74,30 @@ impl Claims {
                     source,
                 }
             })?;
-            claimed.push(port);
+            claimed.push(number);
         }
         if claimed.len() < wanted {
             self.give_up(lab);
-            return Err(LabError::Ports {
-                wanted,
-                from: FIRST,
-                to: end,
+            return Err(match self.kind {
+                Kind::Port => LabError::Ports {
+                    wanted,
+                    from: first,
+                    to: end,
+                },
+                Kind::Network => LabError::Networks,
             });
         }
         Ok(claimed)
     }
 
-    /// Gives the ports of `lab` back, and removes the place of the claims with the last of them.
+    fn is_free(&self, number: u16) -> bool {
+        match self.kind {
+            Kind::Port => free(number),
+            Kind::Network => Network::numbered(number).is_free(),
+        }
+    }
+
+    /// Gives the numbers of `lab` back, and removes the place of the claims with the last of them.
     pub(super) fn release(&self, lab: &Path) -> Result<(), LabError> {
         if !self.dir.exists() {
             return Ok(());
@@ -90,8 +123,8 @@ impl Claims {
         let _ = std::fs::remove_dir(&self.dir);
     }
 
-    fn holder(&self, port: u16) -> Option<PathBuf> {
-        std::fs::read_to_string(self.dir.join(port.to_string()))
+    fn holder(&self, number: u16) -> Option<PathBuf> {
+        std::fs::read_to_string(self.dir.join(number.to_string()))
             .ok()
             .map(PathBuf::from)
     }
@@ -135,7 +168,7 @@ pub(super) fn same(file: &File, path: &Path) -> bool {
     }
 }
 
-/// All ports of the range once, beginning at a place that differs from process to process: another user's claims are
+/// All numbers of the range once, beginning at a place that differs from process to process: another user's claims are
 /// not seen, so two users should not both begin at the first.
 fn candidates(first: u16, end: u16) -> impl Iterator<Item = u16> {
     let width = u32::from(end.saturating_sub(first));
@@ -168,6 +201,7 @@ mod tests {
     fn claims(base: &Path) -> Claims {
         Claims {
             dir: base.join("ports"),
+            kind: Kind::Port,
         }
     }
 

@@ -1,0 +1,122 @@
+//! The case from production: one primary and four standbys, the primary's host is gone, and a standby that has to be
+//! restarted does not stop, because one of its backends is stopped by a signal.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+
+mod hosts_support;
+mod support;
+
+use hosts_support::{can_have_hosts, on_hosts};
+use pgbaton::lab::Fault;
+use rustix::process::{Pid, Signal, kill_process};
+use std::time::Duration;
+use support::Cluster;
+
+/// Opens a session on a node and stops its backend, which then heeds no signal but SIGKILL. The session is open for as long
+/// as what is returned lives.
+async fn stuck_backend(cluster: &Cluster, node: &str) -> tokio_postgres::Client {
+    let client = cluster.client(node).await;
+    let row = client.query_one("SELECT pg_backend_pid()", &[]).await;
+    stop(row.unwrap().get(0));
+    client
+}
+
+fn stop(pid: i32) {
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP).unwrap();
+    let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    while !state().contains(") T ") {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn postmaster(cluster: &Cluster, node: &str) -> i32 {
+    let file = cluster.data(node).join("postmaster.pid");
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines().next().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_are_left_follow_the_new_primary_also_the_one_that_does_not_stop() {
+    if !can_have_hosts().await {
+        return;
+    }
+    let cluster = on_hosts("seed", 4).await;
+    // The candidate is asked for, so that the stuck one is among those that follow.
+    let stuck = stuck_backend(&cluster, "n4").await;
+    let was = postmaster(&cluster, "n4");
+    cluster.fault("n1", Fault::Cut).await;
+    let said = cluster
+        .pgbaton(&[
+            "--json",
+            "run",
+            "failover",
+            "-p",
+            "candidate=n2",
+            "-p",
+            "apply=restart",
+            "-p",
+            "waive_fence=the host is gone, says the test",
+            "-p",
+            "accept_loss=nobody can tell, says the test",
+        ])
+        .await
+        .expect(0);
+    assert_eq!(cluster.primary().await, "n2");
+    for standby in ["n3", "n4", "n5"] {
+        cluster.assert_streams(standby, "n2").await;
+    }
+    assert_ne!(postmaster(&cluster, "n4"), was, "it was started anew");
+    let topics: Vec<String> = said
+        .events()
+        .iter()
+        .filter_map(|e| e["event"]["evidence"]["topic"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(
+        topics.iter().filter(|t| *t == "escalation").count(),
+        1,
+        "n4, and only n4, had to be stopped harder: {topics:?}"
+    );
+    assert!(
+        topics.iter().any(|t| t == "debt"),
+        "n1 may still run: {topics:?}"
+    );
+    drop(stuck);
+}
+
+/// With little time, so that the test has not to wait for the stock playbook's.
+const STOP_AND_START: &str = "
+playbook: restart
+version: 1.0.0
+summary: Stop a standby, whatever it takes, and start it.
+timeout: 3m
+steps:
+  stop: { action: stop, node: n2, with: { mode: fast, escalate: [immediate, kill] }, timeout: 12s }
+  start: { needs: [stop], action: start, node: n2, timeout: 60s }
+outputs: { mode: steps.stop.mode }
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_postmaster_is_stuck_too_only_a_kill_helps_and_the_server_starts_afterwards() {
+    if !can_have_hosts().await {
+        return;
+    }
+    let cluster = on_hosts("seed-kill", 1).await;
+    let stuck = stuck_backend(&cluster, "n2").await;
+    stop(postmaster(&cluster, "n2"));
+    let playbook = cluster.lab.dir().join("restart.yaml");
+    std::fs::write(&playbook, STOP_AND_START).unwrap();
+    let run = ["--json", "run", playbook.to_str().unwrap()];
+    let said = cluster.pgbaton(&run).await.expect(0);
+    let modes: Vec<String> = said
+        .intended()
+        .iter()
+        .filter_map(|(_, o)| o["mode"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(modes, ["fast", "immediate", "kill"]);
+    cluster.assert_streams("n2", "n1").await;
+    drop(stuck);
+}
