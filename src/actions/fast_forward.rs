@@ -53,7 +53,7 @@ impl Deed for FastForward {
         Ok(vec![
             upstream(&node, &from),
             Operation::Reload { node: node.clone() },
-            Operation::Freeze { node },
+            Operation::Freeze { node, former: None },
         ])
     }
 
@@ -87,7 +87,10 @@ impl Deed for FastForward {
             });
         // Frozen again in any case: a candidate that receives must not be promoted.
         scene
-            .perform(Operation::Freeze { node: node.clone() })
+            .perform(Operation::Freeze {
+                node: node.clone(),
+                former: None,
+            })
             .await?;
         let frozen = scene
             .until(|| async {
@@ -114,7 +117,10 @@ impl Deed for FastForward {
             return Ok(Undone::Nothing);
         }
         scene
-            .perform(Operation::Freeze { node: node.clone() })
+            .perform(Operation::Freeze {
+                node: node.clone(),
+                former: None,
+            })
             .await?;
         Ok(Undone::Done(format!(
             "{node} does not stream from another standby any more"

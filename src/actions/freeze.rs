@@ -1,8 +1,9 @@
 //! Stop a standby from receiving, so that positions can be compared (rule 2).
 
+use super::former;
 use super::receives::{Source, source};
 use super::scene::{Deed, SOON, Scene, longer, outputs};
-use crate::cluster::{NodeName, Operation, UpstreamRoute};
+use crate::cluster::{Former, NodeName, Operation, UpstreamRoute};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type};
 use async_trait::async_trait;
@@ -80,25 +81,23 @@ impl Deed for Freeze {
                 tag: TAG.to_owned(),
                 owner: scene.step.run.to_string(),
             },
-            Operation::Freeze { node },
+            Operation::Freeze { node, former: None },
         ])
     }
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let node = scene.node()?;
         // A node that somebody else's attempt left half frozen keeps the settings that were kept first.
-        if scene.cluster.upstream(&node).await?.is_some() {
-            scene
-                .perform(Operation::SaveSettings {
-                    node: node.clone(),
-                    tag: TAG.to_owned(),
-                    owner: scene.step.run.to_string(),
-                })
-                .await?;
-        }
-        scene
-            .perform(Operation::Freeze { node: node.clone() })
-            .await?;
+        let former = if scene.cluster.upstream(&node).await?.is_some() {
+            keep(scene, &node).await?
+        } else {
+            None
+        };
+        let freeze = Operation::Freeze {
+            node: node.clone(),
+            former,
+        };
+        scene.perform(freeze).await?;
         until_receiver_gone(scene, &node).await?;
         Ok(Map::new())
     }
@@ -133,6 +132,9 @@ impl Deed for Freeze {
         if done.is_empty() {
             return Ok(Undone::Nothing);
         }
+        if let Some(former) = former::recorded(done) {
+            return former::back(scene, &node, former).await.map(Undone::Done);
+        }
         let operation = Operation::RestoreSettings {
             node: node.clone(),
             tag: TAG.to_owned(),
@@ -144,6 +146,26 @@ impl Deed for Freeze {
             "{node} receives from its old upstream again"
         )))
     }
+}
+
+/// Keeps the settings on the node. Where commands do not reach its host, what it follows is all that there is to keep, unless
+/// it has an archive: a standby that cannot be frozen would hold up the promotion of any other.
+async fn keep(scene: &Scene<'_>, node: &NodeName) -> Result<Option<Former>, Failure> {
+    let save = Operation::SaveSettings {
+        node: node.clone(),
+        tag: TAG.to_owned(),
+        owner: scene.step.run.to_string(),
+    };
+    let failure = match scene.perform(save).await {
+        Ok(_) => return Ok(None),
+        Err(failure) if failure.kind == TroubleKind::Unreachable => failure,
+        Err(failure) => return Err(failure),
+    };
+    let archive = scene.cluster.settings(node, &["restore_command"]).await?;
+    if archive.values().any(|setting| !setting.value.is_empty()) {
+        return Err(failure);
+    }
+    former::found(scene, node, failure).await.map(Some)
 }
 
 /// Reads the setting back. The session that is asked takes the new value in its own time after a reload, so it is asked

@@ -18,6 +18,7 @@ mod drop_stale_slots;
 mod exec;
 mod fast_forward;
 mod fence;
+mod former;
 mod freeze;
 mod guard;
 mod http;
