@@ -304,6 +304,32 @@ async fn a_primary_that_only_pgbaton_cannot_reach_is_not_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_standby_without_ssh_holds_up_no_failover_and_follows_too() {
+    if !can_have_hosts().await {
+        return;
+    }
+    let cluster = on_hosts("ho-frozen", 2).await;
+    cluster.fault("n3", Fault::CutSsh).await;
+    cluster.fault("n1", Fault::Cut).await;
+    let refused = cluster.pgbaton(&["--json", "run", "failover"]).await;
+    assert_as_before(&cluster, &refused.expect(3)).await;
+    let run = [
+        "run",
+        "failover",
+        "-p",
+        "waive_fence=the host is gone, says the test",
+        "-p",
+        "accept_loss=nobody can tell, says the test",
+    ];
+    // What was kept on its host before cannot be seen.
+    let said = cluster.pgbaton(&run).await.expect(4);
+    assert!(said.all().contains("settle_settings"), "{}", said.all());
+    let new = cluster.primary().await;
+    let other = if new == "n2" { "n3" } else { "n2" };
+    cluster.assert_streams(other, &new).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_ssh_a_standby_follows_by_reload_and_a_restart_is_refused_with_all_as_it_was() {
     if !can_have_hosts().await {
         return;

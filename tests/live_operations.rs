@@ -92,7 +92,10 @@ async fn a_frozen_standby_receives_no_more_and_gets_back_exactly_what_it_had() {
         std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
 
-    let freeze = Operation::Freeze { node: n2.clone() };
+    let freeze = Operation::Freeze {
+        node: n2.clone(),
+        former: None,
+    };
     done(&live, freeze.clone()).await;
     pair.until("the receiver is gone", async |live| {
         live.server(&n2)
@@ -184,7 +187,14 @@ async fn another_host_is_looked_at_and_acted_on_by_scripts() {
     };
     let before = pair.file("n2", "postgresql.auto.conf");
     let first = done(&live, save("a")).await;
-    done(&live, Operation::Freeze { node: n2.clone() }).await;
+    done(
+        &live,
+        Operation::Freeze {
+            node: n2.clone(),
+            former: None,
+        },
+    )
+    .await;
     assert_eq!(done(&live, save("a")).await, first);
     let words = |text: &str| {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -237,7 +247,14 @@ async fn a_server_that_is_down_gets_its_settings_by_its_file() {
         },
     )
     .await;
-    done(&live, Operation::Freeze { node: n2.clone() }).await;
+    done(
+        &live,
+        Operation::Freeze {
+            node: n2.clone(),
+            former: None,
+        },
+    )
+    .await;
     done(&live, stop(&n2, StopMode::Fast)).await;
     done(&live, restore(&n2, false, UpstreamRoute::File)).await;
     assert_eq!(before, pair.file("n2", "postgresql.auto.conf"));
@@ -739,7 +756,10 @@ async fn an_effect_on_a_server_that_is_not_there_certainly_did_not_happen() {
     let live = pair.live();
     for operation in [
         Operation::Promote { node: name("n1") },
-        Operation::Freeze { node: name("n1") },
+        Operation::Freeze {
+            node: name("n1"),
+            former: None,
+        },
         Operation::SaveSettings {
             node: name("n1"),
             tag: "x".into(),

@@ -53,7 +53,7 @@ fn each_operation_tells_exactly_what_it_will_do() {
     let conninfo = "host=127.0.0.1 port=5432 user=postgres application_name=n2";
     let cases: Vec<(Operation, Vec<String>)> = vec![
         (
-            Operation::Freeze { node: n2.clone() },
+            Operation::Freeze { node: n2.clone(), former: None },
             vec![
                 "n2 sql: ALTER SYSTEM SET primary_conninfo = '';".into(),
                 "n2 sql: ALTER SYSTEM SET restore_command = ''; -- where a reload applies restore_command".into(),

@@ -51,7 +51,10 @@ impl Deed for FastForward {
 
     async fn plan(&self, scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
         let (node, from) = (scene.node()?, scene.required_node("from")?);
-        let freeze = Operation::Freeze { node: node.clone() };
+        let freeze = Operation::Freeze {
+            node: node.clone(),
+            former: None,
+        };
         let mut operations = vec![upstream(&node, &from)];
         if by_restart(scene, &node).await? {
             operations.extend(restarts(scene, &node));
@@ -98,7 +101,10 @@ impl Deed for FastForward {
             });
         // Frozen again in any case: a candidate that receives must not be promoted.
         scene
-            .perform(Operation::Freeze { node: node.clone() })
+            .perform(Operation::Freeze {
+                node: node.clone(),
+                former: None,
+            })
             .await?;
         if by_restart {
             restart(scene, &node).await?;
@@ -128,7 +134,10 @@ impl Deed for FastForward {
             return Ok(Undone::Nothing);
         }
         scene
-            .perform(Operation::Freeze { node: node.clone() })
+            .perform(Operation::Freeze {
+                node: node.clone(),
+                former: None,
+            })
             .await?;
         if by_restart(scene, &node).await? {
             restart(scene, &node).await?;

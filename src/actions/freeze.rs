@@ -1,9 +1,10 @@
 //! Stop a standby from receiving, so that positions can be compared (rule 2).
 
+use super::former;
 use super::in_force::{by_restart, put_back, restart, restarts, start};
 use super::receives::{Source, source};
 use super::scene::{Deed, SOON, Scene, longer, outputs};
-use crate::cluster::{NodeName, Operation, UpstreamRoute};
+use crate::cluster::{Former, NodeName, Operation, UpstreamRoute};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type};
 use async_trait::async_trait;
@@ -90,7 +91,10 @@ impl Deed for Freeze {
                 tag: TAG.to_owned(),
                 owner: scene.step.run.to_string(),
             },
-            Operation::Freeze { node: node.clone() },
+            Operation::Freeze {
+                node: node.clone(),
+                former: None,
+            },
         ];
         if by_restart(scene, &node).await? {
             operations.extend(restarts(scene, &node));
@@ -107,18 +111,16 @@ impl Deed for Freeze {
         let set = async { Ok(scene.cluster.upstream(&node).await?) };
         let (set, by_restart) = tokio::try_join!(set, by_restart(scene, &node))?;
         // A node that somebody else's attempt left half frozen keeps the settings that were kept first.
-        if set.is_some() {
-            scene
-                .perform(Operation::SaveSettings {
-                    node: node.clone(),
-                    tag: TAG.to_owned(),
-                    owner: scene.step.run.to_string(),
-                })
-                .await?;
-        }
-        scene
-            .perform(Operation::Freeze { node: node.clone() })
-            .await?;
+        let former = if set.is_some() {
+            keep(scene, &node, by_restart).await?
+        } else {
+            None
+        };
+        let freeze = Operation::Freeze {
+            node: node.clone(),
+            former,
+        };
+        scene.perform(freeze).await?;
         // PostgreSQL 12, KingbaseES V8R6. Nothing less is a freeze there: a receiver that is ended comes back.
         if by_restart {
             let text = format!("{node} takes its upstream only when it starts: it is restarted");
@@ -160,6 +162,9 @@ impl Deed for Freeze {
         if done.is_empty() {
             return Ok(Undone::Nothing);
         }
+        if let Some(former) = former::recorded(done) {
+            return former::back(scene, &node, former).await.map(Undone::Done);
+        }
         let stopped = done.iter().any(|d| {
             matches!(
                 serde_json::from_value(d.forecast.operation.clone()),
@@ -200,6 +205,31 @@ async fn comes_up(scene: &Scene<'_>, node: &NodeName) -> Result<bool, Failure> {
             })
         })
         .await
+}
+
+/// Keeps the settings on the node. Where commands do not reach its host, what it follows is all that there is to keep, unless
+/// it has an archive: a standby that cannot be frozen would hold up the promotion of any other.
+async fn keep(
+    scene: &Scene<'_>,
+    node: &NodeName,
+    by_restart: bool,
+) -> Result<Option<Former>, Failure> {
+    let save = Operation::SaveSettings {
+        node: node.clone(),
+        tag: TAG.to_owned(),
+        owner: scene.step.run.to_string(),
+    };
+    let failure = match scene.perform(save).await {
+        Ok(_) => return Ok(None),
+        // A restart needs the host.
+        Err(failure) if failure.kind == TroubleKind::Unreachable && !by_restart => failure,
+        Err(failure) => return Err(failure),
+    };
+    let archive = scene.cluster.settings(node, &["restore_command"]).await?;
+    if archive.values().any(|setting| !setting.value.is_empty()) {
+        return Err(failure);
+    }
+    former::found(scene, node, failure).await.map(Some)
 }
 
 /// Reads the setting back. The session that is asked takes the new value in its own time after a reload, so it is asked

@@ -144,7 +144,7 @@ fn summary(operation: &Operation) -> String {
             format!("put back the replication settings of {node}")
         }
         Operation::ForgetSettings { node, .. } => format!("remove the kept settings of {node}"),
-        Operation::Freeze { node } => format!("stop {node} from receiving"),
+        Operation::Freeze { node, .. } => format!("stop {node} from receiving"),
         Operation::EndReceiver { node, pid } => format!("end walreceiver {pid} of {node}"),
         Operation::SetUpstream { node, upstream, .. } => format!("point {node} at {upstream}"),
         Operation::Reload { node } => format!("reload {node}"),

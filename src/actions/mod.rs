@@ -21,6 +21,7 @@ mod drop_stale_slots;
 mod exec;
 mod fast_forward;
 mod fence;
+mod former;
 mod freeze;
 mod guard;
 mod http;

@@ -1,5 +1,6 @@
 //! Point a node at its upstream; reload where the server can, say so where it needs a restart.
 
+use super::former;
 use super::in_force::{by_restart, put_back, restart, route, stopped};
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{Former, NodeName, Operation, SlotName, UpstreamRoute};
@@ -133,7 +134,7 @@ impl Deed for SetUpstream {
                     && route == UpstreamRoute::Sql
                     && !restart =>
             {
-                Some(former(scene, &node, failure).await?)
+                Some(former::found(scene, &node, failure).await?)
             }
             Err(failure) => return Err(failure),
         };
@@ -184,19 +185,8 @@ impl Deed for SetUpstream {
         if !changed {
             return Ok(Undone::Nothing);
         }
-        if let Some(former) = done.iter().find_map(recorded) {
-            let text = format!("{node} is pointed back at {}", former.upstream);
-            scene
-                .perform(Operation::SetUpstream {
-                    node: node.clone(),
-                    upstream: former.upstream,
-                    slot: former.slot,
-                    route: UpstreamRoute::Sql,
-                    former: None,
-                })
-                .await?;
-            scene.perform(Operation::Reload { node }).await?;
-            return Ok(Undone::Done(text));
+        if let Some(former) = former::recorded(done) {
+            return former::back(scene, &node, former).await.map(Undone::Done);
         }
         let route = put_back(scene, &node, TAG).await?;
         if route == UpstreamRoute::Sql && needs_restart(scene, &node).await? {
@@ -227,34 +217,6 @@ fn change(
         route,
         former,
     })
-}
-
-/// What it follows until now: enough to point it back through its server, where its settings cannot be kept on its host.
-/// Only a node of the cluster, whose address is no secret; otherwise what kept us from keeping the settings stands.
-async fn former(scene: &Scene<'_>, node: &NodeName, failure: Failure) -> Result<Former, Failure> {
-    let set = scene.cluster.upstream(node).await?;
-    let about = set.and_then(|(host, port)| scene.inventory().node_at(&host, port));
-    let Some(upstream) = about.map(|n| n.name.clone()) else {
-        return Err(failure);
-    };
-    let settings = scene.cluster.settings(node, &["primary_slot_name"]).await?;
-    let slot = settings.get("primary_slot_name");
-    let slot = slot.and_then(|setting| SlotName::parse(&setting.value).ok());
-    let text = format!(
-        "the settings of {node} are not kept on its host, which is out of reach; should this be taken back, it is pointed \
-         at {upstream} again, in the form of the site file"
-    );
-    let data = serde_json::json!({ "node": node, "former": upstream, "why": failure.message });
-    scene.note("limits", text, data).await;
-    Ok(Former { upstream, slot })
-}
-
-/// What an earlier attempt wrote down before it changed anything.
-fn recorded(done: &Done) -> Option<Former> {
-    match serde_json::from_value(done.forecast.operation.clone()) {
-        Ok(Operation::SetUpstream { former, .. }) => former,
-        _ => None,
-    }
 }
 
 /// The slot that it is to use.

@@ -61,6 +61,9 @@ pub enum Operation {
     Freeze {
         /// The standby.
         node: NodeName,
+        /// What it follows until now, where its settings could not be kept on its host: an undo points it back there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        former: Option<Former>,
     },
     /// End a walreceiver that outlives the loss of its setting (SIGTERM on its host).
     EndReceiver {
@@ -233,11 +236,11 @@ pub enum Operation {
     },
 }
 
-/// What a node followed before: a node of the cluster, whose address is no secret.
+/// What a node followed before: a node of the cluster, whose address is no secret, or nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Former {
     /// The node.
-    pub upstream: NodeName,
+    pub upstream: Option<NodeName>,
     /// The slot that it used there.
     pub slot: Option<SlotName>,
 }
@@ -310,7 +313,7 @@ impl Operation {
             | Self::SaveSettings { node, .. }
             | Self::RestoreSettings { node, .. }
             | Self::ForgetSettings { node, .. }
-            | Self::Freeze { node }
+            | Self::Freeze { node, .. }
             | Self::EndReceiver { node, .. }
             | Self::SetUpstream { node, .. }
             | Self::Reload { node }

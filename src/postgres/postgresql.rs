@@ -100,7 +100,7 @@ pub(crate) fn steps(
             by_file: *route == UpstreamRoute::File,
         }],
         Operation::ForgetSettings { node, tag } => vec![forget(&maker, node, tag)?],
-        Operation::Freeze { node } => freeze(node),
+        Operation::Freeze { node, .. } => freeze(node),
         Operation::EndReceiver { node, pid } => vec![maker.host(
             node,
             Task::Script,

@@ -172,7 +172,7 @@ impl SimCluster {
                 .await
             }
             Operation::Reload { node } => self.reload(node).await,
-            Operation::Freeze { node } => self.freeze(node).await,
+            Operation::Freeze { node, .. } => self.freeze(node).await,
             Operation::SetUpstream {
                 node,
                 upstream,

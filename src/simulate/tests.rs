@@ -148,7 +148,14 @@ fn a_slot_that_comes_after_the_first_connection_costs_the_retry_interval() {
 fn after_a_restart_nothing_is_received_until_something_streams() {
     simulated(async {
         let sim = cluster(|b| b);
-        done(&sim, Operation::Freeze { node: name("n2") }).await;
+        done(
+            &sim,
+            Operation::Freeze {
+                node: name("n2"),
+                former: None,
+            },
+        )
+        .await;
         done(&sim, stop("n2", StopMode::Fast, 10)).await;
         done(&sim, start("n2")).await;
         let server = sim.server(&name("n2")).await.unwrap();
@@ -223,7 +230,14 @@ fn a_frozen_standby_with_paused_replay_keeps_its_receiver_and_acknowledges() {
         seconds(&sim, 1).await;
         sim.with(|w| w.disrupt(&Disruption::PauseReplay(name("n2"))));
         seconds(&sim, 1).await;
-        done(&sim, Operation::Freeze { node: n2.clone() }).await;
+        done(
+            &sim,
+            Operation::Freeze {
+                node: n2.clone(),
+                former: None,
+            },
+        )
+        .await;
         seconds(&sim, 2).await;
         assert_eq!(sim.upstream(&n2).await.unwrap(), None);
         let before = sim.with(|w| w.acknowledged_commits().len());
