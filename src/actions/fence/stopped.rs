@@ -125,6 +125,7 @@ mod tests {
             standby_signal: true,
             shared_memory_attached: Some(0),
             slots: vec![],
+            half_rewound: false,
         };
         assert_eq!(processes_left(&stopped), None);
         assert!(
