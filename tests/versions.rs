@@ -113,6 +113,7 @@ async fn with_no_more_rights_than_it_needs(cluster: &Cluster, release: u32) {
         "CREATE ROLE pgbaton LOGIN REPLICATION SUPERUSER"
     };
     cluster.tell("n1", role).await;
+    cluster.until_replayed("n1", &["n2", "n3"]).await;
     let file = cluster.lab.site_file();
     let site = std::fs::read_to_string(file).unwrap();
     let ours = "dbname: postgres, sslmode: disable, user: ";

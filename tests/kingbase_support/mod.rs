@@ -83,6 +83,7 @@ impl Dressed {
             .unwrap();
         let gone = client.batch_execute("SELECT pg_is_in_recovery()").await;
         assert!(gone.is_err(), "nothing is there under PostgreSQL's name");
+        self.cluster.until_replayed("n1", &["n2", "n3"]).await;
     }
 
     fn write_site(&self) {

@@ -192,6 +192,15 @@ impl Cluster {
         panic!("`{statement}` on {node} stays `{last}`, not `{wanted}`");
     }
 
+    /// Waits until these have replayed all that is on `primary` now.
+    pub(crate) async fn until_replayed(&self, primary: &str, standbys: &[&str]) {
+        let at = self.ask(primary, "SELECT pg_current_wal_lsn()").await;
+        let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{at}'");
+        for standby in standbys {
+            self.until(standby, &replayed, "t").await;
+        }
+    }
+
     pub(crate) async fn writer(&self) -> Writer {
         let writer = Writer::start(self.lab.endpoints()).await.unwrap();
         assert!(
