@@ -86,9 +86,14 @@ pub(crate) fn decisions(plan: &Value, topic: &str) -> Vec<String> {
         .collect()
 }
 
-fn statuses_of_plan(plan: &Value) -> BTreeMap<String, String> {
+/// The steps of a plan, without the heading of the `finally`, which is no step of a run.
+fn steps_of(plan: &Value) -> impl Iterator<Item = &Value> {
     let steps = plan["steps"].as_array().unwrap().iter();
-    steps
+    steps.filter(|step| step["path"] != "(finally)")
+}
+
+fn statuses_of_plan(plan: &Value) -> BTreeMap<String, String> {
+    steps_of(plan)
         .map(|step| {
             let text = |key: &str| step[key].as_str().unwrap().to_owned();
             (text("path"), text("status"))
@@ -154,8 +159,7 @@ fn keep(effects: &mut BTreeMap<String, Vec<String>>, path: &str, operation: &Val
 
 /// What a step found out or made, by path: only the positions are the run's own.
 fn outputs_of_plan(plan: &Value) -> BTreeMap<String, String> {
-    let steps = plan["steps"].as_array().unwrap().iter();
-    let own = steps.map(|step| (&step["path"], &step["outputs"]));
+    let own = steps_of(plan).map(|step| (&step["path"], &step["outputs"]));
     own.map(outputs).collect()
 }
 
