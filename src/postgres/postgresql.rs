@@ -148,11 +148,7 @@ pub(crate) fn steps(
             set_synchronous(node, Some(&value))
         }
         Operation::RestoreSynchronous { node, text } => set_synchronous(node, text.as_deref()),
-        Operation::Checkpoint { node } => {
-            let mut step = SqlStep::new(node, Masked::plain("CHECKPOINT"));
-            step.long = true;
-            vec![Step::Sql(step)]
-        }
+        Operation::Checkpoint { node } => vec![checkpoint(node)],
         Operation::Mark { node } => vec![mark(node)],
         Operation::PauseRepmgrd { node, paused } => {
             vec![repmgr::pause(inventory, node, *paused)?]
@@ -180,6 +176,12 @@ pub(crate) fn steps(
         }],
         Operation::Http { request, .. } => vec![Step::Http(request.clone())],
     })
+}
+
+fn checkpoint(node: &NodeName) -> Step {
+    let mut step = SqlStep::new(node, Masked::plain("CHECKPOINT"));
+    step.long = true;
+    Step::Sql(step)
 }
 
 fn end_orphans(maker: &Maker<'_>, node: &NodeName, pids: &[u32]) -> Result<Step, Trouble> {

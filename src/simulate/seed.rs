@@ -191,16 +191,7 @@ impl Seeding {
         let conf = self.conf(entry, facts);
         let archiving = facts.and_then(|f| f.archiving.known());
         if server.is_some_and(|s| s.startup == StartupState::Busy && !s.replay_paused) {
-            let delay = conf.millis(conf::APPLY_DELAY);
-            let wait = if delay.is_zero() {
-                self.assume(name, "what it has still to replay is replayed in a moment");
-                self.world.about(BACKLOG)
-            } else {
-                self.assume(name, "what it has still to replay arrived just now");
-                delay
-            };
-            let id = NodeId(self.world.nodes.len());
-            self.world.later(wait, super::event::Event::Replay(id, end));
+            self.replay_later(name, conf.millis(conf::APPLY_DELAY), end);
         }
         Node {
             name: name.clone(),
@@ -249,6 +240,19 @@ impl Seeding {
                 .unwrap_or_default(),
             dark,
         }
+    }
+
+    /// What the next node has still to replay, up to here.
+    fn replay_later(&mut self, name: &NodeName, delay: Duration, end: Lsn) {
+        let wait = if delay.is_zero() {
+            self.assume(name, "what it has still to replay is replayed in a moment");
+            self.world.about(BACKLOG)
+        } else {
+            self.assume(name, "what it has still to replay arrived just now");
+            delay
+        };
+        let id = NodeId(self.world.nodes.len());
+        self.world.later(wait, super::event::Event::Replay(id, end));
     }
 
     /// What nobody could find out about a node.
