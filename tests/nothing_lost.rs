@@ -147,7 +147,7 @@ async fn wal_that_cannot_be_read_is_not_taken_for_wal_that_is_not_there() {
         .await;
     cluster.fault("n1", Fault::Kill).await;
     cluster.fault("n2", Fault::Start).await;
-    // The server's programs, but not the one that reads WAL.
+    // The server's programs, but one that reads WAL and does not get to its end.
     let bin = bin(&cluster);
     let less = cluster.lab.dir().join("less");
     std::fs::create_dir(&less).unwrap();
@@ -156,6 +156,14 @@ async fn wal_that_cannot_be_read_is_not_taken_for_wal_that_is_not_there() {
             std::os::unix::fs::symlink(program.path(), less.join(program.file_name())).unwrap();
         }
     }
+    let broken = less.join("pg_waldump");
+    std::fs::write(
+        &broken,
+        "#!/bin/sh\necho 'pg_waldump: error: could not open file' >&2\nexit 1\n",
+    )
+    .unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&broken, mode).unwrap();
     let site = std::fs::read_to_string(cluster.lab.site_file()).unwrap();
     let without = cluster.lab.dir().join("without.yaml");
     let text = swap(&site, bin.to_str().unwrap(), less.to_str().unwrap());
@@ -164,9 +172,18 @@ async fn wal_that_cannot_be_read_is_not_taken_for_wal_that_is_not_there() {
         .await
         .expect(3);
     assert!(said.all().contains("unknown, at least"), "{}", said.all());
-    assert!(said.all().contains("pg_waldump"), "{}", said.all());
+    assert!(said.all().contains("could not open file"), "{}", said.all());
     assert_nobody_was_promoted(&cluster, &["n2"]).await;
-    // With it the loss is a number, and too great.
+    // Without the program the records are followed one by one; with it, it is asked. The loss is a number, and too great.
+    std::fs::remove_file(&broken).unwrap();
+    let said = support::pgbaton(&["--site", without.to_str().unwrap(), "run", "failover"])
+        .await
+        .expect(3);
+    assert!(
+        said.all().contains("promotion would lose WAL: "),
+        "{}",
+        said.all()
+    );
     let said = cluster.pgbaton(&["run", "failover"]).await.expect(3);
     assert!(
         said.all().contains("promotion would lose WAL: "),

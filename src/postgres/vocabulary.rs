@@ -207,6 +207,8 @@ mod tests {
                     "pg_controldata",
                     "pg_waldump",
                     "pg_isready",
+                    "pg_rewind",
+                    "pg_basebackup",
                     "pg_wal",
                     "pg_replslot",
                 ]

@@ -60,11 +60,11 @@ pub(crate) async fn answers(cluster: &Cluster, from: &str, address: &str) -> boo
 /// A failover that has looked at the living cluster and then waits until the file is there.
 pub(crate) fn failover_that_waits_for(cluster: &Cluster, file: &Path) -> PathBuf {
     let wait = format!(
-        "steps:\n  hold:\n    action: exec\n    with: {{ argv: [sh, \"-c\", \"until [ -e {} ]; do sleep 0.05; done\"] }}\n    \
+        "\nsteps:\n  hold:\n    action: exec\n    with: {{ argv: [sh, \"-c\", \"until [ -e {} ]; do sleep 0.05; done\"] }}\n    \
          effect: read\n    timeout: 1m\n",
         file.display()
     );
-    let text = swap(&stock("failover"), "steps:\n", &wait);
+    let text = swap(&stock("failover"), "\nsteps:\n", &wait);
     let text = swap(
         &text,
         "  confirm:\n    action",
