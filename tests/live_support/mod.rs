@@ -303,5 +303,29 @@ impl Drop for Pair {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         }
+        self.remove_segments();
+    }
+}
+
+impl Pair {
+    /// What a killed server leaves in the kernel, as its pid file names it.
+    fn remove_segments(&self) {
+        for entry in std::fs::read_dir(self.dir.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let file = std::fs::read_to_string(entry.path().join("postmaster.pid"));
+            let text = file.unwrap_or_default();
+            let id = text
+                .lines()
+                .nth(6)
+                .and_then(|l| l.split_whitespace().nth(1));
+            if let Some(id) = id {
+                let _ = std::process::Command::new("ipcrm")
+                    .args(["-m", id])
+                    .output();
+            }
+        }
     }
 }
