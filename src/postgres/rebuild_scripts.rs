@@ -133,7 +133,8 @@ echo rewound
 /// Copies. Further arguments: the program that copies, where the source is, the slot (may be empty), `keep` or `remove`,
 /// and where the source's tablespaces lie.
 ///
-/// A copy is complete when it holds `pgbaton.complete`; one that is not is removed. Tablespaces get directories of
+/// A copy is complete when it holds `pgbaton.complete`, which names the place of the former data; one that is not is removed. Former
+/// data of earlier copies are nobody's to remove here. Tablespaces get directories of
 /// their own beside those that the source names: the former ones stay the former copy's.
 pub(super) const COPY: &str = concat!(
     r#"
@@ -179,21 +180,19 @@ if ! [ -e "$R/pgbaton.complete" ]; then
       [ -p "$M" ] || rm -rf -- "$K"
       no 1 "it could not be copied, and what it has is as it was"
     fi
-    put_back "$N" && : >"$N/pgbaton.complete" || no 1 "its own settings could not be put into the copy"
+    put_back "$N" && printf '%s\n' "$O" >"$N/pgbaton.complete" || no 1 "its own settings could not be put into the copy"
     flush "$N"
   fi
+  IFS= read -r O <"$N/pgbaton.complete" && [ -n "$O" ] || no 1 "$N/pgbaton.complete cannot be read"
   mv -T -- "$R" "$O" || no 1 "$R cannot be renamed: is it where a disk is mounted?"
   mv -T -- "$N" "$R" || { mv -T -- "$O" "$R"; no 1 "$N cannot take the place of $R"; }
   settle "${R%/*}"
 fi
-rm -f -- "$R/pgbaton.complete" "$L"
-settle "$R"
+IFS= read -r O <"$R/pgbaton.complete" && [ -n "$O" ] || no 1 "$R/pgbaton.complete cannot be read"
 rm -rf -- "$K"
-# The newest that there is, should this be a second call.
-for O in "$R".pgbaton.old.*; do :; done
-if [ "$former" = keep ]; then [ ! -d "$O" ] || echo "$O"; exit 0; fi
-for O in "$R".pgbaton.old.*; do
-  [ -d "$O" ] || continue
+if [ "$former" = keep ]; then
+  [ ! -d "$O" ] || echo "$O"
+elif [ -d "$O" ]; then
   for space in "$O"/pg_tblspc/* "$O/pg_wal"; do
     [ -L "$space" ] || continue
     used= real=$(readlink -m -- "$space")
@@ -201,6 +200,9 @@ for O in "$R".pgbaton.old.*; do
     [ -n "$used" ] || rm -rf -- "$real"
   done
   rm -rf -- "$O"
-done
+fi
+# Last, so that a second call goes on where the first one ended.
+rm -f -- "$R/pgbaton.complete" "$L"
+settle "$R"
 "#
 );
