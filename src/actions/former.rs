@@ -3,8 +3,9 @@
 //! back there through its server.
 
 use super::scene::Scene;
-use crate::cluster::{Former, NodeName, Operation, SlotName, UpstreamRoute};
+use crate::cluster::{Former, NodeName, Operation, Setting, SlotName, UpstreamRoute};
 use crate::engine::{Done, Failure};
+use std::collections::BTreeMap;
 
 /// What it follows now. Where that is somebody whom the site file does not name, what kept us from keeping the settings stands.
 pub(super) async fn found(
@@ -20,7 +21,12 @@ pub(super) async fn found(
             None => return Err(failure),
         },
     };
-    let settings = scene.cluster.settings(node, &["primary_slot_name"]).await?;
+    let asked = ["primary_slot_name", "restore_command"];
+    let settings = scene.cluster.settings(node, &asked).await?;
+    // Whoever followed nobody is frozen when this is taken back, and that takes the archive away, too.
+    if upstream.is_none() && has_archive(&settings) {
+        return Err(failure);
+    }
     let slot = settings.get("primary_slot_name");
     let slot = slot.and_then(|setting| SlotName::parse(&setting.value).ok());
     let text = format!(
@@ -31,6 +37,11 @@ pub(super) async fn found(
     let data = serde_json::json!({ "node": node, "former": upstream, "why": failure.message });
     scene.note("limits", text, data).await;
     Ok(Former { upstream, slot })
+}
+
+/// It takes WAL from an archive. The command is a secret: its value is never seen, only that there is one.
+pub(super) fn has_archive(settings: &BTreeMap<String, Setting>) -> bool {
+    settings.get("restore_command").is_some_and(|s| s.set)
 }
 
 /// What the first attempt wrote down before it changed anything; none where the settings were kept.

@@ -226,7 +226,7 @@ async fn keep(
         Err(failure) => return Err(failure),
     };
     let archive = scene.cluster.settings(node, &["restore_command"]).await?;
-    if archive.values().any(|setting| !setting.value.is_empty()) {
+    if former::has_archive(&archive) {
         return Err(failure);
     }
     former::found(scene, node, failure).await.map(Some)

@@ -26,6 +26,7 @@ mod freeze;
 mod guard;
 mod http;
 mod in_force;
+mod managers;
 mod notify;
 mod pause_managers;
 mod promote;

@@ -1,13 +1,17 @@
 //! Let repmgrd act again where a run had paused it.
 
 use super::scene::{Deed, Scene};
-use crate::cluster::{ManagerKind, NodeName, Operation};
+use crate::cluster::{Manager, ManagerKind, NodeName, Operation};
 use crate::engine::{Failure, Probe};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use std::time::Duration;
 
 pub(super) struct ResumeManagers;
+
+/// What a node may take to say whether it heard.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 #[async_trait]
 impl Deed for ResumeManagers {
@@ -44,39 +48,50 @@ impl Deed for ResumeManagers {
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let nodes = scene.nodes_input("nodes")?;
-        // One that cannot be reached must not keep the others paused.
-        let mut failed = Vec::new();
-        for node in &nodes {
-            if let Err(failure) = scene.perform(resume(node.clone())).await {
-                failed.push((node, failure));
-            }
-        }
-        let Some((_, first)) = failed.first() else {
-            return Ok(Map::new());
-        };
-        let names: Vec<&str> = failed.iter().map(|(node, _)| node.as_str()).collect();
-        let text = format!(
-            "repmgrd of {} stays paused: {}",
-            names.join(", "),
-            first.message
-        );
-        Err(Failure::new(first.kind, text)
-            .with_help("when the server runs again: `repmgr service unpause` on any node"))
+        resume_all(scene, &nodes).await?;
+        Ok(Map::new())
     }
 
     async fn verify(&self, scene: &Scene<'_>, given: Map) -> Result<Map, Failure> {
-        for node in scene.nodes_input("nodes")? {
-            let managers = scene.cluster.managers(&node).await?;
-            let paused = managers
-                .iter()
-                .any(|m| m.kind == ManagerKind::Repmgrd && m.paused == Some(true));
-            if paused {
-                let text = format!("repmgrd of {node} says that it is still paused");
-                return Err(Failure::new(TroubleKind::Unmet, text));
-            }
+        let nodes = scene.nodes_input("nodes")?;
+        let looks = nodes.iter().map(|node| async move {
+            let told = tokio::time::timeout(PATIENCE, scene.cluster.managers(node)).await;
+            // Its server was told; a host that says nothing is no reason to tell it again.
+            let found = told.ok().and_then(Result::ok).unwrap_or_default().found;
+            let paused = |m: &Manager| m.kind == ManagerKind::Repmgrd && m.paused == Some(true);
+            found.iter().any(paused).then_some(node.as_str())
+        });
+        let paused: Vec<&str> = join_all(looks).await.into_iter().flatten().collect();
+        if paused.is_empty() {
+            return Ok(given);
         }
-        Ok(given)
+        let text = format!(
+            "repmgrd of {} says that it is still paused",
+            paused.join(", ")
+        );
+        Err(Failure::new(TroubleKind::Unmet, text).with_help(UNPAUSE))
     }
+}
+
+const UNPAUSE: &str = "when the server runs again: `repmgr service unpause` on any node";
+
+/// Tells all of them at once. One that cannot be reached must not keep the others paused.
+pub(super) async fn resume_all(scene: &Scene<'_>, nodes: &[NodeName]) -> Result<(), Failure> {
+    let told = nodes.iter().map(|node| async move {
+        let told = scene.perform(resume(node.clone())).await;
+        told.err().map(|failure| (node.as_str(), failure))
+    });
+    let failed: Vec<(&str, Failure)> = join_all(told).await.into_iter().flatten().collect();
+    let Some((_, first)) = failed.first() else {
+        return Ok(());
+    };
+    let names: Vec<&str> = failed.iter().map(|(node, _)| *node).collect();
+    let text = format!(
+        "repmgrd of {} stays paused: {}",
+        names.join(", "),
+        first.message
+    );
+    Err(Failure::new(first.kind, text).with_help(UNPAUSE))
 }
 
 fn resume(node: NodeName) -> Operation {

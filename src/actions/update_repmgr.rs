@@ -49,15 +49,15 @@ impl Deed for UpdateRepmgr {
         if let Some(operation) = found.change(scene.node()?) {
             scene.perform(operation).await?;
         }
-        for debt in &found.debts {
-            scene.note("debt", debt, serde_json::Value::Null).await;
-        }
         Ok(result(found.rows.len()))
     }
 
     async fn verify(&self, scene: &Scene<'_>, given: Map) -> Result<Map, Failure> {
         let found = look(scene).await?;
         if found.rows.is_empty() {
+            for debt in &found.debts {
+                scene.note("debt", debt, serde_json::Value::Null).await;
+            }
             return Ok(given);
         }
         let ids: Vec<String> = found.rows.iter().map(|row| row.id.to_string()).collect();
@@ -72,8 +72,10 @@ impl Deed for UpdateRepmgr {
 
     async fn undo(&self, scene: &Scene<'_>, done: &[Done]) -> Result<Undone, Failure> {
         let mut restored = 0;
+        // The last first: an earlier change of the same row was of what had been there before both.
         for operation in done
             .iter()
+            .rev()
             .filter_map(|d| serde_json::from_value(d.forecast.operation.clone()).ok())
         {
             if let Operation::UpdateRepmgr { node, rows, before } = operation {

@@ -6,7 +6,7 @@ use super::error::{CommandError, Kind};
 use super::exit_codes::Code;
 use super::keep::keep;
 use super::signals::Hangup;
-use super::{run, screen};
+use super::{run, screen, text};
 use crate::import::{Draft, ImportError, draft, gather};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -69,7 +69,7 @@ fn show(context: &Context, draft: &Draft, file: Option<&Path>) {
         None => screen::data(&draft.text),
     }
     for line in draft.left_out.iter().chain(&draft.open) {
-        let _ = writeln!(said, "note: {line}");
+        let _ = writeln!(said, "note: {}", text::one_line(line));
     }
     screen::note(&said);
 }

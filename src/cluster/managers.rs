@@ -33,6 +33,16 @@ impl ManagerKind {
     }
 }
 
+/// Who acts on a node, as far as it could be told.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Managers {
+    /// Those that were seen.
+    pub found: Vec<Manager>,
+    /// Its host could not be looked at: what shows only there, kbha and Patroni, is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unseen: bool,
+}
+
 /// Something that acts on a node, and not at pgbaton's word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

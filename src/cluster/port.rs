@@ -1,7 +1,7 @@
 //! The one port between a playbook and the world.
 
 use super::{
-    Admission, Archiving, History, Host, Identity, Inventory, Lsn, Manager, NodeName, Operation,
+    Admission, Archiving, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Operation,
     Outcome, Reach, Rebuild, Remembered, RepmgrNode, Sender, Server, Setting, Slot, Ticket,
     Timeline, Trouble, WalFiles,
 };
@@ -45,8 +45,9 @@ pub trait Observe: Send + Sync {
     /// repmgr's table of nodes, as this node has it.
     async fn repmgr_nodes(&self, node: &NodeName) -> Result<Vec<RepmgrNode>, Trouble>;
 
-    /// Who else manages this node: told by its host, and where repmgr is by its server.
-    async fn managers(&self, node: &NodeName) -> Result<Vec<Manager>, Trouble>;
+    /// Who else manages this node: told by its host, and where repmgr is by its server. An error where neither says
+    /// anything.
+    async fn managers(&self, node: &NodeName) -> Result<Managers, Trouble>;
 
     /// Running settings. Names the server does not know are absent from the answer.
     async fn settings(

@@ -1,6 +1,7 @@
 //! What expressions and templates of a scope see.
 
 use super::scope::{Run, Scope};
+use super::state::RunState;
 use super::{Failure, StepStatus};
 use crate::playbook::{Body, Map, Names, Step, Value};
 
@@ -174,6 +175,11 @@ impl Names for ScopeNames<'_> {
             ["params", name, rest @ ..] => self.scope.params.get(*name)?.lookup(rest),
             ["params"] => Some(Value::Map((*self.scope.params).clone())),
             ["item", rest @ ..] => self.item?.lookup(rest),
+            // The only one of the run's that changes.
+            ["run", "passed"] => {
+                let passed = |state: &RunState| state.point_of_no_return().is_some();
+                Some(Value::from(self.run.shared.read(passed)))
+            }
             ["result"] => Some(Value::Map(self.result?.clone())),
             ["result", name, rest @ ..] => self.result?.get(*name)?.lookup(rest),
             ["error"] => Some(Value::Map(self.error?.clone())),

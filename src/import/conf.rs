@@ -1,10 +1,18 @@
 //! `repmgr.conf`: one `name = value` a line.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// What a configuration file says; the last line of a name counts.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub(super) struct Conf(BTreeMap<String, String>);
+
+/// Only names: a value may be a connection string with a password.
+impl fmt::Debug for Conf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Conf {
     pub(super) fn parse(text: &str) -> Self {

@@ -2,7 +2,7 @@
 
 use super::ImportError;
 use super::conf::Conf;
-use crate::cluster::Trouble;
+use crate::cluster::{Product, Trouble};
 use crate::postgres::{Door, Registered, Registry, Seen, registry, seen};
 use futures_util::future::join_all;
 use std::path::Path;
@@ -41,7 +41,10 @@ pub async fn gather(conninfo: Option<&str>, conf: Option<&Path>) -> Result<Found
     let passfile = conf.as_ref().and_then(|(_, conf)| conf.get("passfile"));
     let entry = entry.or_passfile(passfile);
     let registry = registry(&entry).await.map_err(ImportError::Registry)?;
-    let asked = registry.nodes.iter().map(|node| look(node, &entry));
+    let asked = registry
+        .nodes
+        .iter()
+        .map(|node| look(node, &entry, registry.product));
     let seen = join_all(asked).await;
     Ok(Found {
         entry,
@@ -51,9 +54,9 @@ pub async fn gather(conninfo: Option<&str>, conf: Option<&Path>) -> Result<Found
     })
 }
 
-async fn look(node: &Registered, entry: &Door) -> Result<Seen, Trouble> {
+async fn look(node: &Registered, entry: &Door, product: Product) -> Result<Seen, Trouble> {
     match &node.door {
-        Some(door) => seen(door, entry).await,
+        Some(door) => seen(door, entry, product).await,
         None => Err(Trouble::here(
             crate::cluster::TroubleKind::Failed,
             "its connection string cannot be read",

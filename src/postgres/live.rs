@@ -1,5 +1,6 @@
 //! Real servers behind the port: how they are reached.
 
+use super::alone_here::AloneHere;
 use super::dialect::{Dialect, program};
 use super::kingbase::Kingbase;
 use super::memory::Memory;
@@ -46,6 +47,7 @@ pub struct LiveCluster {
     pub(super) records: Records,
     pub(super) hosts: BTreeMap<NodeName, Arc<dyn Transport>>,
     pub(super) memory: Memory,
+    pub(super) alone_here: AloneHere,
 }
 
 impl fmt::Debug for LiveCluster {
@@ -74,6 +76,7 @@ impl LiveCluster {
             records: Records::default(),
             hosts,
             memory: Memory::default(),
+            alone_here: AloneHere::default(),
             inventory,
         }
     }

@@ -4,10 +4,9 @@ use super::live::{LOOK, LiveCluster, OPEN, script_trouble};
 use super::login::SessionKind;
 use super::pool::REPLY;
 use super::quoting::ident;
-use crate::cluster::{Manager, ManagerKind, NodeName, Transport, Trouble};
+use crate::cluster::{Manager, ManagerKind, Managers, NodeName, Transport, Trouble};
 use crate::transport::{HttpClient, HttpSend};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 /// What Patroni may take to answer.
@@ -39,7 +38,7 @@ for p in /proc/[0-9]*; do
       conf=$(words "$p" | tail -n 1)
       elsewhere "$conf" "s/^[[:space:]]*data_dir:[[:space:]]*['\"]\{0,1\}\([^'\"[:space:]]*\).*/\1/p" && continue
       rest=
-      [ -f "$conf" ] && [ -r "$conf" ] && rest=$(sed -n -e '/^restapi:/,/^[^[:space:]#r]/s/^[[:space:]]*connect_address:[[:space:]]*//p' "$conf" | head -n 1)
+      [ -f "$conf" ] && [ -r "$conf" ] && rest=$(sed -n -e "/^restapi:/,/^[^[:space:]#r]/s/^[[:space:]]*connect_address:[[:space:]]*['\"]\{0,1\}\([^'\"[:space:]#]*\).*/\1/p" "$conf" | head -n 1)
       echo "patroni $p $rest"
       ;;
   esac
@@ -56,13 +55,16 @@ done
 type Sign = (ManagerKind, String, Option<String>);
 
 impl LiveCluster {
-    /// All that act on this node. An error only where neither its host nor its server says anything.
-    pub(super) async fn look_for_managers(&self, node: &NodeName) -> Result<Vec<Manager>, Trouble> {
+    /// All that act on this node. An error where neither its host nor its server says anything: nothing was seen then,
+    /// which is not the same as nobody.
+    pub(super) async fn look_for_managers(&self, node: &NodeName) -> Result<Managers, Trouble> {
         let (signs, repmgrd) =
             tokio::join!(self.managers_on_host(node), self.repmgrd_in_database(node));
-        let (signs, repmgrd) = match (signs, repmgrd) {
-            (Err(trouble), Err(_)) => return Err(trouble),
-            (signs, repmgrd) => (signs.unwrap_or_default(), repmgrd.ok().flatten()),
+        let asks_the_database = self.inventory.repmgr.is_some();
+        let (signs, repmgrd, unseen) = match (signs, repmgrd) {
+            (Ok(signs), repmgrd) => (signs, repmgrd.ok().flatten(), false),
+            (Err(_), Ok(repmgrd)) if asks_the_database => (Vec::new(), repmgrd, true),
+            (Err(trouble), _) => return Err(trouble),
         };
         let mut found = Vec::new();
         for (kind, sign, address) in signs {
@@ -86,20 +88,13 @@ impl LiveCluster {
                 paused: Some(paused),
             });
         }
-        Ok(found)
+        Ok(Managers { found, unseen })
     }
 
     async fn managers_on_host(&self, name: &NodeName) -> Result<Vec<Sign>, Trouble> {
         let node = self.node(name)?;
-        match &node.transport {
-            Transport::None => return Ok(Vec::new()),
-            Transport::Local { .. } => {
-                let nothing = tokio::task::spawn_blocking(nothing_here).await;
-                if nothing.unwrap_or(false) {
-                    return Ok(Vec::new());
-                }
-            }
-            _ => {}
+        if matches!(node.transport, Transport::Local { .. }) && self.alone_here.ask().await {
+            return Ok(Vec::new());
         }
         let data = node.data.display().to_string();
         let command = crate::transport::Command::script(MANAGERS, &[data.as_str()], LOOK);
@@ -177,34 +172,6 @@ fn sign(line: &str) -> Option<Sign> {
     let (pid, address) = rest.split_once(' ').unwrap_or((rest, ""));
     let address = Some(address.trim()).filter(|address| !address.is_empty());
     Some((kind, format!("process {pid}"), address.map(str::to_owned)))
-}
-
-/// A quick look at this machine, whose processes everybody may see: nothing on it can be another manager. A shell would
-/// take tens of milliseconds to say so, and a failover waits for it.
-fn nothing_here() -> bool {
-    let no_process = std::fs::read_dir("/proc").is_ok_and(|processes| {
-        processes.flatten().all(|entry| {
-            let path = entry.path();
-            let comm = std::fs::read_to_string(path.join("comm")).unwrap_or_default();
-            let comm = comm.trim_end();
-            if comm.starts_with("python") {
-                let words = std::fs::read(path.join("cmdline")).unwrap_or_default();
-                return !String::from_utf8_lossy(&words).contains("patroni");
-            }
-            ManagerKind::parse(comm).is_none()
-        })
-    });
-    let mentions = |file: &Path| {
-        std::fs::read(file).is_ok_and(|text| String::from_utf8_lossy(&text).contains("kbha"))
-    };
-    // Where there is none of these directories there is nothing in it.
-    let in_cron = ["/etc/cron.d", "/var/spool/cron/crontabs", "/var/spool/cron"]
-        .into_iter()
-        .any(|dir| match std::fs::read_dir(dir) {
-            Ok(files) => files.flatten().any(|file| mentions(&file.path())),
-            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-        });
-    no_process && !in_cron && !mentions(Path::new("/etc/crontab"))
 }
 
 #[cfg(test)]

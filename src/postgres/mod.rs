@@ -1,6 +1,7 @@
 //! The live side of the `Cluster` port: sessions, questions, the replication protocol, the dialects of the products.
 //! The only place where SQL and server commands are written.
 
+mod alone_here;
 mod archiving;
 mod autoconf;
 mod conninfo;

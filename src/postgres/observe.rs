@@ -10,7 +10,7 @@ use super::pool::{Error, Warm};
 use super::questions;
 use super::{archiving, control, host, rebuild, scripts, wal_files, waldump};
 use crate::cluster::{
-    Admission, Archiving, History, Host, Identity, Inventory, Lsn, Manager, NodeName, Observe,
+    Admission, Archiving, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Observe,
     Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline,
     Transport, Trouble, TroubleKind, WalFiles,
 };
@@ -141,7 +141,7 @@ impl Observe for LiveCluster {
         .await
     }
 
-    async fn managers(&self, node: &NodeName) -> Result<Vec<Manager>, Trouble> {
+    async fn managers(&self, node: &NodeName) -> Result<Managers, Trouble> {
         self.look_for_managers(node).await
     }
 

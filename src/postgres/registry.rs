@@ -234,8 +234,13 @@ fn registered(row: &[Option<String>]) -> Option<Registered> {
 }
 
 /// Asks a node that the table names. What its own connection string lacks to log in is taken from `entry`.
-pub(crate) async fn seen(node: &Door, entry: &Door) -> Result<Seen, Trouble> {
+pub(crate) async fn seen(node: &Door, entry: &Door, product: Product) -> Result<Seen, Trouble> {
     let mut session = node.open(entry).await?;
+    if product == Product::Kingbase {
+        let learned = session.learn(REPLY).await;
+        learned
+            .map_err(|fault| fault.about("the server does not tell how it names its functions"))?;
+    }
     let session = &mut session;
     let untold = |fault: Fault| fault.about("the server does not tell what it is");
     let in_recovery = one(session, "SELECT pg_is_in_recovery()::int")

@@ -28,7 +28,8 @@ const FUNCTIONS: [(&str, &str); 17] = [
     ("stat_get_activity", ""),
     ("walfile_name", ""),
 ];
-const VIEWS: [&str; 5] = [
+const VIEWS: [&str; 6] = [
+    "config",
     "replication_slots",
     "settings",
     "stat_archiver",

@@ -48,7 +48,7 @@ pub(super) async fn managers(cluster: &dyn Cluster) -> Vec<(NodeName, Manager)> 
     let told = join_all(looks).await;
     let told = nodes.into_iter().zip(told);
     told.filter_map(|(node, told)| Some((node, told.ok()?.ok()?)))
-        .flat_map(|(node, managers)| managers.into_iter().map(|m| (node.clone(), m)))
+        .flat_map(|(node, managers)| managers.found.into_iter().map(|m| (node.clone(), m)))
         .collect()
 }
 

@@ -7,9 +7,9 @@ use super::ids::{HostId, RUNNER};
 use super::inject::{Fault, What};
 use super::node::{Hang, Phase};
 use crate::cluster::{
-    Admission, Archiving, History, Host, Identity, Inventory, Lsn, Manager, NodeName, Observe,
-    Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline,
-    Trouble, TroubleKind, WalFiles,
+    Admission, Archiving, History, Host, Identity, Inventory, Lsn, ManagerKind, Managers, NodeName,
+    Observe, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot,
+    Timeline, Trouble, TroubleKind, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -173,15 +173,31 @@ impl Observe for SimCluster {
         .await
     }
 
-    async fn managers(&self, node: &NodeName) -> Result<Vec<Manager>, Trouble> {
-        if !self.has_way(node) {
-            return Ok(Vec::new());
-        }
+    /// Its host shows all of them; where that says nothing, a server with repmgr's extension tells of repmgrd.
+    async fn managers(&self, node: &NodeName) -> Result<Managers, Trouble> {
         self.question("managers", node, async {
-            let told = self
-                .command(node, |w, id| Ok(w.node(id).managers.clone()))
-                .await;
-            told.map_err(|why| why.when_asking(node, "failed to look for other managers"))
+            let seen = self.command(node, |w, id| Ok(w.node(id).managers.clone()));
+            let why = match seen.await {
+                Ok(found) => {
+                    return Ok(Managers {
+                        found,
+                        unseen: false,
+                    });
+                }
+                Err(why) => why,
+            };
+            if self.inventory.repmgr.is_some()
+                && let Ok(mut found) = self
+                    .ask(node, Way::Sql, |w, id| Ok(w.node(id).managers.clone()))
+                    .await
+            {
+                found.retain(|manager| manager.kind == ManagerKind::Repmgrd);
+                return Ok(Managers {
+                    found,
+                    unseen: true,
+                });
+            }
+            Err(why.when_asking(node, "failed to look for other managers"))
         })
         .await
     }

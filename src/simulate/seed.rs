@@ -218,7 +218,7 @@ impl Seeding {
             archiving: archiving.cloned().unwrap_or(IDLE),
             managers: facts
                 .and_then(|f| f.managers.as_ref()?.known())
-                .cloned()
+                .map(|managers| managers.found.clone())
                 .unwrap_or_default(),
             receiving: Receiving::Off,
             round: 0,

@@ -2,7 +2,7 @@
 
 use super::builder::ASKED;
 use crate::cluster::{
-    Archiving, History, Host, Identity, Lsn, Manager, NodeName, Observe, Rebuild, Remembered,
+    Archiving, History, Host, Identity, Lsn, Managers, NodeName, Observe, Rebuild, Remembered,
     RepmgrNode, Sender, Server, Setting, Slot, Trouble, WalFiles,
 };
 use futures_util::future::join_all;
@@ -97,7 +97,7 @@ pub struct NodeFacts {
     pub wal_end: Option<Fact<Lsn>>,
     /// Who else manages it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub managers: Option<Fact<Vec<Manager>>>,
+    pub managers: Option<Fact<Managers>>,
     /// repmgr's table there, where the site file has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repmgr: Option<Fact<Vec<RepmgrNode>>>,

@@ -99,7 +99,7 @@ impl Pen<'_> {
                 mode: SyncMode::Off,
                 acks: 1,
             },
-            Ok(Some(names)) if !custom && known(&names, members) => {
+            Ok(Some(names)) if !custom && all_of_them(&names, members) => {
                 mode_of(&names, members.len() - 1)
             }
             _ => {
@@ -133,14 +133,21 @@ impl Pen<'_> {
     }
 }
 
-fn known(names: &SyncNames, members: &[Member<'_>]) -> bool {
-    !names.is_wildcard()
-        && names.names.iter().all(|name| {
-            members
-                .iter()
-                .any(|m| m.name.as_str().eq_ignore_ascii_case(name))
-        })
-        && (names.acks as usize) < members.len().max(2)
+/// Whether a site file says the same: it knows only all standbys, in their order. A list without one of them, or in another
+/// order, would become another rule with the first run.
+fn all_of_them(names: &SyncNames, members: &[Member<'_>]) -> bool {
+    let primary = |m: &&Member<'_>| m.seen.is_ok_and(|seen| !seen.in_recovery);
+    let lower = |name: &str| name.to_lowercase();
+    let primary = members.iter().find(primary).map(|m| lower(m.name.as_str()));
+    let mut standbys: Vec<String> = members.iter().map(|m| lower(m.name.as_str())).collect();
+    standbys.retain(|name| Some(name) != primary.as_ref());
+    standbys.sort();
+    let mut listed: Vec<String> = names.names.iter().map(|name| lower(name)).collect();
+    listed.retain(|name| Some(name) != primary.as_ref());
+    if names.method == SyncMethod::Any {
+        listed.sort();
+    }
+    !names.is_wildcard() && listed == standbys && names.acks as usize <= standbys.len()
 }
 
 fn mode_of(names: &SyncNames, standbys: usize) -> Synchronous {

@@ -35,7 +35,7 @@ impl<'f> Pen<'f> {
             lines.push("repmgr has it marked as inactive".to_owned());
         }
         let transport = if data.is_some() && bin.is_some() {
-            self.transport(member, &host, data.as_deref(), &mut lines)
+            self.transport(member, &host, data.as_deref(), bin.as_deref(), &mut lines)
         } else {
             lines.push(
                 "these are not known: fill them in, and take `transport: none` away, which is there until then"
@@ -94,6 +94,7 @@ impl<'f> Pen<'f> {
         member: &Member<'_>,
         host: &str,
         data: Option<&Path>,
+        bin: Option<&Path>,
         lines: &mut Vec<String>,
     ) -> Transport {
         if is_this_machine(host) {
@@ -111,9 +112,9 @@ impl<'f> Pen<'f> {
         let conf = self.found.conf.as_ref();
         let options = |name: &str| conf.and_then(|conf| conf.get(name)).unwrap_or_default();
         if conf.is_some_and(|conf| conf.is_on("use_scmd")) {
-            let program = member.told(|s| s.bin.clone());
-            let program = program.map_or_else(String::new, |bin| format!("{bin}/"));
-            let mut argv = vec![format!("{program}sys_securecmd")];
+            let program = Path::new("sys_securecmd");
+            let program = bin.map_or_else(|| program.to_owned(), |bin| bin.join(program));
+            let mut argv = vec![program.display().to_string()];
             argv.extend(
                 options("scmd_options")
                     .split_whitespace()
@@ -122,7 +123,15 @@ impl<'f> Pen<'f> {
             argv.extend(["-T".to_owned(), "{host}".to_owned()]);
             return Transport::Template { argv };
         }
-        ssh::way(options("ssh_options")).transport
+        let way = ssh::way(options("ssh_options")).transport;
+        if matches!(way, Transport::Ssh { user: None, .. }) {
+            lines.push(
+                "commands must run as the owner of the data directory: unless ssh logs in as that anyway, name it: \
+                 ssh: { user: OWNER }"
+                    .to_owned(),
+            );
+        }
+        way
     }
 }
 
@@ -151,15 +160,8 @@ fn service(conf: &Conf) -> Vec<String> {
     ];
     let mut lines: Vec<String> = commands
         .iter()
-        .filter_map(|name| Some((name, conf.get(name)?)))
-        .map(|(name, command)| {
-            // Nobody puts a password there; but if somebody did, it stays there.
-            let secret = command.to_ascii_lowercase().contains("pass");
-            format!(
-                "{name} of repmgr.conf: {}",
-                if secret { "(not shown)" } else { command }
-            )
-        })
+        .filter(|name| conf.get(name).is_some())
+        .map(|name| format!("repmgr.conf has a {name}"))
         .collect();
     if !lines.is_empty() {
         lines.push(

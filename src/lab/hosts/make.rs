@@ -99,7 +99,7 @@ async fn ip(arguments: &[&str], lines: &str) -> Result<(), LabError> {
 /// What the kernel says to the first thing that it is asked for is said of all.
 fn refused(error: LabError) -> LabError {
     match error {
-        LabError::Command { output, .. } => LabError::Needs {
+        LabError::Command { output, .. } if output.contains("not permitted") => LabError::Needs {
             why: format!("no network namespace can be made ({})", output.trim()),
             todo: "a container needs the capabilities SYS_ADMIN and NET_ADMIN for it".to_owned(),
         },

@@ -63,11 +63,23 @@ impl Network {
         format!("pgbaton-{}-{node}", self.0)
     }
 
+    /// Whether a namespace of it is there, be it of a lab that was not wholly removed.
+    fn is_left_over(self) -> bool {
+        let ours = format!("pgbaton-{}-", self.0);
+        let there = std::fs::read_dir(NAMESPACES)
+            .into_iter()
+            .flatten()
+            .flatten();
+        there
+            .map(|entry| entry.file_name())
+            .any(|name| name.to_string_lossy().starts_with(&ours))
+    }
+
     /// Whether nothing on this machine is on it, or on the way to it.
     pub(in crate::lab) fn is_free(self) -> bool {
         let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
         !Path::new("/sys/class/net").join(self.door()).exists()
-            && !path(&self.switch()).exists()
+            && !self.is_left_over()
             && !covered(&routes, self)
     }
 }

@@ -57,7 +57,7 @@ impl Lab {
         write_dir(Path::new("/run/sshd"))?;
         let address = self.address(node);
         let config = format!(
-            "Port {PORT}\nListenAddress {address}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\n\
+            "Port {PORT}\nListenAddress {address}\nHostKey \"{}\"\nAuthorizedKeysFile \"{}\"\nPidFile none\n\
              AllowUsers {}\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
              PermitRootLogin prohibit-password\nUseDNS no\nPrintMotd no\n\
              # Without PAM an account that has no password, as that of a service, counts as locked.\nUsePAM yes\n",

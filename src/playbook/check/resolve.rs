@@ -55,6 +55,7 @@ impl Checker<'_> {
                     ("id", Kind::TEXT),
                     ("started", Kind::TEXT),
                     ("trigger", Kind::TEXT),
+                    ("passed", Kind::Boolean),
                 ],
             ),
             "steps" => self.step_name(name, place, used),

@@ -1,7 +1,7 @@
 //! Which facts a run looks at: a cluster that keeps account of the questions.
 
 use crate::cluster::{
-    Admission, Archiving, Cluster, History, Host, Identity, Inventory, Lsn, Manager, NodeName,
+    Admission, Archiving, Cluster, History, Host, Identity, Inventory, Lsn, Managers, NodeName,
     Observe, Operation, Outcome, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server,
     Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
 };
@@ -105,7 +105,7 @@ impl Observe for Watched {
         self.sim.archiving(node).await
     }
 
-    async fn managers(&self, node: &NodeName) -> Result<Vec<Manager>, Trouble> {
+    async fn managers(&self, node: &NodeName) -> Result<Managers, Trouble> {
         self.asked.keep(node, Question::Managers);
         self.sim.managers(node).await
     }

@@ -83,7 +83,7 @@ impl Told<'_> {
                     self.say(
                         node,
                         "other managers",
-                        list(found.iter().map(kind).collect()),
+                        list(found.found.iter().map(kind).collect()),
                     );
                 }
             }

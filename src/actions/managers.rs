@@ -1,0 +1,151 @@
+//! Who else acts on the nodes, and what that means to a run.
+
+use super::scene::Scene;
+use crate::cluster::{Manager, ManagerKind, NodeName};
+use crate::engine::Failure;
+use futures_util::future::join_all;
+use std::time::Duration;
+
+/// What a node may take to say who else manages it: as long as a dead host is waited for anyway.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Who else is there.
+pub(super) struct Found {
+    /// Where a repmgrd acts that can be paused.
+    pub(super) to_pause: Vec<NodeName>,
+    /// What could not be told.
+    pub(super) unknown: Vec<String>,
+}
+
+/// Looks on all nodes at once. Refuses where somebody acts on the nodes who cannot be paused from here.
+pub(super) async fn look(scene: &Scene<'_>) -> Result<Found, Failure> {
+    let nodes: Vec<&NodeName> = scene.inventory().nodes.keys().collect();
+    let looks = nodes.iter().map(|node| async move {
+        let look = tokio::time::timeout(PATIENCE, look_at(scene, node));
+        look.await.unwrap_or_default()
+    });
+    let mut found = Found {
+        to_pause: Vec::new(),
+        unknown: Vec::new(),
+    };
+    let mut refused: Vec<(String, &'static str)> = Vec::new();
+    for (node, seen) in nodes.iter().zip(join_all(looks).await) {
+        if seen.unseen {
+            let text = format!("whether another manager acts on {node} could not be told");
+            found.unknown.push(text);
+        }
+        for (manager, up) in &seen.managers {
+            match judge(manager, *up) {
+                Verdict::Harmless => {}
+                Verdict::Pause => found.to_pause.push((*node).clone()),
+                Verdict::Refuse(help) => refused.push((format!("{manager} manages {node}"), help)),
+            }
+        }
+    }
+    found.to_pause.dedup();
+    if refused.is_empty() {
+        return Ok(found);
+    }
+    let whats: Vec<&str> = refused.iter().map(|(what, _)| what.as_str()).collect();
+    let mut helps: Vec<&str> = refused.iter().map(|(_, help)| *help).collect();
+    helps.dedup();
+    Err(Failure::refused(format!(
+        "another manager would act on the same servers: {}",
+        whats.join("; ")
+    ))
+    .with_help(helps.join("; ")))
+}
+
+/// What a node shows, and of each manager whether the server that it acts for may be up.
+struct Seen {
+    managers: Vec<(Manager, bool)>,
+    unseen: bool,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            managers: Vec::new(),
+            unseen: true,
+        }
+    }
+}
+
+async fn look_at(scene: &Scene<'_>, node: &NodeName) -> Seen {
+    let Ok(told) = scene.cluster.managers(node).await else {
+        return Seen::default();
+    };
+    let mut managers = Vec::new();
+    for manager in told.found {
+        // Only a repmgrd whose pause nobody can read hangs on it: a server that refuses us, or is full, is not down.
+        let up = manager.paused.is_some()
+            || manager.kind != ManagerKind::Repmgrd
+            || scene.cluster.server(node).await.is_ok()
+            || !matches!(scene.cluster.host(node).await, Ok(host) if host.postmaster.is_none());
+        managers.push((manager, up));
+    }
+    Seen {
+        managers,
+        unseen: told.unseen,
+    }
+}
+
+enum Verdict {
+    Harmless,
+    Pause,
+    Refuse(&'static str),
+}
+
+/// What a manager would do to a run. A repmgrd whose own server is down promotes nobody and starts nothing.
+fn judge(manager: &Manager, may_be_up: bool) -> Verdict {
+    match (manager.kind, manager.paused) {
+        (ManagerKind::Repmgrd | ManagerKind::Patroni, Some(true)) => Verdict::Harmless,
+        (ManagerKind::Repmgrd, Some(false)) => Verdict::Pause,
+        (ManagerKind::Repmgrd, None) if !may_be_up => Verdict::Harmless,
+        (ManagerKind::Repmgrd, None) => Verdict::Refuse(
+            "let pgbaton pause it: say in the site file where repmgr keeps its table, `repmgr: { database: repmgr }` (its \
+             library must be in shared_preload_libraries), or stop repmgrd for the time being",
+        ),
+        (ManagerKind::Kbha, _) => Verdict::Refuse(
+            "kbha starts servers and repmgrd again: put a # before its line in cron, and stop kbha and repmgrd on these \
+             hosts for the time being",
+        ),
+        (ManagerKind::Patroni, _) => Verdict::Refuse(
+            "leave it to Patroni (`patronictl failover`, `patronictl switchover`), or put it into maintenance mode first: \
+             `patronictl pause --wait`",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_can_be_paused_is_and_who_acts_all_the_same_refuses() {
+        use ManagerKind::{Kbha, Patroni, Repmgrd};
+        for (kind, paused, up, expected) in [
+            (Repmgrd, Some(false), true, "pause"),
+            (Repmgrd, Some(false), false, "pause"),
+            (Repmgrd, Some(true), true, "harmless"),
+            (Repmgrd, None, true, "refuse"),
+            (Repmgrd, None, false, "harmless"),
+            (Kbha, None, false, "refuse"),
+            (Patroni, Some(true), true, "harmless"),
+            (Patroni, Some(false), true, "refuse"),
+            (Patroni, None, false, "refuse"),
+        ] {
+            let manager = Manager {
+                kind,
+                sign: "process 1".to_owned(),
+                paused,
+            };
+            let found = match judge(&manager, up) {
+                Verdict::Harmless => "harmless",
+                Verdict::Pause => "pause",
+                Verdict::Refuse(_) => "refuse",
+            };
+            assert_eq!(found, expected, "{manager} {up}");
+        }
+    }
+}
