@@ -14,14 +14,17 @@ mod support;
 use etcd_support::Members;
 use etcd_support::proxy::Proxy;
 use pgbaton::engine::{
-    Ask, Durability, Envelope, Held, Inbox, Lease, LeaseError, Letter, Outcome, RecordError,
+    Ask, Durability, Envelope, Held, Inbox, Lease, LeaseError, Letter, Outcome, Owed, RecordError,
     Recorder,
 };
 use pgbaton::journal::{
     Announced, EtcdStore, Filter, History, HistoryError, JournalError, Standing, Store, Which,
+    open_debts,
 };
 use std::time::{Duration, Instant};
-use support::{Helper, PATIENCE, ended, lengthy, note, record, run, says, started, told};
+use support::{
+    Helper, PATIENCE, ended, leave_something_to_do, lengthy, note, record, run, says, started, told,
+};
 
 /// So short that a test can wait for its end, and so long that a busy machine renews in time.
 const SHORT: Duration = Duration::from_secs(4);
@@ -717,4 +720,23 @@ async fn another_process() {
             Err(_) => says(held.is_valid()),
         }
     }
+}
+
+#[tokio::test]
+async fn what_runs_leave_to_do_is_told_until_another_has_done_it() {
+    let members = Members::three();
+    let journal = members.store();
+    let left = leave_something_to_do(&journal).await;
+    let ledger = journal.ledger("orders").await.unwrap();
+    let told: Vec<(&str, bool)> = ledger.iter().map(|e| (e.text.as_str(), e.paid)).collect();
+    let expected = [
+        ("about 1", false),
+        ("about 2", false),
+        ("about 3", false),
+        ("about 1", true),
+    ];
+    assert_eq!(told, expected);
+    let open: Vec<Owed> = open_debts(ledger).into_iter().map(|e| e.owed).collect();
+    assert_eq!(open, left);
+    assert_eq!(journal.ledger("nobody").await.unwrap(), []);
 }

@@ -5,16 +5,21 @@
 #[path = "journal_support/mod.rs"]
 mod support;
 
-use pgbaton::engine::{Ask, Durability, Held, Inbox, Lease, LeaseError, Letter, Outcome, Recorder};
+use pgbaton::engine::{
+    Ask, Durability, Held, Inbox, Lease, LeaseError, Letter, Outcome, Owed, Recorder,
+};
 use pgbaton::journal::{
     Announced, FileRecorder, Filter, History, HistoryError, Imported, JournalError, SqliteHistory,
-    SqliteJournal, Standing, Store, Which,
+    SqliteJournal, Standing, Store, Which, open_debts,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::{Helper, Mount, PATIENCE, ended, lengthy, note, record, run, started, until};
+use support::{
+    Helper, Mount, PATIENCE, ended, leave_something_to_do, lengthy, note, record, run, started,
+    until,
+};
 
 /// So long that no lease of a test runs out by itself.
 const LONG: Duration = Duration::from_mins(10);
@@ -613,6 +618,9 @@ async fn journals_of_every_version_are_read() {
         let journal = SqliteJournal::open(&path).unwrap();
         let runs = journal.runs(&Filter::default()).await.unwrap();
         assert_eq!(runs, seen, "version {version}");
+        let owed = looked.ledger("orders").await.unwrap();
+        assert_eq!(owed.len(), usize::from(version == "3"), "version {version}");
+        assert_eq!(journal.ledger("orders").await.unwrap(), owed);
         let standing: Vec<_> = runs.iter().map(|run| (&*run.run.0, run.standing)).collect();
         assert_eq!(
             standing,
@@ -652,7 +660,7 @@ async fn journals_of_every_version_are_read() {
         .await;
         versions += 1;
     }
-    assert_eq!(versions, 2);
+    assert_eq!(versions, 3);
 }
 
 #[tokio::test]
@@ -794,4 +802,23 @@ async fn messages_to_a_run_are_kept_in_order() {
     assert_eq!(asked(1).await, [(2, Ask::Cancel)]);
     assert!(asked(2).await.is_empty());
     assert_eq!(runner.name(), person.name());
+}
+
+#[tokio::test]
+async fn what_runs_leave_to_do_is_told_until_another_has_done_it() {
+    let place = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(place.path().join("journal.db")).unwrap();
+    let left = leave_something_to_do(&journal).await;
+    let ledger = journal.ledger("orders").await.unwrap();
+    let told: Vec<(&str, bool)> = ledger.iter().map(|e| (e.text.as_str(), e.paid)).collect();
+    let expected = [
+        ("about 1", false),
+        ("about 2", false),
+        ("about 3", false),
+        ("about 1", true),
+    ];
+    assert_eq!(told, expected);
+    let open: Vec<Owed> = open_debts(ledger).into_iter().map(|e| e.owed).collect();
+    assert_eq!(open, left);
+    assert_eq!(journal.ledger("nobody").await.unwrap(), []);
 }

@@ -153,8 +153,13 @@ async fn no_acknowledged_row_is_lost_on_the_way_back() {
     cluster.fault("n1", Fault::Kill).await;
     cluster.pgbaton(&["run", "failover"]).await.expect(0);
     let primary = cluster.primary().await;
+    // What the failover left to do is told by whoever looks, until it is done.
+    let left = cluster.pgbaton(&["--json", "status"]).await.events()[0].clone();
+    assert_eq!(left["debts"][0]["owed"]["on"], "n1", "{left}");
     cluster.pgbaton(&rejoin(&[])).await.expect(0);
     cluster.assert_streams("n1", &primary).await;
+    let left = cluster.pgbaton(&["--json", "status"]).await.events()[0].clone();
+    assert_eq!(left["debts"], serde_json::json!([]));
     let report = writer.finish().await;
     assert_nothing_lost(&cluster, &report, &primary).await;
     let arrived = format!(

@@ -2,7 +2,7 @@
 
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{NodeName, Operation, Slot, SlotName};
-use crate::engine::{Done, Failure, Probe, Undone};
+use crate::engine::{Done, Failure, Owed, PAID, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, Type};
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -61,18 +61,39 @@ impl Deed for DropStaleSlots {
         for stale in &found.stale {
             let Stale { on, slot, holder } = stale;
             if let Some(pid) = holder {
-                found.debts.push(format!(
+                let text = format!(
                     "slot {slot} on {on} is not needed and process {pid} holds it: drop it when that has ended, it keeps WAL"
-                ));
+                );
+                found.debts.push((text, owed(on, slot)));
             } else {
                 scene.perform(stale.drop()).await?;
                 dropped += 1;
             }
         }
-        for debt in found.debts {
-            scene.note("debt", debt, serde_json::Value::Null).await;
+        for (text, owed) in found.debts {
+            scene.note("debt", text, owed.data()).await;
         }
         Ok(result(dropped))
+    }
+
+    /// What earlier runs left to do about the node is done: it follows, and no slot on it keeps WAL for nobody.
+    async fn verify(&self, scene: &Scene<'_>, given: Map) -> Result<Map, Failure> {
+        let node = scene.node()?;
+        let upstream = scene.required_node("upstream")?;
+        let found = look(scene).await?;
+        let on_it = |owed: &Owed| matches!(owed, Owed::Slot { on, .. } if on == node.as_str());
+        let stale = found.stale.iter().any(|stale| stale.on == node);
+        if !stale && !found.debts.iter().any(|(_, owed)| on_it(owed)) {
+            let text = format!("{node} holds no slot that nobody needs");
+            let (on, slot) = (node.to_string(), None);
+            scene.note(PAID, text, Owed::Slot { on, slot }.data()).await;
+        }
+        let text = format!("{node} is a standby of {upstream}");
+        let stopped = Owed::Stop {
+            node: node.to_string(),
+        };
+        scene.note(PAID, text, stopped.data()).await;
+        Ok(given)
     }
 
     async fn undo(&self, scene: &Scene<'_>, done: &[Done]) -> Result<Undone, Failure> {
@@ -128,7 +149,14 @@ impl Stale {
 #[derive(Default)]
 struct Found {
     stale: Vec<Stale>,
-    debts: Vec<String>,
+    debts: Vec<(String, Owed)>,
+}
+
+fn owed(on: &NodeName, slot: &SlotName) -> Owed {
+    Owed::Slot {
+        on: on.to_string(),
+        slot: Some(slot.to_string()),
+    }
 }
 
 /// Looks everywhere at once. Slots with other names than those of the cluster's nodes are somebody else's.
@@ -161,16 +189,19 @@ async fn own_slot(
     scene: &Scene<'_>,
     node: &NodeName,
     other: &NodeName,
-) -> Result<Option<Stale>, String> {
+) -> Result<Option<Stale>, (String, Owed)> {
     let name = scene.inventory().slot_of(node);
     match scene.cluster.slots(other).await {
         Ok((slots, _)) => Ok(slots
             .iter()
             .find(|slot| slot.physical && slot.name == name)
             .map(|slot| Stale::of(other, slot))),
-        Err(_) => Err(format!(
-            "{other} does not answer: if it has a slot {name}, nobody needs it; it is dropped when {other} itself follows, \
-             otherwise drop it"
+        Err(_) => Err((
+            format!(
+                "{other} does not answer: if it has a slot {name}, nobody needs it; it is dropped when {other} itself \
+                 follows, otherwise drop it"
+            ),
+            owed(other, &name),
         )),
     }
 }
@@ -195,9 +226,12 @@ async fn slots_here(
         match used {
             Some(true) => {}
             Some(false) => found.stale.push(Stale::of(node, slot)),
-            None => found.debts.push(format!(
-                "slot {} on {node} is kept: whom {owner} follows is unknown; let {owner} follow, or drop the slot",
-                slot.name
+            None => found.debts.push((
+                format!(
+                    "slot {} on {node} is kept: whom {owner} follows is unknown; let {owner} follow, or drop the slot",
+                    slot.name
+                ),
+                owed(node, &slot.name),
             )),
         }
     }

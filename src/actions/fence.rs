@@ -5,7 +5,7 @@ mod stopped;
 
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{CustomEffect, ExecPlace, NodeName, Operation, StopMode};
-use crate::engine::{Done, Failure, Probe, Undone};
+use crate::engine::{Done, Failure, Owed, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type};
 use async_trait::async_trait;
 use serde_json::json;
@@ -200,7 +200,10 @@ async fn owe(scene: &Scene<'_>, node: &NodeName) {
         .note(
             "debt",
             format!("stop {node} at first contact, before it serves reads: it may still run"),
-            json!({ "node": node }),
+            Owed::Stop {
+                node: node.to_string(),
+            }
+            .data(),
         )
         .await;
 }

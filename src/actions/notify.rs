@@ -4,7 +4,7 @@ use super::exec::optional;
 use super::http;
 use super::scene::{Deed, Scene};
 use crate::cluster::{CustomEffect, ExecPlace, HttpRequest, Operation};
-use crate::engine::{Failure, Probe};
+use crate::engine::{Failure, Owed, Probe};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, Type};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -36,6 +36,12 @@ impl Deed for Notify {
                     "debt",
                     Type::Boolean,
                     "it is left for a person to do, and is listed at the end of the run",
+                ),
+                Field::optional(
+                    "slots_on",
+                    Type::Node,
+                    "with `debt`: it is about the slots that this node holds and nobody needs; `status` shows it until a run \
+                     that lets the node follow has dropped them",
                 ),
             ],
             outputs: vec![],
@@ -84,13 +90,14 @@ impl Deed for Notify {
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let topic = if scene.flag("debt") { "debt" } else { "notify" };
-        scene
-            .note(
-                topic,
-                scene.text("message").unwrap_or_default(),
-                serde_json::Value::Null,
-            )
-            .await;
+        let slots_on = scene.node_input("slots_on")?;
+        let owed = slots_on.map(|on| Owed::Slot {
+            on: on.to_string(),
+            slot: None,
+        });
+        let data = owed.map_or(serde_json::Value::Null, |owed| owed.data());
+        let message = scene.text("message").unwrap_or_default();
+        scene.note(topic, message, data).await;
         for operation in self.plan(scene).await? {
             match operation {
                 request @ Operation::Http { .. } => drop(http::send(scene, request).await?),

@@ -101,6 +101,9 @@ impl Deed for PauseManagers {
                 _ => None,
             })
             .collect();
+        // One that is said to have failed may have heard it all the same.
+        nodes.extend(paused_by_this_step(scene));
+        nodes.sort();
         nodes.dedup();
         if nodes.is_empty() {
             return Ok(Undone::Nothing);

@@ -3,7 +3,7 @@
 use super::receives::{Source, source};
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{NodeName, Operation, Server};
-use crate::engine::{Consequence, Evidence, Failure, Probe};
+use crate::engine::{Consequence, Evidence, Failure, Owed, PAID, Probe};
 use crate::playbook::{
     EffectClass, Field, Map, NodeRule, PROOF, Role, Signature, TroubleKind, Type,
 };
@@ -106,6 +106,12 @@ impl Deed for Promote {
                 format!("{node} is in recovery"),
             ));
         }
+        // Whatever an earlier run said of it: it is the primary now, and to be stopped by nobody.
+        let text = format!("{node} is the primary");
+        let stopped = Owed::Stop {
+            node: node.to_string(),
+        };
+        scene.note(PAID, text, stopped.data()).await;
         Ok(given)
     }
 }

@@ -7,7 +7,8 @@ use super::exit_codes::Code;
 use super::signals::Hangup;
 use super::{run, screen, text, topology_table};
 use crate::cluster::{Manager, NodeName, Topology};
-use crate::runs::World;
+use crate::journal::Entry;
+use crate::runs::{RunsError, World};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -22,14 +23,19 @@ pub(crate) async fn status(context: &Context, args: &StatusArgs) -> Result<Code,
     let world = World::open(global.site.as_deref(), global.cluster.as_deref())?;
     let mut code = Code::Cancelled;
     loop {
-        let (topology, managers) = tokio::select! {
+        let (topology, managers, debts) = tokio::select! {
             biased;
             () = interrupts.cancel.cancelled() => break,
-            seen = async { tokio::join!(world.topology(), world.managers()) } => seen,
+            seen = async { tokio::join!(world.topology(), world.managers(), world.debts()) } => seen,
         };
         let health = Health::of(&topology);
         code = code_of(health);
-        show(context, &topology, &managers, health, args.watch);
+        let seen = Seen {
+            topology,
+            managers,
+            debts,
+        };
+        show(context, &seen, health, args.watch);
         if !args.watch {
             break;
         }
@@ -54,13 +60,19 @@ fn code_of(health: Health) -> Code {
     }
 }
 
-fn show(
-    context: &Context,
-    topology: &Topology,
-    managers: &[(NodeName, Manager)],
-    health: Health,
-    again: bool,
-) {
+/// What one look found.
+struct Seen {
+    topology: Topology,
+    managers: Vec<(NodeName, Manager)>,
+    debts: Result<Vec<Entry>, RunsError>,
+}
+
+fn show(context: &Context, seen: &Seen, health: Health, again: bool) {
+    let Seen {
+        topology,
+        managers,
+        debts,
+    } = seen;
     if context.global.json {
         let mut said = as_json(topology, health);
         let kept = managers.iter().map(|(node, manager)| {
@@ -68,6 +80,10 @@ fn show(
             json!({ "node": node, "kind": kind, "sign": sign, "paused": manager.paused })
         });
         said["managers"] = kept.collect();
+        said["debts"] = match debts {
+            Ok(debts) => debts.iter().map(debt_as_json).collect(),
+            Err(_) => serde_json::Value::Null,
+        };
         screen::data(&format!("{said}\n"));
         return;
     }
@@ -77,6 +93,11 @@ fn show(
     for (node, manager) in managers {
         let line = format!("also manages {node}: {manager}");
         let _ = writeln!(shown, "{}", text::cut(&line, columns));
+    }
+    for told in debts_told(debts) {
+        for line in text::wrap(&told, columns) {
+            let _ = writeln!(shown, "{line}");
+        }
     }
     match size {
         Some((_, rows)) if again => {
@@ -89,6 +110,27 @@ fn show(
             screen::data(&format!("{shown}{gap}"));
         }
     }
+}
+
+/// What earlier runs left to do, a line each.
+fn debts_told(debts: &Result<Vec<Entry>, RunsError>) -> Vec<String> {
+    match debts {
+        Ok(debts) => debts
+            .iter()
+            .map(|debt| {
+                format!(
+                    "left to do: {} (run {})",
+                    text::one_line(&debt.text),
+                    debt.run
+                )
+            })
+            .collect(),
+        Err(error) => vec![format!("what runs left to do is not known: {error}")],
+    }
+}
+
+fn debt_as_json(debt: &Entry) -> serde_json::Value {
+    json!({ "run": debt.run, "owed": debt.owed, "text": debt.text })
 }
 
 /// The topology and what it comes to; one line.

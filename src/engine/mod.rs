@@ -13,6 +13,7 @@ mod action;
 mod attempt;
 mod attempts;
 mod control;
+mod debt;
 mod each;
 mod effects;
 mod event;
@@ -45,6 +46,7 @@ pub use action::{
     Action, Actions, Applied, Before, Consequence, Done, EffectOutcome, Effects, Evidence, Failure,
     Forecast, Inputs, Intent, Probe, QUESTION, StepContext, Undone,
 };
+pub use debt::{Owed, PAID};
 pub use event::{Envelope, Event, Outcome, ScopeKind, SkipReason, StepStatus, UndoStatus, Verdict};
 pub use fold::IllegalEvent;
 pub use inbox::{Ask, Decision, Inbox, Letter, Message};

@@ -119,6 +119,42 @@ impl<'s> ScopeNames<'s> {
         fields
     }
 
+    /// One of [`Self::fields`], without building the others.
+    fn output(&self, step: &Step, path: &str, name: &str) -> Option<Value> {
+        let (status, found) = self.run.shared.read(|state| match state.step(path) {
+            Some(step) => (step.status, step.outputs.get(name).cloned()),
+            None => (StepStatus::Pending, None),
+        });
+        if name == "status" {
+            return Some(status_value(status));
+        }
+        found.or_else(|| {
+            let declared = self.declares(step, name);
+            declared.then_some(match status {
+                StepStatus::MayRun => Value::Unknown,
+                _ => Value::Null,
+            })
+        })
+    }
+
+    fn declares(&self, step: &Step, output: &str) -> bool {
+        match &step.body {
+            Body::Action { name, .. } => self.run.actions.find(&name.value).is_some_and(|action| {
+                let outputs = &action.signature().outputs;
+                outputs.iter().any(|field| field.name == output)
+            }),
+            Body::Playbook { name, .. } => {
+                let playbook = self.run.playbooks.get(&name.value);
+                playbook.is_some_and(|playbook| {
+                    playbook
+                        .outputs
+                        .iter()
+                        .any(|(name, _)| name.value == output)
+                })
+            }
+        }
+    }
+
     fn declared(&self, step: &Step) -> Vec<String> {
         match &step.body {
             Body::Action { name, .. } => {
@@ -165,7 +201,15 @@ impl Names for ScopeNames<'_> {
                 self.run
                     .shared
                     .read(|state| state.step(&path.0).map(|_| ()))?;
-                Value::Map(self.fields(step, &path.0)).lookup(rest)
+                match rest {
+                    [output, rest @ ..] => self.output(step, &path.0, output)?.lookup(rest),
+                    [] => Some(Value::Map(self.fields(step, &path.0))),
+                }
+            }
+            ["steps", id, output, rest @ ..] if *output != "items" => {
+                let (scope, step) = self.find(id)?;
+                let path = scope.path.step(step.id.value.as_str());
+                self.output(step, &path.0, output)?.lookup(rest)
             }
             ["steps", id, rest @ ..] => {
                 let (scope, step) = self.find(id)?;

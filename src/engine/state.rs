@@ -8,13 +8,16 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Paths are long and have much in common, and nobody from outside chooses them: a hash that is fast will do.
+pub(super) type ByPath<T> = HashMap<StepPath, T, foldhash::fast::FixedState>;
+
 /// How a run stands after the events so far. Expressions, the undo list, the report and resume all read it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunState {
     pub(super) run: Option<RunId>,
-    pub(super) scopes: HashMap<StepPath, ScopeState>,
+    pub(super) scopes: ByPath<ScopeState>,
     pub(super) open_scopes: usize,
-    pub(super) steps: HashMap<StepPath, StepState>,
+    pub(super) steps: ByPath<StepState>,
     pub(super) effects: Vec<EffectState>,
     pub(super) point_of_no_return: Option<StepPath>,
     pub(super) cancelled: bool,

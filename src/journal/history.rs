@@ -1,6 +1,6 @@
 //! What can be asked about runs, past and under way.
 
-use super::JournalError;
+use super::{Entry, JournalError};
 use crate::engine::{Envelope, Outcome, RunId};
 use async_trait::async_trait;
 
@@ -123,6 +123,16 @@ pub enum HistoryError {
         /// Where.
         place: String,
     },
+    /// An entry of a ledger says what no version of this program writes.
+    #[error("what run {run} left to do cannot be read in the journal {place}: {why}")]
+    Debt {
+        /// The run.
+        run: RunId,
+        /// Where.
+        place: String,
+        /// Why.
+        why: String,
+    },
     /// A run's own row says what no version of this program writes.
     #[error("the summary of run {run} in the journal {place} is damaged: {why}")]
     Summary {
@@ -154,6 +164,9 @@ pub trait History: Send + Sync {
 
     /// The newest run of a cluster with this idempotency key.
     async fn by_key(&self, cluster: &str, key: &str) -> Result<Option<RunSummary>, HistoryError>;
+
+    /// What runs of this cluster leave to be done and what they have done of it, oldest first. Opens no event.
+    async fn ledger(&self, cluster: &str) -> Result<Vec<Entry>, HistoryError>;
 
     /// Runs that nobody goes on with, newest first.
     async fn interrupted(&self) -> Result<Vec<RunSummary>, HistoryError> {

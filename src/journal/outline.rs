@@ -1,5 +1,6 @@
 //! What a batch of events says about its run, and whether it fits what is there.
 
+use super::ledger::Line;
 use crate::engine::{Envelope, Event, Outcome, RunId};
 
 /// How a moment of the clock is written: all of one length, so that their order is that of the texts.
@@ -13,6 +14,8 @@ pub(super) const LAST: u64 = u32::MAX as u64;
 pub(super) struct Outline {
     pub(super) begin: Option<Begin>,
     pub(super) end: Option<End>,
+    /// What it leaves to be done, and what it has done of that.
+    pub(super) ledger: Vec<Line>,
     seqs: Vec<u64>,
 }
 
@@ -40,6 +43,7 @@ impl Outline {
         let mut outline = Self {
             begin: None,
             end: None,
+            ledger: events.iter().filter_map(Line::of).collect(),
             seqs: events.iter().map(|envelope| envelope.seq).collect(),
         };
         for envelope in events {

@@ -54,7 +54,7 @@ pub enum Want {
 const SETTLES: Duration = Duration::from_secs(6);
 
 /// How often the client writes once the run has ended.
-const UNHURRIED: Duration = Duration::from_millis(500);
+const UNHURRIED: Duration = Duration::from_secs(1);
 
 /// Plays it, on a runtime of its own. A pure function of its arguments.
 pub fn play(subject: &Subject, scenario: &Scenario, want: Want) -> Result<Played, RunsError> {
@@ -67,10 +67,10 @@ pub fn play(subject: &Subject, scenario: &Scenario, want: Want) -> Result<Played
 
 async fn perform(subject: &Subject, scenario: &Scenario, want: Want) -> Result<Played, RunsError> {
     let names = subject.names();
-    let inventory = scenario.situation.inventory(subject);
+    let inventory = Arc::new(scenario.situation.inventory(subject));
     let world = scenario.situation.world(&inventory, &names, scenario.seed);
     let outside = Willing::new(subject.asks_the_outside());
-    let sim = SimCluster::new(Arc::new(inventory.clone()), world, Arc::new(Unseen))
+    let sim = SimCluster::new(Arc::clone(&inventory), world, Arc::new(Unseen))
         .with_outside(Arc::new(outside));
     scenario.situation.begin(&sim, &names).await;
     let old = old_primary(scenario, &names).ok_or_else(|| RunsError::NotFound {

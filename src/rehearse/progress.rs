@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// Until standbys that were cut off have tried again, and sessions that hung are given up.
 const HEALS: Duration = Duration::from_secs(15);
+/// How often the client writes meanwhile: that there are commits is all that matters.
+const SELDOM: Duration = Duration::from_secs(3);
 /// Until what a run did has settled.
 const SETTLES: Duration = Duration::from_secs(2);
 
@@ -18,6 +20,7 @@ const SETTLES: Duration = Duration::from_secs(2);
 pub(super) async fn demand(stage: &Stage<'_>, first: &Ended) -> Result<(), RunsError> {
     stage.script.disarm();
     stage.sim.with(World::heal);
+    stage.sim.with(|w| w.pace(SELDOM));
     stage
         .script
         .tell(stage.sim.now(), || "the network is healed".to_owned());

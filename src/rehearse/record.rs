@@ -97,11 +97,13 @@ impl Recorder for Record {
         events: &[Envelope],
         _durability: Durability,
     ) -> Result<(), RecordError> {
+        // All of one batch were written at once.
+        let now = self.sim.now();
         for envelope in events {
             let fate = if self.dead.load(Ordering::Relaxed) {
                 Fate::Lost
             } else {
-                self.script.writes(self.sim.now(), envelope)
+                self.script.writes(now, envelope)
             };
             if fate != Fate::Written {
                 self.dead.store(true, Ordering::Relaxed);
@@ -114,7 +116,7 @@ impl Recorder for Record {
             if self.story
                 && let Some(line) = line(&envelope.event)
             {
-                self.script.tell(self.sim.now(), || line);
+                self.script.tell(now, || line);
             }
             if let Event::EffectIntended {
                 forecast,
@@ -124,7 +126,7 @@ impl Recorder for Record {
             {
                 self.promotion_intended(forecast);
             }
-            self.lock().take(&envelope.event, self.sim.now());
+            self.lock().take(&envelope.event, now);
             if fate == Fate::Last {
                 return std::future::pending().await;
             }

@@ -148,13 +148,12 @@ impl Script {
     }
 
     fn watch(&self, world: &World) {
-        // Nearly always there is one, or none.
-        if !world.several_acknowledge() {
+        let mut inner = self.lock();
+        if inner.split.is_some() || world.promotions() <= inner.promotions {
             return;
         }
-        let promotions = world.completed_promotions().len();
-        let mut inner = self.lock();
-        if inner.split.is_none() && promotions > inner.promotions {
+        // Nearly always there is one, or none.
+        if world.several_acknowledge() {
             let nodes = world.can_acknowledge();
             inner.split = Some((world.now(), nodes.clone()));
             inner.tell_at(Some(world.now()), || {

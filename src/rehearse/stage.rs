@@ -75,7 +75,7 @@ impl Stage<'_> {
             forecast: false,
             recorder: MemoryRecorder::new(),
         };
-        let report = self.conduct(&order, &record).await;
+        let report = self.conduct(order, &record).await;
         let promotions = self.sim.with(|w| w.completed_promotions());
         let own = promotions.get(before.promotions..).unwrap_or_default();
         Ok(Ended {
@@ -89,11 +89,12 @@ impl Stage<'_> {
     }
 
     /// Runs to the end, with as many runners as it takes. None: it did not end within its budget.
-    async fn conduct(&self, order: &SimOrder, record: &Record) -> Option<Report> {
+    async fn conduct(&self, order: SimOrder, record: &Record) -> Option<Report> {
         let limit = Subject::budget(&order.playbook);
         let death = self.script.runner();
         let recorder = Arc::new(record.clone());
-        let run = run_recorded(self.inventory, self.actions(), order.clone(), recorder);
+        let spare = self.script.may_die().then(|| order.clone());
+        let run = run_recorded(self.inventory, self.actions(), order, recorder);
         let mut report = tokio::select! {
             biased;
             () = death.cancelled() => None,
@@ -104,7 +105,7 @@ impl Stage<'_> {
             let next = record.of_next_runner();
             let events = next.events();
             let death = self.script.runner();
-            let (actions, order) = (self.actions(), order.clone());
+            let (actions, order) = (self.actions(), spare.clone()?);
             let recorder = Arc::new(next);
             let run = resume_recorded(self.inventory, actions, order, recorder, &events);
             report = tokio::select! {

@@ -2,6 +2,7 @@
 
 mod admission;
 mod asking;
+mod debts;
 mod error;
 mod facts;
 mod follow;

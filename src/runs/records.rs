@@ -4,7 +4,8 @@ use super::place::default_state;
 use super::{RunsError, pinned, site_file};
 use crate::engine::{Envelope, RunId};
 use crate::journal::{
-    EtcdStore, Filter, History, RunSummary, SqliteHistory, SqliteJournal, Standing, Store,
+    Entry, EtcdStore, Filter, History, RunSummary, SqliteHistory, SqliteJournal, Standing, Store,
+    open_debts,
 };
 use crate::playbook::Checked;
 use crate::site::Site;
@@ -121,6 +122,14 @@ impl Records {
         let mut runs = history.interrupted().await?;
         runs.retain(|run| cluster.is_none_or(|cluster| run.cluster == cluster));
         Ok(runs)
+    }
+
+    /// What runs of this cluster left to do and no later one has done, oldest first.
+    pub async fn debts(&self, cluster: &str) -> Result<Vec<Entry>, RunsError> {
+        match self.history().await? {
+            Some(history) => Ok(open_debts(history.ledger(cluster).await?)),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The run of this id, or the only one whose id begins so.

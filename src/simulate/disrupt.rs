@@ -80,7 +80,7 @@ pub enum Disruption {
 impl World {
     /// Arranges for something to happen then.
     pub fn schedule(&mut self, at: At, disruption: Disruption) {
-        self.later(at.since(self.now), Event::Disrupt(disruption));
+        self.later(at.since(self.now), Event::Disrupt(Box::new(disruption)));
     }
 
     /// Lets it happen now.

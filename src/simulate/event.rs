@@ -42,7 +42,7 @@ pub(super) enum Event {
     /// A commit's acknowledgement arrives at its client.
     Acknowledged(ClientId, Commit),
     /// Something that was arranged beforehand.
-    Disrupt(Disruption),
+    Disrupt(Box<Disruption>),
 }
 
 impl World {

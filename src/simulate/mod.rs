@@ -27,6 +27,7 @@ mod outside;
 mod perform;
 mod power;
 mod probe;
+mod queue;
 mod rebuild;
 mod recall;
 mod receive;

@@ -176,7 +176,17 @@ impl Observe for SimCluster {
     /// Its host shows all of them; where that says nothing, a server with repmgr's extension tells of repmgrd.
     async fn managers(&self, node: &NodeName) -> Result<Managers, Trouble> {
         self.question("managers", node, async {
-            let seen = self.command(node, |w, id| Ok(w.node(id).managers.clone()));
+            let seen = self.command(node, |w, id| {
+                let mut found = w.node(id).managers.clone();
+                // Its server keeps the flag.
+                let down = !w.node(id).serves();
+                for manager in found.iter_mut().filter(|_| down) {
+                    if manager.kind == ManagerKind::Repmgrd {
+                        manager.paused = None;
+                    }
+                }
+                Ok(found)
+            });
             let why = match seen.await {
                 Ok(found) => {
                     return Ok(Managers {

@@ -262,7 +262,12 @@ impl World {
         points && names
     }
 
-    /// Every promotion that was completed, with when.
+    /// How many promotions were completed.
+    pub fn promotions(&self) -> usize {
+        self.promotions.len()
+    }
+
+    /// Which they were, and when.
     pub fn completed_promotions(&self) -> Vec<(At, NodeName)> {
         self.promotions
             .iter()

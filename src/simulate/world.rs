@@ -10,6 +10,7 @@ use super::ids::{At, HostId, Life, NodeId, StreamId};
 use super::memory::Sighting;
 use super::network::{Links, Machine};
 use super::node::Node;
+use super::queue::Queue;
 use super::stream::Stream;
 use super::wal::{BranchId, Branches};
 use crate::cluster::{Lsn, NodeName, RepmgrNode, SyncNames};
@@ -26,7 +27,7 @@ pub(super) type Watch = Box<dyn FnMut(&World) + Send>;
 pub struct World {
     pub(super) now: At,
     random: ChaCha8Rng,
-    queue: BTreeMap<(At, u64), Event>,
+    queue: Queue,
     /// The next number of an event, a life, a stream.
     next: u64,
     next_pid: u32,
@@ -60,7 +61,7 @@ impl World {
         Self {
             now: At::default(),
             random: ChaCha8Rng::seed_from_u64(seed),
-            queue: BTreeMap::new(),
+            queue: Queue::default(),
             next: 0,
             next_pid: 100,
             machines: vec![Machine::default()],
@@ -109,11 +110,7 @@ impl World {
 
     /// Lets happen what is due until then.
     pub fn advance(&mut self, until: At) {
-        while let Some(entry) = self.queue.first_entry() {
-            if entry.key().0 > until {
-                break;
-            }
-            let ((due, _), event) = entry.remove_entry();
+        while let Some((due, event)) = self.queue.pop_until(until) {
             self.now = self.now.max(due);
             self.happen(event);
             self.changed();
@@ -123,12 +120,12 @@ impl World {
 
     /// When the next thing happens.
     pub fn next_event(&self) -> Option<At> {
-        self.queue.first_key_value().map(|((at, _), _)| *at)
+        self.queue.first()
     }
 
     pub(super) fn later(&mut self, wait: Duration, event: Event) {
-        let key = (self.now + wait, self.number());
-        self.queue.insert(key, event);
+        let (at, number) = (self.now + wait, self.number());
+        self.queue.push(at, number, event);
     }
 
     /// A number that never comes twice.

@@ -10,7 +10,9 @@
     reason = "a test, or a process that one started"
 )]
 
-use pgbaton::engine::{Durability, Envelope, Event, Lease, Outcome, Recorder, RunId};
+use pgbaton::engine::{
+    Durability, Envelope, Event, Evidence, Lease, Outcome, Owed, PAID, Recorder, RunId, StepPath,
+};
 use pgbaton::journal::{SqliteJournal, Store as _};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
@@ -61,6 +63,50 @@ pub fn note(seq: u64) -> Envelope {
         reason: Some("because 'of' this, and\nof \"that\"".to_owned()),
     };
     envelope(seq, event)
+}
+
+/// Something is left to do, or done.
+fn debt(seq: u64, paid: bool, owed: &Owed) -> Envelope {
+    let evidence = Evidence {
+        topic: if paid { PAID } else { "debt" }.to_owned(),
+        text: format!("about {seq}"),
+        data: owed.data(),
+    };
+    let path = StepPath::root();
+    envelope(seq, Event::Noted { path, evidence })
+}
+
+/// Two runs of a cluster, of which the second does a part of what the first left, and one of another. What is left then.
+pub async fn leave_something_to_do(to: &dyn Recorder) -> Vec<Owed> {
+    let slot = |on: &str, slot: Option<&str>| Owed::Slot {
+        on: on.to_owned(),
+        slot: slot.map(str::to_owned),
+    };
+    let stop = Owed::Stop {
+        node: "n1".to_owned(),
+    };
+    let (first, second) = (run("20261123-014607-a001"), run("20261123-014608-a002"));
+    let other = run("20261123-014609-a003");
+    let left = [
+        started(&first, "orders"),
+        debt(1, false, &stop),
+        debt(2, false, &slot("n1", Some("pgbaton_n2"))),
+        debt(3, false, &slot("n3", None)),
+        ended(4, Outcome::Degraded),
+    ];
+    record(to, &first, &left, Durability::Synced).await;
+    let foreign = [started(&other, "payments"), debt(1, false, &stop)];
+    record(to, &other, &foreign, Durability::Synced).await;
+    record(
+        to,
+        &second,
+        &[started(&second, "orders")],
+        Durability::Synced,
+    )
+    .await;
+    let done = [debt(1, true, &slot("n1", None)), ended(2, Outcome::Ok)];
+    record(to, &second, &done, Durability::Synced).await;
+    vec![stop, slot("n3", None)]
 }
 
 /// An event of so many bytes and some more.

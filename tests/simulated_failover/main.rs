@@ -9,6 +9,7 @@
 mod failover;
 mod follow;
 mod injected;
+mod managers;
 mod seeded;
 mod support;
 mod switchover;

@@ -8,7 +8,7 @@ use pgbaton::simulate::{Disruption, Fact, NodeFacts, Snapshot, snapshot};
 use std::time::Duration;
 
 /// A world of three nodes whose facts were changed by hand before it began.
-async fn changed(change: impl FnOnce(&mut Snapshot)) -> Site {
+pub(super) async fn changed(change: impl FnOnce(&mut Snapshot)) -> Site {
     let site = Site::new(3, Commits::Asynchronous, 1);
     site.sim.pass(Duration::from_secs(1)).await;
     let mut facts = snapshot(&site.sim).await;

@@ -5,7 +5,7 @@ use super::tree::{outcome_look, steps_table};
 use super::view::View;
 use crate::cli::paint::{Paint, Tone};
 use crate::cli::text;
-use crate::engine::{Evidence, UndoStatus};
+use crate::engine::{Evidence, PAID, UndoStatus};
 use std::fmt::Write as _;
 
 /// How wide names are before what is said about them.
@@ -148,7 +148,9 @@ impl Page {
         let told: Vec<_> = view
             .notes
             .iter()
-            .filter(|n| !is_waived(&n.evidence) && n.evidence.topic != "debt")
+            .filter(|n| {
+                !is_waived(&n.evidence) && !matches!(n.evidence.topic.as_str(), "debt" | PAID)
+            })
             .collect();
         if told.is_empty() {
             return;

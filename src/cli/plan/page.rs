@@ -5,7 +5,7 @@ use super::super::exit_codes::Code;
 use super::super::paint::{Paint, Tone};
 use super::super::{text, topology_table};
 use super::effects;
-use crate::engine::{Consequence, Outcome, StepStatus};
+use crate::engine::{Consequence, Outcome, PAID, StepStatus};
 use crate::runs::{Foreseen, Plan, PlannedStep, Supposed, changes};
 use std::fmt::Write as _;
 
@@ -159,7 +159,11 @@ impl Page {
 
     fn decisions(&mut self, plan: &Plan) {
         let mut said = Vec::new();
-        for decision in plan.decisions.iter().filter(|d| d.topic != "debt") {
+        for decision in plan
+            .decisions
+            .iter()
+            .filter(|d| !matches!(d.topic.as_str(), "debt" | PAID))
+        {
             // What two steps found the same is told once.
             let what = (&decision.topic, &decision.text);
             if said.contains(&what) {

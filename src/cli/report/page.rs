@@ -6,7 +6,7 @@ use super::sentence::{clock, debts, ending, outcome, since, title, values};
 use super::{cluster, dag, gantt, steps, style};
 use crate::cli::console::{Note, heading, is_waived};
 use crate::cli::text;
-use crate::engine::UndoStatus;
+use crate::engine::{PAID, UndoStatus};
 use crate::playbook::Checked;
 
 /// The whole page. `playbook` is the one that the run was started with, where it could be read.
@@ -212,7 +212,9 @@ fn timeline(m: &mut Markup, record: &Record) {
 
 fn decisions(m: &mut Markup, record: &Record) {
     let notes = record.view.notes.iter();
-    let told: Vec<_> = notes.filter(|n| n.evidence.topic != "debt").collect();
+    let told: Vec<_> = notes
+        .filter(|n| !matches!(n.evidence.topic.as_str(), "debt" | PAID))
+        .collect();
     if told.is_empty() {
         m.leaf("p", "soft", "None were recorded.");
         return;

@@ -6,11 +6,12 @@
 //! one that this store wrote (or found) last, and that the holder of the cluster's lease is still this run, with this
 //! token. So whoever lost the lease or was replaced is refused by etcd itself, whatever it still believes.
 
+use super::super::ledger::Line;
 use super::super::outline::Outline;
 use super::answer::Found;
 use super::gateway::Trouble;
 use super::page::{Known, Next, Page, find, keep_reader, next};
-use super::rows::{self, HolderRow, KeyRow, ReaderRow, RunRow, VERSION};
+use super::rows::{self, DebtRow, HolderRow, KeyRow, ReaderRow, RunRow, VERSION};
 use super::shared::{Holding, Shared};
 use super::wire::{Compare, Op, Txn, after_all};
 use crate::engine::{Envelope, RunId};
@@ -97,7 +98,7 @@ async fn append(
         Some(_) => next.reader = None,
     }
     next.row.token = holding.as_ref().map(|holding| holding.token);
-    write(shared, run, next, holding.as_ref(), &batch.text).await
+    write(shared, run, next, holding.as_ref(), batch).await
 }
 
 /// Writes the text and the row that makes it count.
@@ -106,7 +107,7 @@ async fn write(
     run: &RunId,
     next: Next,
     holding: Option<&Holding>,
-    text: &[u8],
+    batch: &Batch,
 ) -> Result<Known, String> {
     let (run_key, holder_key) = (
         shared.keys.run(&run.0),
@@ -120,7 +121,7 @@ async fn write(
         failure: vec![Op::get(&run_key), Op::get(&holder_key)],
     };
     let refused = |[row, holder]: [Found; 2]| refusal(shared, &next, holding, row, holder);
-    let mut pieces: Vec<&[u8]> = text.chunks(PIECE).collect();
+    let mut pieces: Vec<&[u8]> = batch.text.chunks(PIECE).collect();
     let last = pieces.pop().unwrap_or_default();
     let count = pieces.len();
     for (piece, part) in pieces.into_iter().enumerate() {
@@ -142,6 +143,7 @@ async fn write(
         ),
     ];
     success.extend(beside(shared, run, &next)?);
+    success.extend(debts(shared, run, &next, &batch.outline)?);
     let answer = match shared.gateway.txn(&guarded(success)).await {
         Ok(answer) => answer,
         // Whether it was done is to be seen there; if not, it may still be, and counts as an error.
@@ -196,6 +198,22 @@ fn beside(shared: &Shared, run: &RunId, next: &Next) -> Result<Vec<Op>, String> 
         _ => {}
     }
     Ok(ops)
+}
+
+/// What it leaves to be done, and what it has done of that.
+fn debts(shared: &Shared, run: &RunId, next: &Next, outline: &Outline) -> Result<Vec<Op>, String> {
+    let put = |line: &Line| {
+        let row = DebtRow {
+            v: VERSION,
+            run: run.clone(),
+            paid: line.paid,
+            owed: line.owed.clone(),
+            text: line.text.clone(),
+        };
+        let key = shared.keys.debt(&next.row.cluster, run, line.seq);
+        Ok(Op::put(&key, &rows::write(&row)?))
+    };
+    outline.ledger.iter().map(put).collect()
 }
 
 /// Why a transaction was refused, by what stands there instead of what was compared.

@@ -11,6 +11,7 @@
 //! | `announced/RUN` | the idempotency key of a run that has not begun |
 //! | `keys/CLUSTER/KEY` | the run that began with it |
 //! | `messages/RUN/NUMBER` | a message to a run |
+//! | `debts/CLUSTER/RUN/SEQ` | what a run leaves to be done, or has done of it; SEQ is the event that says so |
 
 use super::wire::after_all;
 use crate::engine::RunId;
@@ -94,6 +95,15 @@ impl Keys {
 
     pub(super) fn key(&self, cluster: &str, key: &str) -> String {
         format!("{}keys/{}/{}", self.0, word(cluster), word(key))
+    }
+
+    /// All that runs of this cluster leave to be done.
+    pub(super) fn debts(&self, cluster: &str) -> String {
+        format!("{}debts/{}/", self.0, word(cluster))
+    }
+
+    pub(super) fn debt(&self, cluster: &str, run: &RunId, seq: u64) -> String {
+        format!("{}{}/{seq:010}", self.debts(cluster), word(&run.0))
     }
 
     fn messages(&self, run: &RunId) -> String {

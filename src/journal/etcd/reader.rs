@@ -2,11 +2,11 @@
 
 use super::answer::{Found, Kv};
 use super::gateway::Trouble;
-use super::rows::{self, HolderRow, KeyRow, ReaderRow, RunRow};
+use super::rows::{self, DebtRow, HolderRow, KeyRow, ReaderRow, RunRow};
 use super::shared::Shared;
 use super::wire::{Op, after_all};
 use crate::engine::{Envelope, RunId};
-use crate::journal::{Filter, HistoryError, JournalError, RunSummary, Standing, Which};
+use crate::journal::{Entry, Filter, HistoryError, JournalError, RunSummary, Standing, Which};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -103,6 +103,35 @@ pub(super) async fn by_key(
         HistoryError::Journal(unusable(shared, odd.words(&what)))
     })?;
     exactly(shared, &row.run.0).await
+}
+
+/// Runs are named by when they began, so their keys stand in the order in which they were.
+pub(super) async fn ledger(shared: &Shared, cluster: &str) -> Result<Vec<Entry>, HistoryError> {
+    let end = after_all(&shared.keys.debts(cluster));
+    let mut from = shared.keys.debts(cluster);
+    let mut entries = Vec::new();
+    loop {
+        let page = shared.gateway.look([Op::span(&from, &end, RUNS)]).await;
+        let [page] = page.map_err(silent(shared))?;
+        for kv in &page.kvs {
+            let row: DebtRow = rows::read(&kv.value.0).map_err(|odd| {
+                let what = String::from_utf8_lossy(&kv.key.0);
+                HistoryError::Journal(unusable(shared, odd.words(&what)))
+            })?;
+            entries.push(Entry {
+                run: row.run,
+                paid: row.paid,
+                owed: row.owed,
+                text: row.text,
+            });
+        }
+        match page.kvs.last() {
+            Some(last) if page.more => {
+                from = String::from_utf8_lossy(&last.key.0).into_owned() + "\0";
+            }
+            _ => return Ok(entries),
+        }
+    }
 }
 
 async fn exactly(shared: &Shared, id: &str) -> Result<Option<RunSummary>, HistoryError> {

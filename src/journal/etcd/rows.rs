@@ -1,6 +1,6 @@
 //! What is kept, as JSON. Every value carries the version of its form.
 
-use crate::engine::{Letter, Outcome, RunId};
+use crate::engine::{Letter, Outcome, Owed, RunId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,16 @@ pub(super) struct ReaderRow {
 pub(super) struct KeyRow {
     pub(super) v: u32,
     pub(super) run: RunId,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DebtRow {
+    pub(super) v: u32,
+    pub(super) run: RunId,
+    pub(super) paid: bool,
+    pub(super) owed: Owed,
+    pub(super) text: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -9,7 +9,9 @@ use crate::engine::{
     Durability, Envelope, Held, Inbox, Lease, LeaseError, Letter, Message, RecordError, Recorder,
     RunId,
 };
-use crate::journal::{Announced, Filter, History, HistoryError, JournalError, RunSummary, Store};
+use crate::journal::{
+    Announced, Entry, Filter, History, HistoryError, JournalError, RunSummary, Store,
+};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,6 +177,12 @@ impl History for EtcdStore {
     async fn by_key(&self, cluster: &str, key: &str) -> Result<Option<RunSummary>, HistoryError> {
         let (cluster, key) = (cluster.to_owned(), key.to_owned());
         self.tells(|shared| async move { reader::by_key(&shared, &cluster, &key).await })
+            .await
+    }
+
+    async fn ledger(&self, cluster: &str) -> Result<Vec<Entry>, HistoryError> {
+        let cluster = cluster.to_owned();
+        self.tells(|shared| async move { reader::ledger(&shared, &cluster).await })
             .await
     }
 }

@@ -132,6 +132,16 @@ pub(super) fn append(
         let place = (number << 32) | i64::try_from(row.seq).unwrap_or(i64::MAX);
         insert.execute(params![place, row.v, row.at_ms, row.json])?;
     }
+    for line in &batch.outline.ledger {
+        let place = (number << 32) | i64::try_from(line.seq).unwrap_or(i64::MAX);
+        let owed = serde_json::to_string(&line.owed).map_err(|error| unfit(error.to_string()))?;
+        change
+            .prepare_cached(
+                "INSERT INTO debts (place, cluster, paid, owed, text) \
+                 SELECT ?2, cluster, ?3, ?4, ?5 FROM runs WHERE number = ?1",
+            )?
+            .execute(params![number, place, line.paid, owed, line.text])?;
+    }
     change
         .prepare_cached("UPDATE runs SET last_seq = ?2 WHERE number = ?1")?
         .execute(params![number, last])?;

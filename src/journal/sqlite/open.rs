@@ -14,7 +14,11 @@ use std::time::{Duration, Instant};
 pub(super) const APPLICATION: i64 = 0x7067_6274;
 
 /// What leads from each version to the next. What stands here once is never changed: files of that version exist.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("1.sql"), include_str!("2.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("1.sql"),
+    include_str!("2.sql"),
+    include_str!("3.sql"),
+];
 
 /// The oldest version of which everything that is only looked at can be read.
 const READABLE: i64 = 1;

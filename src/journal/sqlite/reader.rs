@@ -7,7 +7,7 @@ use super::lease::Row as LeaseRow;
 use super::open::open_to_read;
 use super::process::Process;
 use crate::engine::{Envelope, Outcome, RunId};
-use crate::journal::{Filter, History, HistoryError, RunSummary, Standing, Which};
+use crate::journal::{Entry, Filter, History, HistoryError, RunSummary, Standing, Which};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::path::{Path, PathBuf};
@@ -93,6 +93,11 @@ impl History for SqliteHistory {
         let (cluster, key) = (cluster.to_owned(), key.to_owned());
         self.ask(move |store| store.by_key(&cluster, &key)).await
     }
+
+    async fn ledger(&self, cluster: &str) -> Result<Vec<Entry>, HistoryError> {
+        let cluster = cluster.to_owned();
+        self.ask(move |store| store.ledger(&cluster)).await
+    }
 }
 
 /// A store that is being read.
@@ -171,6 +176,42 @@ impl Store {
         );
         let found = self.summaries(&query, params![cluster, key])?;
         Ok(found.into_iter().next())
+    }
+
+    fn ledger(&self, cluster: &str) -> Result<Vec<Entry>, HistoryError> {
+        // A file that an earlier version wrote, and that nobody has written since, has none.
+        let kept = "SELECT count(*) FROM sqlite_schema WHERE name = 'debts'";
+        let query = "SELECT id, paid, owed, text FROM debts JOIN runs ON number = place >> 32 \
+                     WHERE debts.cluster = ?1 ORDER BY place";
+        let connection = &self.connection;
+        let read = || -> rusqlite::Result<Vec<(String, bool, String, String)>> {
+            if connection.query_row(kept, [], |row| row.get::<_, i64>(0))? == 0 {
+                return Ok(Vec::new());
+            }
+            let mut query = connection.prepare(query)?;
+            let rows = query.query_map([cluster], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
+            rows.collect()
+        };
+        let rows = read().map_err(|error| self.sql(&error))?;
+        let entry = |(run, paid, owed, text): (String, bool, String, String)| {
+            let run = RunId(run.into());
+            match serde_json::from_str(&owed) {
+                Ok(owed) => Ok(Entry {
+                    run,
+                    paid,
+                    owed,
+                    text,
+                }),
+                Err(error) => Err(HistoryError::Debt {
+                    run,
+                    place: self.place(),
+                    why: error.to_string(),
+                }),
+            }
+        };
+        rows.into_iter().map(entry).collect()
     }
 
     fn summaries(

@@ -11,7 +11,9 @@ use crate::engine::{
     Durability, Envelope, Event, Held, Inbox, Lease, LeaseError, Letter, Message, RecordError,
     Recorder, RunId,
 };
-use crate::journal::{Announced, Filter, History, HistoryError, ReadError, RunSummary, Store};
+use crate::journal::{
+    Announced, Entry, Filter, History, HistoryError, ReadError, RunSummary, Store,
+};
 use async_trait::async_trait;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -200,6 +202,10 @@ impl History for SqliteJournal {
 
     async fn by_key(&self, cluster: &str, key: &str) -> Result<Option<RunSummary>, HistoryError> {
         self.history.by_key(cluster, key).await
+    }
+
+    async fn ledger(&self, cluster: &str) -> Result<Vec<Entry>, HistoryError> {
+        self.history.ledger(cluster).await
     }
 }
 
