@@ -26,6 +26,7 @@ pub(super) const ABLE: Rebuild = Rebuild {
     can_copy: true,
     archive: false,
     beside: true,
+    mounted: false,
 };
 
 impl World {
@@ -134,6 +135,11 @@ impl SimCluster {
         let id = self
             .run(node, |w, id| {
                 w.may_renew(id, up)?;
+                if w.node(id).rebuild.mounted {
+                    return Err(Why::conflict(
+                        "it is where a disk is mounted; it is as it was",
+                    ));
+                }
                 let there = slot.is_none_or(|slot| w.node(up).slots.contains_key(slot));
                 if !there {
                     return Err(Why::failed("the replication slot does not exist"));
