@@ -93,12 +93,13 @@ fn each_operation_tells_exactly_what_it_will_do() {
                 slot: Some(n2.slot()),
                 tablespaces: Vec::new(),
                 keep: true,
+                owner: "run".to_owned(),
                 deadline: Duration::from_mins(1),
             },
             vec![format!(
                 "n2 $ /bin/pg_basebackup -D /pg/n2.pgbaton.new -d '{}' -w -X stream -c fast -S pgbaton_n2 # then it takes \
                  the place of /pg/n2; the former data: keep",
-                conninfo
+                conninfo.replace("application_name=n2", "application_name=pgbaton-copy")
             )],
         ),
         (

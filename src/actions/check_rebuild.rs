@@ -101,17 +101,29 @@ async fn choose(scene: &Scene<'_>, node: &NodeName) -> Result<(&'static str, Str
 /// Refuses where not even a copy can be made.
 async fn may_copy(scene: &Scene<'_>, node: &NodeName, why: &str) -> Result<(), Failure> {
     let able = scene.cluster.rebuild(node).await?;
-    let lacks = if !able.can_copy {
-        "the program that copies is not among its server's programs"
-    } else if !able.beside {
-        "nothing can be made beside its data directory"
-    } else {
+    let Some((lacks, help)) = no_copy(&able) else {
         return Ok(());
     };
     Err(Failure::refused(format!(
         "{node} can only come back as a new copy ({why}), and none can be made: {lacks}"
     ))
-    .with_help("nothing was changed; see the node's `bin` and `data` in the site file"))
+    .with_help(format!("nothing was changed; {help}")))
+}
+
+/// Why no copy can be made, and what helps.
+fn no_copy(able: &Rebuild) -> Option<(&'static str, &'static str)> {
+    if !able.can_copy {
+        let lacks = "the program that copies is not among its server's programs";
+        return Some((lacks, "see the node's `bin` in the site file"));
+    }
+    if able.mounted {
+        return Some((
+            "its data directory is where a disk is mounted, so that no copy can take its place",
+            "move the data into a directory below that and name it as the node's `data` in the site file, or renew them by hand",
+        ));
+    }
+    let lacks = "nothing can be made beside its data directory";
+    (!able.beside).then_some((lacks, "see the node's `data` in the site file"))
 }
 
 /// Why the program that rewinds would refuse.
@@ -145,6 +157,7 @@ mod tests {
             can_copy: true,
             archive: false,
             beside: true,
+            mounted: false,
         };
         let told = |able: &Rebuild, mine| impossible(able, Some(Timeline(mine)), Timeline(2));
         assert_eq!(told(&able, 1), None);
@@ -171,5 +184,12 @@ mod tests {
         ] {
             assert!(told(&broken, 1).is_some());
         }
+        let mounted = Rebuild {
+            mounted: true,
+            ..able.clone()
+        };
+        assert_eq!(told(&mounted, 1), None, "nothing takes its place");
+        assert_eq!(no_copy(&able), None);
+        assert!(no_copy(&mounted).is_some_and(|(lacks, _)| lacks.contains("mounted")));
     }
 }

@@ -113,6 +113,7 @@ async fn copy(scene: &Scene<'_>) -> Result<Operation, Failure> {
         node,
         upstream,
         slot,
+        owner: scene.step.run.to_string(),
         keep: *scene.step.inputs.get("keep") != Value::Boolean(false),
         deadline: scene.time_left().saturating_sub(Duration::from_secs(15)),
     })

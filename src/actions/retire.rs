@@ -6,6 +6,7 @@ use crate::cluster::{Host, NodeName, Operation};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, Type};
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use serde_json::json;
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ impl Deed for Retire {
         Signature {
             name: "retire",
             summary: "Stop what is left of a server, rougher where it does not stop, and see to it that it cannot come back as \
-                      a primary. Its undo lets it be what it was, unless its data were renewed meanwhile.",
+                      a primary. Its undo lets it be what it was, unless its data were renewed meanwhile, or it was a primary and \
+                      another node is one, or may be.",
             node: NodeRule::Required,
             inputs: vec![],
             outputs: vec![Field::required("ran", Type::Boolean, "it was running")],
@@ -83,6 +85,14 @@ impl Deed for Retire {
         }
         let was_standby = before.and_then(|b| b.get("standby")) == Some(&json!(true));
         if !was_standby {
+            if let Some(why) = rival(scene, &node).await {
+                let text = format!(
+                    "{node} stays down with standby.signal, for it was a primary and {why}: bring it back as a standby"
+                );
+                let data = json!({ "node": node });
+                scene.note("debt", text.clone(), data).await;
+                return Ok(Undone::Done(text));
+            }
             scene
                 .perform(Operation::AllowReturn { node: node.clone() })
                 .await?;
@@ -102,6 +112,25 @@ impl Deed for Retire {
         }
         Ok(Undone::Done(format!("{node} is as it was")))
     }
+}
+
+/// Why the node must not be a primary again: another one is, or nobody can tell that it is not.
+async fn rival(scene: &Scene<'_>, node: &NodeName) -> Option<String> {
+    let others = scene
+        .inventory()
+        .nodes
+        .keys()
+        .filter(|other| *other != node);
+    let looks = others.map(|other| async move {
+        if let Ok(server) = scene.cluster.server(other).await {
+            return (!server.in_recovery).then(|| format!("{other} is the primary"));
+        }
+        let host = scene.cluster.host(other).await;
+        let down = host.is_ok_and(|host| host.postmaster.is_none());
+        (!down).then(|| format!("nobody can tell whether {other} is the primary"))
+    });
+    let found: Vec<String> = join_all(looks).await.into_iter().flatten().collect();
+    (!found.is_empty()).then(|| found.join(", and "))
 }
 
 /// What tells these data from those that a rewind or a copy leaves.

@@ -223,6 +223,9 @@ pub struct Rebuild {
     pub archive: bool,
     /// Something can be made beside the data directory.
     pub beside: bool,
+    /// The data directory is where a disk is mounted: nothing can be renamed to its place.
+    #[serde(default)]
+    pub mounted: bool,
 }
 
 /// A process on a host.

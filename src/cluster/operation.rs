@@ -150,6 +150,9 @@ pub enum Operation {
         tablespaces: Vec<String>,
         /// The former data stay, under another name.
         keep: bool,
+        /// The run that asks for it: a copy that another one left unfinished is none of this one.
+        #[serde(default)]
+        owner: String,
         /// The host ends it after this long.
         #[serde(with = "millis")]
         deadline: Duration,

@@ -90,12 +90,22 @@ impl Maker<'_> {
 
     /// `primary_conninfo` of a standby for this upstream.
     pub(super) fn conninfo(&self, node: &Node, upstream: &Node) -> Result<Masked, Trouble> {
+        self.conninfo_of(node, upstream, node.name.as_str())
+    }
+
+    /// The same for a program of this name on the node's host.
+    pub(super) fn conninfo_of(
+        &self,
+        node: &Node,
+        upstream: &Node,
+        application: &str,
+    ) -> Result<Masked, Trouble> {
         let access = &self.inventory.replication;
         let mut info = Conninfo::default();
         info.push("host", &upstream.host);
         info.push("port", &upstream.port.to_string());
         info.push("user", &access.user);
-        info.push("application_name", node.name.as_str());
+        info.push("application_name", application);
         if let Some(passfile) = &access.passfile {
             info.push("passfile", &passfile.display().to_string());
         }

@@ -138,9 +138,10 @@ pub(crate) fn steps(
             slot,
             tablespaces,
             keep,
+            owner,
             deadline,
         } => {
-            let copy = Copy::new(slot.as_ref(), tablespaces, *keep);
+            let copy = Copy::new(slot.as_ref(), tablespaces, *keep, owner);
             vec![maker.copy(node, upstream, &copy, *deadline)?]
         }
         Operation::SetSynchronous { node, names, .. } => {

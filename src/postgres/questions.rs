@@ -64,10 +64,11 @@ pub(crate) struct Seen {
     pub(crate) timeline: Option<Timeline>,
 }
 
-/// Our own replication session is a row of `pg_stat_replication`, too: one that never starts to stream.
+/// Our own replication session is a row of `pg_stat_replication`, too: one that never starts to stream. So are the two of
+/// a copy that is being made ([`super::rebuild::COPYING`]), which is no standby yet.
 macro_rules! senders {
     () => {
-        "pg_stat_replication WHERE NOT (application_name = 'pgbaton' AND state = 'startup')"
+        "pg_stat_replication WHERE NOT (application_name = 'pgbaton' AND state = 'startup' OR application_name = 'pgbaton-copy')"
     };
 }
 

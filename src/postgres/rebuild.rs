@@ -10,6 +10,10 @@ use crate::transport::quote_all;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The name that a copy goes by at its source. With the node's it would be a standby of that name, and acknowledge commits
+/// for data that no server can start with yet.
+pub(super) const COPYING: &str = "pgbaton-copy";
+
 /// The mark of a rewind that has not ended.
 pub(super) const MARK: &str = "pgbaton.rewinding";
 
@@ -18,14 +22,21 @@ pub(super) struct Copy<'a> {
     slot: Option<&'a SlotName>,
     tablespaces: &'a [String],
     keep: bool,
+    run: &'a str,
 }
 
 impl<'a> Copy<'a> {
-    pub(super) fn new(slot: Option<&'a SlotName>, tablespaces: &'a [String], keep: bool) -> Self {
+    pub(super) fn new(
+        slot: Option<&'a SlotName>,
+        tablespaces: &'a [String],
+        keep: bool,
+        run: &'a str,
+    ) -> Self {
         Self {
             slot,
             tablespaces,
             keep,
+            run,
         }
     }
 }
@@ -70,7 +81,7 @@ impl Maker<'_> {
     ) -> Result<Step, Trouble> {
         let node = self.node(name)?;
         // The login that it will stream with: what it may not do is better found out now.
-        let source = self.conninfo(node, self.node(upstream)?)?;
+        let source = self.conninfo_of(node, self.node(upstream)?, COPYING)?;
         let program = program(node, self.names.base_backup);
         let slot = copy.slot.map_or("", SlotName::as_str);
         let new = format!("{}.pgbaton.new", node.data.display());
@@ -86,7 +97,7 @@ impl Maker<'_> {
             node.data.display()
         );
         let mut arguments = vec![program.clone(), source.sent().to_owned()];
-        arguments.extend([slot.to_owned(), former.to_owned()]);
+        arguments.extend([slot.to_owned(), former.to_owned(), copy.run.to_owned()]);
         arguments.extend(copy.tablespaces.iter().cloned());
         let step = work(name, rebuild_scripts::COPY, arguments, line, deadline);
         Ok(Step::Host(HostStep {
@@ -183,6 +194,7 @@ impl LiveCluster {
             can_copy: told("copy"),
             archive: told("archive"),
             beside: told("beside"),
+            mounted: told("mounted"),
         })
     }
 }

@@ -8,18 +8,28 @@ use super::scripts::prelude;
 /// What both do. `R` is the data directory, where it really lies; `K` the kept settings, `M` the mark.
 ///
 /// The mark is a named pipe: `pg_rewind` looks at files, directories and links, removes those that its source lacks, and
-/// passes over everything else. A file of this name would be gone before the rewind is over.
+/// passes over everything else. A file of this name would be gone before the rewind is over. Nobody but pgbaton looks at
+/// it, so that the directory has a right for others besides: no server starts in one that has.
+///
+/// The lock is held by whatever is started here, too: a program that outlives this shell is never joined by a second one.
 macro_rules! common {
     () => {
         r#"
 R=$(readlink -m -- "$D") K=$R.pgbaton.kept M=$R/pgbaton.rewinding
 LC_ALL=C; export LC_ALL
 umask 077
-no() { echo "$2" >&2; exit "$1"; }
+lock=$R.pgbaton.lock held=
+no() { echo "$2" >&2; [ -z "$held" ] || rm -f -- "$lock"; exit "$1"; }
 # The end of what a program said, without what may repeat a password.
 said() { tail -n 4 -- "$1" 2>/dev/null | grep -v -i -e conninfo -e passw | cut -c 1-500 >&2; }
 settle() { sync "$@" 2>/dev/null || sync; }
 flush() { sync -f "$1" 2>/dev/null || sync; }
+runs() { line=; IFS= read -r line 2>/dev/null <"/proc/$1/stat" || return 1; case ${line##*) } in [ZX]*) return 1 ;; esac; }
+# What is otherwise only while crash recovery runs.
+back() {
+  [ ! -e "$K/signal" ] || mv -f -- "$K/signal" "$R/standby.signal"
+  [ -p "$M" ] || chmod o= -- "$R"
+}
 keep() {
   rm -rf -- "$K" "$K.new"
   mkdir -m 700 -- "$K.new" "$K.new/files" || no 65 "nothing can be made beside $R, where its settings are to be kept"
@@ -42,7 +52,13 @@ put_back() {
   : >>"$1/standby.signal" || return 1
   flush "$1"
 }
+true 2>/dev/null >>"$lock" || no 65 "nothing can be made beside $R, where its settings are to be kept"
+exec 8>>"$lock"
+# Whoever held it before has removed it.
+flock -n 8 && [ "$lock" -ef "/proc/$$/fd/8" ] || no 65 "an earlier rewind or copy of it is still at work: it holds $lock"
+held=1
 if alive; then no 65 "its server runs (process $pid)"; fi
+back
 "#
     };
 }
@@ -58,6 +74,7 @@ LC_ALL=C "$1" -D "$D" 2>/dev/null |
 [ -z "$("$2" -D "$D" -C restore_command 2>/dev/null)" ] || echo archive
 R=$(readlink -m -- "$D")
 [ ! -w "${R%/*}/" ] || echo beside
+! mountpoint -q -- "$R" 2>/dev/null || echo mounted
 echo end
 "#
 );
@@ -72,7 +89,7 @@ pub(super) const REWIND: &str = concat!(
     r#"
 rewind=$1 server=$2 control=$3 source=$4
 state() { "$control" -D "$R" 2>/dev/null | sed -n 's/^Database cluster state: *//p'; }
-back() { [ ! -e "$K/signal" ] || mv -f -- "$K/signal" "$R/standby.signal"; }
+boot=; IFS= read -r boot </proc/sys/kernel/random/boot_id
 common='rewinding from last common checkpoint'
 help=$("$rewind" --help 2>/dev/null) || no 1 "$rewind cannot be run"
 set -- -D "$R" "--source-server=$source"
@@ -81,7 +98,6 @@ case $help in *--restore-target-wal*)
   [ -z "$("$server" -D "$R" -C restore_command 2>/dev/null)" ] || set -- "$@" --restore-target-wal ;;
 esac
 if ! [ -p "$M" ]; then
-  back
   if [ "$(state)" = 'in archive recovery' ] && [ -e "$R/backup_label" ]; then
     no 65 "what lies there is a copy that was never started, and is as it was"
   fi
@@ -89,12 +105,20 @@ if ! [ -p "$M" ]; then
   case $(state) in
     'shut down'|'shut down in recovery') ;;
     *)
-      # Crash recovery, by a server that nobody can connect to. It does not run with standby.signal, so that is away for
-      # as long; nothing else can be started meanwhile, for this server holds the directory.
+      # Crash recovery, by a server that nobody can connect to. It does not begin with standby.signal, so that is away until
+      # it says that it has looked. Should the power fail until then, the right for others keeps every server from starting.
       trap 'back; exit 1' TERM HUP INT
       [ ! -e "$R/standby.signal" ] || mv -- "$R/standby.signal" "$K/signal"
-      "$server" --single -D "$R" template1 </dev/null >"$K/log" 2>&1
+      "$server" --single -D "$R" -c lc_messages=C -c log_min_messages=warning template1 </dev/null >"$K/log" 2>&1 &
+      recovery=$!
+      until grep -qs 'not properly shut down' "$K/log"; do
+        runs "$recovery" || break
+        pid=; IFS= read -r pid 2>/dev/null <"$R/$P"
+        [ "$pid" != "-$recovery" ] || chmod o+x -- "$R"
+        sleep 0.05
+      done
       back
+      wait "$recovery"
       trap - TERM HUP INT
       [ "$(state)" = 'shut down' ] || { said "$K/log"; no 1 "its crash recovery did not succeed"; } ;;
   esac
@@ -102,11 +126,7 @@ if ! [ -p "$M" ]; then
   # ended where that begins.
   "$rewind" "$@" --dry-run </dev/null >"$K/log" 2>&1 &
   trial=$!
-  while ! grep -q "$common" "$K/log"; do
-    line=; IFS= read -r line 2>/dev/null <"/proc/$trial/stat" || break
-    case ${line##*) } in [ZX]*) break ;; esac
-    sleep 0.05
-  done
+  until grep -qs "$common" "$K/log"; do runs "$trial" || break; sleep 0.05; done
   kill "$trial" 2>/dev/null
   wait "$trial"
   if ! grep -q "$common" "$K/log"; then
@@ -115,94 +135,136 @@ if ! [ -p "$M" ]; then
     no 65 "it cannot be rewound, and is as it was"
   fi
   mkfifo -m 600 -- "$M" || no 1 "the mark $M cannot be made"
-  settle "$R"
 fi
+chmod o+x -- "$R" && settle "$R"
 [ -d "$K/files" ] || no 67 "a rewind of it did not end, and the settings that were kept in $K are not there"
-# The control file is the last that a rewind writes: with this it was over, and what was to follow was not.
-if [ "$(state)" != 'in archive recovery' ] || ! [ -e "$R/backup_label" ]; then
+# The control file is the last that a rewind writes: with this it was over, and what was to follow was not. Only then it
+# syncs the rest, which a loss of power may have taken.
+if [ "$(state)" = 'in archive recovery' ] && [ -e "$R/backup_label" ]; then
+  was=; IFS= read -r was 2>/dev/null <"$K/boot"
+  [ "$was" = "$boot" ] || no 67 "its host went down before all that was rewound was on its disk: only a new copy brings it back"
+  sync
+else
+  printf '%s\n' "$boot" >"$K/boot" || no 67 "$K/boot cannot be written"
+  settle "$K/boot" "$K"
   "$rewind" "$@" </dev/null >"$K/log" 2>&1 || { said "$K/log"; no 67 "it is half rewound"; }
 fi
 put_back "$R" || no 67 "it is rewound, and its own settings in $K/files could not be put back"
+chmod o= -- "$R"
+settle "$R"
 rm -f -- "$M"
 settle "$R"
-rm -rf -- "$K"
+rm -rf -- "$K" "$lock"
 echo rewound
 "#
 );
 
 /// Copies. Further arguments: the program that copies, where the source is, the slot (may be empty), `keep` or `remove`,
-/// and where the source's tablespaces lie.
+/// the run, and where the source's tablespaces lie.
 ///
-/// A copy is complete when it holds `pgbaton.complete`, which names the place of the former data; one that is not is removed. Former
-/// data of earlier copies are nobody's to remove here. Tablespaces get directories of
-/// their own beside those that the source names: the former ones stay the former copy's.
+/// A copy is complete when `C` is there: the place of the former data, the run, and what becomes of them. Without it what
+/// was begun is removed. It lies beside the data, where no copy takes it along, and is nothing to another run, which asked
+/// for a copy of its own. Former data of earlier copies are nobody's to remove here. Tablespaces get directories of their
+/// own beside those that the source names: the former ones stay the former copy's.
 pub(super) const COPY: &str = concat!(
     r#"
 # The one before died between the two renames.
-if [ ! -e "$1" ] && [ -e "$1.pgbaton.new/pgbaton.complete" ]; then mv -T -- "$1.pgbaton.new" "$1"; fi
+R=$(readlink -m -- "$1")
+if [ ! -e "$R" ] && [ -e "$R.pgbaton.complete" ] && [ -d "$R.pgbaton.new" ]; then mv -T -- "$R.pgbaton.new" "$R"; fi
 "#,
     prelude!(),
     common!(),
     r#"
-copy=$1 source=$2 slot=$3 former=$4; shift 4
-N=$R.pgbaton.new L=$R.pgbaton.spaces
+copy=$1 source=$2 slot=$3 former=$4 run=$5; shift 5
+N=$R.pgbaton.new C=$R.pgbaton.complete L=$R.pgbaton.spaces
 stamp=$(date -u +%Y%m%dT%H%M%SZ)
 O=$R.pgbaton.old.$stamp
 drop() {
   rm -rf -- "$N"
   if [ -e "$L" ]; then while IFS= read -r space; do rm -rf -- "$space"; done <"$L"; rm -f -- "$L"; fi
 }
-if ! [ -e "$R/pgbaton.complete" ]; then
-  if ! [ -e "$N/pgbaton.complete" ]; then
-    drop
-    # Those of a half rewound node were kept when its rewind began; what lies in it by now may be the upstream's.
-    if ! [ -p "$M" ] || ! [ -d "$K/files" ]; then keep; fi
-    need=$(du -skL -- "$R" | cut -f 1) room=$(df -Pk -- "${R%/*}" | tail -n 1 | { read -r a b c room rest; echo "$room"; })
-    case $need$room in ''|*[!0-9]*) ;; *)
-      [ "$room" -gt "$need" ] || no 65 "beside $R there is room for $room kB, and what lies there now takes $need kB" ;;
-    esac
-    words=$#
-    while [ "$words" -gt 0 ]; do
-      space=$1; shift; words=$((words - 1))
-      new=${space%.pgbaton.[0-9]*Z}.pgbaton.$stamp
-      printf '%s\n' "$new" >>"$L" || exit 1
-      set -- "$@" -T "$space=$new"
+as_it_was() { rm -f -- "$C" "$C.new"; drop; [ -p "$M" ] || rm -rf -- "$K"; no "$1" "$2, and what it has is as it was"; }
+# Beside what is mounted another disk is, and nothing can be renamed to where it is.
+beside() {
+  ! mountpoint -q -- "$1" 2>/dev/null || as_it_was 65 "$1 is where a disk is mounted: let it be a directory below that"
+  [ -d "${1%/*}/" ] && [ -w "${1%/*}/" ] || as_it_was 65 "nothing can be made in ${1%/*}/, where its own $1 would lie"
+}
+# What goes when the copy has taken its place. The list first: what it names is in use now.
+finish() {
+  rm -f -- "$L"
+  settle "${R%/*}/"
+  rm -rf -- "$K"
+  if [ "$former" = remove ] && [ -d "$O" ]; then
+    version=$(cat "$O/PG_VERSION")
+    for space in "$O"/pg_tblspc/* "$O/pg_wal"; do
+      [ -L "$space" ] || continue
+      used= real=$(readlink -m -- "$space")
+      for mine in "$R"/pg_tblspc/* "$R/pg_wal"; do [ "$(readlink -m -- "$mine")" != "$real" ] || used=1; done
+      [ -z "$used" ] || continue
+      case $space in
+        */pg_wal) rm -rf -- "$real" ;;
+        # Servers of several releases share the place of a tablespace, each with a directory of its own.
+        *) rm -rf -- "$real/PG_${version}_"*; rmdir -- "$real" 2>/dev/null ;;
+      esac
     done
-    if [ -L "$R/pg_wal" ]; then
-      new=$(readlink -m -- "$R/pg_wal"); new=${new%.pgbaton.[0-9]*Z}.pgbaton.$stamp
-      printf '%s\n' "$new" >>"$L" || exit 1
-      set -- "$@" "--waldir=$new"
-    fi
-    [ -z "$slot" ] || set -- "$@" -S "$slot"
-    if ! "$copy" -D "$N" -d "$source" -w -X stream -c fast "$@" </dev/null >"$K/log" 2>&1; then
-      said "$K/log"
-      drop
-      [ -p "$M" ] || rm -rf -- "$K"
-      no 1 "it could not be copied, and what it has is as it was"
-    fi
-    put_back "$N" && printf '%s\n' "$O" >"$N/pgbaton.complete" || no 1 "its own settings could not be put into the copy"
-    flush "$N"
+    rm -rf -- "$O"
   fi
-  IFS= read -r O <"$N/pgbaton.complete" && [ -n "$O" ] || no 1 "$N/pgbaton.complete cannot be read"
-  mv -T -- "$R" "$O" || no 1 "$R cannot be renamed: is it where a disk is mounted?"
-  mv -T -- "$N" "$R" || { mv -T -- "$O" "$R"; no 1 "$N cannot take the place of $R"; }
-  settle "${R%/*}"
+  # Last, so that a second call goes on where the first one ended.
+  rm -f -- "$C"
+  settle "${R%/*}/"
+}
+if [ -e "$C" ]; then
+  place=$O wanted=$former
+  { IFS= read -r O && IFS= read -r other && IFS= read -r former; } <"$C" || no 1 "$C cannot be read"
+  if [ "$other" != "$run" ]; then
+    if [ -d "$N" ]; then rm -f -- "$C"; settle "${R%/*}/"; else finish; fi
+    O=$place former=$wanted
+  fi
 fi
-IFS= read -r O <"$R/pgbaton.complete" && [ -n "$O" ] || no 1 "$R/pgbaton.complete cannot be read"
-rm -rf -- "$K"
-if [ "$former" = keep ]; then
-  [ ! -d "$O" ] || echo "$O"
-elif [ -d "$O" ]; then
-  for space in "$O"/pg_tblspc/* "$O/pg_wal"; do
-    [ -L "$space" ] || continue
-    used= real=$(readlink -m -- "$space")
-    for mine in "$R"/pg_tblspc/* "$R/pg_wal"; do [ "$(readlink -m -- "$mine")" != "$real" ] || used=1; done
-    [ -n "$used" ] || rm -rf -- "$real"
+if ! [ -e "$C" ]; then
+  drop
+  beside "$R"
+  for space in "$@"; do beside "$space"; done
+  [ ! -L "$R/pg_wal" ] || beside "$(readlink -m -- "$R/pg_wal")"
+  need=$(du -sk -- "$R" | cut -f 1) room=$(df -Pk -- "${R%/*}/" | tail -n 1 | { read -r a b c room rest; echo "$room"; })
+  case :$need:$room: in *::*|*[!0-9:]*) ;; *)
+    [ "$room" -gt "$need" ] || as_it_was 65 "beside $R there is room for $room kB, and what lies there now takes $need kB" ;;
+  esac
+  # Those of a half rewound node were kept when its rewind began; what lies in it by now may be the upstream's.
+  if ! [ -p "$M" ] || ! [ -d "$K/files" ]; then keep; fi
+  words=$#
+  while [ "$words" -gt 0 ]; do
+    space=$1; shift; words=$((words - 1))
+    new=${space%.pgbaton.[0-9]*Z}.pgbaton.$stamp
+    printf '%s\n' "$new" >>"$L" || as_it_was 1 "$L cannot be written"
+    set -- "$@" -T "$space=$new"
   done
-  rm -rf -- "$O"
+  if [ -L "$R/pg_wal" ]; then
+    new=$(readlink -m -- "$R/pg_wal"); new=${new%.pgbaton.[0-9]*Z}.pgbaton.$stamp
+    printf '%s\n' "$new" >>"$L" || as_it_was 1 "$L cannot be written"
+    set -- "$@" "--waldir=$new"
+  fi
+  [ -z "$slot" ] || set -- "$@" -S "$slot"
+  if ! "$copy" -D "$N" -d "$source" -w -X stream -c fast "$@" </dev/null >"$K/log" 2>&1; then
+    said "$K/log"
+    as_it_was 1 "it could not be copied"
+  fi
+  # Its own rights too, but never one for others: no server starts with that.
+  put_back "$N" && chmod --reference="$R" -- "$N" && chmod o= -- "$N" || as_it_was 1 "its own settings could not be put into the copy"
+  flush "$N"
+  printf '%s\n' "$O" "$run" "$former" >"$C.new" && settle "$C.new" && mv -f -- "$C.new" "$C" || as_it_was 1 "$C cannot be written"
+  settle "${R%/*}/"
 fi
-# Last, so that a second call goes on where the first one ended.
-rm -f -- "$R/pgbaton.complete" "$L"
-settle "$R"
+if [ -d "$N" ]; then
+  mv -T -- "$R" "$O" || as_it_was 1 "$R cannot be renamed"
+  mv -T -- "$N" "$R" || { mv -T -- "$O" "$R"; as_it_was 1 "$N cannot take the place of $R"; }
+  settle "${R%/*}/"
+fi
+finish
+[ "$former" = remove ] || [ ! -d "$O" ] || echo "$O"
+rm -f -- "$lock"
 "#
 );
+
+#[cfg(test)]
+mod tests;

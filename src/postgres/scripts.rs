@@ -20,7 +20,11 @@ macro_rules! prelude {
         r#"
 D=$1 S=$2 P=$3; shift 3
 blind() { echo "$1" >&2; exit 66; }
-[ -d "$D" ] || blind "there is no directory $D, or it may not be seen"
+if ! [ -d "$D" ]; then
+  new=$(readlink -m -- "$D").pgbaton.new
+  [ ! -d "$new" ] || blind "there is no directory $D: what was to take its place lies in $new; resume the run that copied it, or rename it"
+  blind "there is no directory $D, or it may not be seen"
+fi
 [ -r "$D" ] && [ -x "$D" ] || blind "the directory $D may not be read by user $(id -un)"
 if [ -e "$D/$P" ] && ! [ -r "$D/$P" ]; then blind "$D/$P may not be read by user $(id -un)"; fi
 of_us() {

@@ -26,7 +26,15 @@ pub(super) const ABLE: Rebuild = Rebuild {
     can_copy: true,
     archive: false,
     beside: true,
+    mounted: false,
 };
+
+/// How the copying ended.
+enum End {
+    Complete,
+    SourceGone,
+    Deadline,
+}
 
 impl World {
     /// What a rewind's trial finds, and the mark where it may begin. Again: only that it goes on.
@@ -111,11 +119,17 @@ impl SimCluster {
         let id = self
             .run(node, |w, id| w.rewind_begins(id, up).map(|()| id))
             .await?;
-        if !self.copies(node, id, up, REWIND, deadline).await? {
+        let why = match self.copies(node, id, up, REWIND, deadline).await? {
+            End::Complete => None,
+            End::SourceGone => Some("the source has gone"),
+            End::Deadline => Some("it did not end in time"),
+        };
+        if let Some(why) = why {
+            let text = format!("failed on its host: {why}; it is half rewound");
             return Err(Outcome::Unknown(Trouble::on(
                 TroubleKind::Unknown,
                 node,
-                "failed on its host: the source has gone; it is half rewound",
+                text,
             )));
         }
         self.with(|w| w.renewed(id, up));
@@ -134,6 +148,11 @@ impl SimCluster {
         let id = self
             .run(node, |w, id| {
                 w.may_renew(id, up)?;
+                if w.node(id).rebuild.mounted {
+                    return Err(Why::conflict(
+                        "it is where a disk is mounted; it is as it was",
+                    ));
+                }
                 let there = slot.is_none_or(|slot| w.node(up).slots.contains_key(slot));
                 if !there {
                     return Err(Why::failed("the replication slot does not exist"));
@@ -144,9 +163,20 @@ impl SimCluster {
                 Ok(id)
             })
             .await?;
-        if !self.copies(node, id, up, COPY, deadline).await? {
-            let why = "failed on its host: the source has gone; what it has is as it was";
-            return Err(Outcome::Failed(Trouble::on(TroubleKind::Failed, node, why)));
+        match self.copies(node, id, up, COPY, deadline).await? {
+            End::Complete => {}
+            End::SourceGone => {
+                let why = "failed on its host: the source has gone; what it has is as it was";
+                return Err(Outcome::Failed(Trouble::on(TroubleKind::Failed, node, why)));
+            }
+            End::Deadline => {
+                let why = "failed on its host: it did not end in time";
+                return Err(Outcome::Unknown(Trouble::on(
+                    TroubleKind::Unknown,
+                    node,
+                    why,
+                )));
+            }
         }
         self.with(|w| w.renewed(id, up));
         let data = self.inventory.node(node).map(|n| n.data.clone());
@@ -159,7 +189,7 @@ impl SimCluster {
         Ok(json!({ "old": old }))
     }
 
-    /// Waits until everything is copied; false when the source went away meanwhile.
+    /// Waits until everything is copied, or the source has gone, or the host ends it.
     async fn copies(
         &self,
         node: &NodeName,
@@ -167,17 +197,22 @@ impl SimCluster {
         up: NodeId,
         takes: Duration,
         deadline: Duration,
-    ) -> Result<bool, Outcome> {
+    ) -> Result<End, Outcome> {
         let failed = |why: Why| why.when_doing(node, "failed on its host");
-        let end = Instant::now() + self.with(|w| w.about(takes)).min(deadline);
+        let takes = self.with(|w| w.about(takes));
+        let end = Instant::now() + takes.min(deadline);
         loop {
             let left = end.saturating_duration_since(Instant::now()).min(LOOK);
             let gone = self.wait_on_host(node, id, left, |w| (!w.feeds(id, up)).then_some(()));
             if gone.await.map_err(failed)?.is_some() {
-                return Ok(false);
+                return Ok(End::SourceGone);
             }
             if Instant::now() >= end {
-                return Ok(true);
+                return Ok(if takes > deadline {
+                    End::Deadline
+                } else {
+                    End::Complete
+                });
             }
         }
     }

@@ -387,3 +387,42 @@ fn a_server_that_hangs_is_ended_only_by_force() {
         });
     }
 }
+
+#[test]
+fn what_renews_data_is_cut_off_at_its_deadline() {
+    simulated(async {
+        let sim = cluster(|b| b);
+        let (n1, n2) = (name("n1"), name("n2"));
+        seconds(&sim, 1).await;
+        done(&sim, stop("n1", StopMode::Fast, 10)).await;
+        done(&sim, Operation::Promote { node: n2.clone() }).await;
+        seconds(&sim, 1).await;
+        done(&sim, Operation::Checkpoint { node: n2.clone() }).await;
+        let rewind = |deadline| Operation::Rewind {
+            node: n1.clone(),
+            upstream: n2.clone(),
+            deadline,
+        };
+        let copy = |deadline| Operation::Clone {
+            node: n1.clone(),
+            upstream: n2.clone(),
+            slot: None,
+            tablespaces: Vec::new(),
+            keep: true,
+            owner: String::new(),
+            deadline,
+        };
+        let moment = Duration::from_millis(20);
+        let was = sim.host(&n1).await.unwrap().control;
+        for operation in [copy(moment), rewind(moment)] {
+            let outcome = sim.perform(&operation, None).await;
+            assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+            let host = sim.host(&n1).await.unwrap();
+            assert_eq!(host.control, was);
+            let half = matches!(operation, Operation::Rewind { .. });
+            assert_eq!(host.half_rewound, half);
+        }
+        done(&sim, rewind(Duration::from_mins(1))).await;
+        assert!(!sim.host(&n1).await.unwrap().half_rewound);
+    });
+}
