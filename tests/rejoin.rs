@@ -6,101 +6,18 @@
     reason = "a test ends at what it did not expect"
 )]
 
+mod rejoin_support;
 mod support;
 
 use pgbaton::lab::{Fault, LabOptions};
-use rustix::process::Signal;
+use rejoin_support::{
+    MARK, assert_came_back, beside, diverge, entries, operations, own, owner, rejoin, site,
+};
+use rustix::process::{Pid, Signal};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::{Cluster, UnderWay, assert_nothing_lost, swap};
-
-const REJOIN: [&str; 4] = ["--json", "run", "rejoin", "-p"];
-const OWN: &str = "SELECT string_agg(name || '=' || setting, ';' ORDER BY name) FROM pg_settings \
-     WHERE name IN ('port', 'cluster_name', 'listen_addresses', 'work_mem')";
-const MARK: &str = "pgbaton.rewinding";
-
-fn rejoin<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    [&REJOIN[..], &["node=n1"], more].concat()
-}
-
-fn site(cluster: &Cluster) -> String {
-    std::fs::read_to_string(cluster.lab.site_file()).unwrap()
-}
-
-/// What lies at the top of a data directory.
-fn entries(cluster: &Cluster, node: &str) -> Vec<String> {
-    let names = std::fs::read_dir(cluster.data(node)).unwrap();
-    let mut names: Vec<String> = names
-        .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
-fn beside(cluster: &Cluster, node: &str) -> Vec<String> {
-    let data = cluster.data(node);
-    let stem = data.file_name().unwrap().to_str().unwrap().to_owned();
-    let names = std::fs::read_dir(data.parent().unwrap()).unwrap();
-    let names = names.map(|e| e.unwrap().file_name().into_string().unwrap());
-    names
-        .filter(|n| n.starts_with(&format!("{stem}.pgbaton.")))
-        .collect()
-}
-
-/// The primary is killed where nobody has received what it wrote last, and n2 takes over.
-async fn diverge(cluster: &Cluster) {
-    cluster
-        .tell("n1", "ALTER SYSTEM SET work_mem = '5555kB'")
-        .await;
-    cluster.tell("n1", "SELECT pg_reload_conf()").await;
-    cluster.fault("n2", Fault::Stop).await;
-    cluster
-        .tell("n1", "CREATE TABLE lost AS SELECT generate_series(1, 5000)")
-        .await;
-    cluster.fault("n1", Fault::Kill).await;
-    cluster.fault("n2", Fault::Start).await;
-    let loss = ["run", "failover", "-p", "accept_loss=the test"];
-    cluster.pgbaton(&loss).await.expect(0);
-    assert_eq!(cluster.primary().await, "n2");
-    cluster
-        .tell("n2", "CREATE TABLE since AS SELECT generate_series(1, 7)")
-        .await;
-}
-
-async fn assert_came_back(cluster: &Cluster, own: &str) {
-    cluster.assert_streams("n1", "n2").await;
-    cluster.until("n1", "SELECT count(*) FROM since", "7").await;
-    let lost = "SELECT count(*) FROM pg_tables WHERE tablename = 'lost'";
-    assert_eq!(cluster.ask("n1", lost).await, "0");
-    assert_eq!(cluster.ask("n1", OWN).await, own);
-    assert!(own.contains("work_mem=5555"), "{own}");
-    let left = entries(cluster, "n1");
-    assert!(
-        !left
-            .iter()
-            .any(|n| n.starts_with("pgbaton.saved") || n == MARK),
-        "{left:?}"
-    );
-    assert!(!left.contains(&"pgbaton.complete".to_owned()));
-}
-
-fn owner(cluster: &Cluster) -> u32 {
-    let about = std::fs::metadata(cluster.data("n1")).unwrap();
-    std::os::unix::fs::MetadataExt::uid(&about)
-}
-
-fn operations(said: &support::Said) -> Vec<String> {
-    said.intended()
-        .iter()
-        .map(|(_, o)| o["operation"].as_str().unwrap().to_owned())
-        .collect()
-}
-
-fn own(cluster: &Cluster) -> String {
-    let port = cluster.endpoint("n1").port;
-    format!("cluster_name=n1;listen_addresses=127.0.0.1;port={port};work_mem=5555")
-}
+use support::{Cluster, Said, UnderWay, assert_nothing_lost, swap};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_primary_that_is_ahead_is_rewound_and_streams() {
@@ -296,7 +213,7 @@ fn dressed(cluster: &Cluster, program: &str, dress: &str) -> PathBuf {
     std::fs::write(&file, "").unwrap();
     let script = format!(
         "#!/bin/sh\nreal() {{ {bin}/{program} \"$@\"; }}\nhold() {{ n=0; while [ -e {} ] && [ $n -lt 600 ]; do \
-         n=$((n + 1)); sleep 0.1; done; }}\ncase \"$*\" in *--dry-run*|*--help*) real \"$@\"; exit ;; esac\n{dress}\n",
+         n=$((n + 1)); sleep 0.1; done; }}\ncase \"$*\" in *--dry-run*|*--help*|*--version*) real \"$@\"; exit ;; esac\n{dress}\n",
         file.display()
     );
     std::fs::write(own.join(program), script).unwrap();
@@ -306,23 +223,32 @@ fn dressed(cluster: &Cluster, program: &str, dress: &str) -> PathBuf {
     file
 }
 
-/// Everything of the program that runs for n1, which nobody's pipe holds.
-fn kill_all(cluster: &Cluster, program: &str) {
+/// What of the program runs for n1.
+fn processes(cluster: &Cluster, program: &str) -> Vec<Pid> {
     let data = cluster.data("n1").display().to_string();
-    let mut found = 0;
-    for process in std::fs::read_dir("/proc").unwrap().flatten() {
-        let pid: Option<i32> = process.file_name().to_str().and_then(|n| n.parse().ok());
+    let of_it = |process: std::fs::DirEntry| {
+        let pid: i32 = process.file_name().to_str()?.parse().ok()?;
         let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).into_owned();
-        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw)
-            && line.contains(&data)
-            && line.contains(program)
-        {
-            found += 1;
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-        }
+        (line.contains(&data) && line.contains(program))
+            .then(|| Pid::from_raw(pid))
+            .flatten()
+    };
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(of_it).collect()
+}
+
+fn running(cluster: &Cluster, program: &str) -> usize {
+    processes(cluster, program).len()
+}
+
+/// Everything of it, which nobody's pipe holds.
+fn kill_all(cluster: &Cluster, program: &str) {
+    let found = processes(cluster, program);
+    assert!(!found.is_empty(), "no {program} runs");
+    for pid in found {
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
-    assert!(found > 0, "no {program} runs");
 }
 
 async fn until_there(path: &Path) {
@@ -457,4 +383,98 @@ async fn a_copy_that_breaks_off_leaves_the_data_as_they_were() {
     resumed.expect(0);
     assert_came_back(&cluster, &own(&cluster)).await;
     assert_eq!(beside(&cluster, "n1").len(), 1, "the former data alone");
+}
+
+/// What became of this operation, each time that it was done.
+fn outcomes(said: &Said, operation: &str) -> Vec<String> {
+    let of = |events: &[serde_json::Value], effect: &serde_json::Value| {
+        let settled = events
+            .iter()
+            .map(|e| &e["event"])
+            .find(|e| e["event"] == "effect_settled" && &e["effect"] == effect);
+        settled.map_or_else(String::new, |e| e["outcome"].as_str().unwrap().to_owned())
+    };
+    let events = said.events();
+    let intended = events.iter().map(|e| &e["event"]).filter(|e| {
+        e["event"] == "effect_intended" && e["forecast"]["operation"]["operation"] == operation
+    });
+    intended.map(|e| of(&events, &e["effect"])).collect()
+}
+
+/// Not the program but the script that runs it: nobody can tell then how far it came, and nobody claims to. The program is
+/// still at work, and no second one begins beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewind_that_was_killed_is_not_told_as_failed() {
+    let cluster = Cluster::asynchronous("rj-killed", 1).await;
+    diverge(&cluster).await;
+    let hold = dressed(
+        &cluster,
+        "pg_rewind",
+        "[ ! -e HOLD ] || kill -9 $PPID; hold; real \"$@\"",
+    );
+    let script = std::fs::read_to_string(cluster.lab.dir().join("own/pg_rewind")).unwrap();
+    let script = script.replace("HOLD", hold.to_str().unwrap());
+    std::fs::write(cluster.lab.dir().join("own/pg_rewind"), script).unwrap();
+    let said = cluster.pgbaton(&rejoin(&[])).await.expect(3);
+    let ends = outcomes(&said, "rewind");
+    assert!(
+        ends.len() > 1 && ends.iter().all(|e| e == "unknown"),
+        "{ends:?}"
+    );
+    assert!(
+        said.all().contains("it was killed before its end"),
+        "{}",
+        said.all()
+    );
+    assert!(said.all().contains("is still at work"), "{}", said.all());
+    assert_is_not_started(&cluster).await;
+    std::fs::remove_file(&hold).unwrap();
+    let label = cluster.data("n1").join("backup_label");
+    until_there(&label).await;
+    while running(&cluster, "pg_rewind") > 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    cluster.pgbaton(&rejoin(&[])).await.expect(0);
+    assert_came_back(&cluster, &own(&cluster)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_killed_is_not_told_as_failed() {
+    let cluster = without_hints("rj-ckilled").await;
+    let control = cluster.data("n1").join("global/pg_control");
+    let before = std::fs::read(&control).unwrap();
+    dressed(&cluster, "pg_basebackup", "kill -9 $PPID");
+    let said = cluster.pgbaton(&rejoin(&["-p", "rebuild=auto"])).await;
+    let ends = outcomes(&said, "clone");
+    assert!(
+        !ends.is_empty() && ends.iter().all(|e| e == "unknown"),
+        "{ends:?} {}",
+        said.all()
+    );
+    assert_ne!(said.code, 0);
+    assert_eq!(std::fs::read(&control).unwrap(), before);
+}
+
+/// A program of another release than the data is found before the node is touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_of_another_release_are_refused_before_anything_is_changed() {
+    let cluster = Cluster::asynchronous("rj-release", 1).await;
+    diverge(&cluster).await;
+    let before = entries(&cluster, "n1");
+    let old = "#!/bin/sh\necho 'pg_rewind (PostgreSQL) 9.6.24'\n";
+    dressed(&cluster, "pg_rewind", "exit 9");
+    std::fs::write(cluster.lab.dir().join("own/pg_rewind"), old).unwrap();
+    let said = cluster.pgbaton(&rejoin(&[])).await.expect(3);
+    assert!(said.all().contains("is of release 9"), "{}", said.all());
+    let copies = cluster.lab.dir().join("own/pg_basebackup");
+    std::fs::remove_file(&copies).unwrap();
+    std::fs::write(&copies, old).unwrap();
+    std::fs::set_permissions(&copies, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let said = cluster
+        .pgbaton(&rejoin(&["-p", "rebuild=auto"]))
+        .await
+        .expect(3);
+    assert!(said.all().contains("none can be made"), "{}", said.all());
+    assert_eq!(operations(&said), Vec::<String>::new());
+    assert_eq!(entries(&cluster, "n1"), before);
 }

@@ -101,10 +101,14 @@ async fn choose(scene: &Scene<'_>, node: &NodeName) -> Result<(&'static str, Str
 /// Refuses where not even a copy can be made.
 async fn may_copy(scene: &Scene<'_>, node: &NodeName, why: &str) -> Result<(), Failure> {
     let able = scene.cluster.rebuild(node).await?;
+    let upstream = scene.required_node("upstream")?;
+    let release = scene.server(&upstream).await?.version / 10_000;
     let lacks = if !able.can_copy {
-        "the program that copies is not among its server's programs"
+        "the program that copies is not among its server's programs".to_owned()
+    } else if let Some(copies) = able.copies.filter(|copies| *copies < release) {
+        format!("the program that copies is of release {copies}, and {upstream} of {release}")
     } else if !able.beside {
-        "nothing can be made beside its data directory"
+        "nothing can be made beside its data directory".to_owned()
     } else {
         return Ok(());
     };
@@ -118,6 +122,13 @@ async fn may_copy(scene: &Scene<'_>, node: &NodeName, why: &str) -> Result<(), F
 fn impossible(able: &Rebuild, mine: Option<Timeline>, theirs: Timeline) -> Option<String> {
     if !able.can_rewind {
         return Some("the program that rewinds is not among its server's programs".to_owned());
+    }
+    if let (Some(program), Some(data)) = (able.rewinds, able.release)
+        && program != data
+    {
+        return Some(format!(
+            "the program that rewinds is of release {program}, and its data are of {data}"
+        ));
     }
     if !able.wal_log_hints && !able.checksums {
         return Some("it ran with neither wal_log_hints nor data checksums".to_owned());
@@ -142,7 +153,10 @@ mod tests {
             wal_log_hints: true,
             checksums: false,
             can_rewind: true,
+            rewinds: Some(12),
             can_copy: true,
+            copies: Some(12),
+            release: Some(12),
             archive: false,
             beside: true,
         };
@@ -162,6 +176,10 @@ mod tests {
         for broken in [
             Rebuild {
                 can_rewind: false,
+                ..able.clone()
+            },
+            Rebuild {
+                rewinds: Some(15),
                 ..able.clone()
             },
             Rebuild {

@@ -217,8 +217,17 @@ pub struct Rebuild {
     pub checksums: bool,
     /// The program that rewinds is there.
     pub can_rewind: bool,
+    /// The release that it is made for, where it tells.
+    #[serde(default)]
+    pub rewinds: Option<u32>,
     /// The program that copies is there.
     pub can_copy: bool,
+    /// The newest release that it copies, where it tells.
+    #[serde(default)]
+    pub copies: Option<u32>,
+    /// The release whose data these are, where the directory tells.
+    #[serde(default)]
+    pub release: Option<u32>,
     /// A `restore_command` is set in its files.
     pub archive: bool,
     /// Something can be made beside the data directory.

@@ -34,6 +34,7 @@ const NAMES: Names = Names {
     auto_conf: "postgresql.auto.conf",
     wal_dir: "pg_wal",
     slot_dir: "pg_replslot",
+    space_dir: "pg_tblspc",
     form_is_known: true,
 };
 

@@ -43,18 +43,29 @@ put_back() {
   flush "$1"
 }
 if alive; then no 65 "its server runs (process $pid)"; fi
+# Held by the program too, which outlives a script that is killed: two of them at once would leave no state of any server.
+exec 8<"$R"
+flock -n 8 || no 75 "a rewind or a copy of it that began earlier is still at work"
 "#
     };
 }
 
 /// What a renewal would find. Further arguments: the programs that print control data, serve, rewind and copy.
+///
+/// The release that a program tells of itself is left out where it says something else than PostgreSQL's does.
 pub(super) const LOOK: &str = concat!(
     prelude!(),
     r#"
 LC_ALL=C "$1" -D "$D" 2>/dev/null |
   sed -n -e 's/^wal_log_hints setting: *on.*/hints/p' -e 's/^Data page checksum version: *[1-9].*/checksums/p'
-[ ! -x "$3" ] || echo rewind
-[ ! -x "$4" ] || echo copy
+release() {
+  said=$("$1" --version 2>/dev/null)
+  case $said in *'(PostgreSQL) '[1-9]*) said=${said#*'(PostgreSQL) '}; echo "$2 ${said%%[!0-9]*}" ;; *) echo "$2" ;; esac
+}
+[ ! -x "$3" ] || release "$3" rewind
+[ ! -x "$4" ] || release "$4" copy
+said=; IFS= read -r said 2>/dev/null <"$D/PG_VERSION"
+case $said in ''|*[!0-9]*) ;; *) echo "data $said" ;; esac
 [ -z "$("$2" -D "$D" -C restore_command 2>/dev/null)" ] || echo archive
 R=$(readlink -m -- "$D")
 [ ! -w "${R%/*}/" ] || echo beside
@@ -131,7 +142,7 @@ echo rewound
 );
 
 /// Copies. Further arguments: the program that copies, where the source is, the slot (may be empty), `keep` or `remove`,
-/// and where the source's tablespaces lie.
+/// the directories of the WAL and of the links to tablespaces, and where the source's tablespaces lie.
 ///
 /// A copy is complete when it holds `pgbaton.complete`, which names the place of the former data; one that is not is removed. Former
 /// data of earlier copies are nobody's to remove here. Tablespaces get directories of
@@ -144,7 +155,7 @@ if [ ! -e "$1" ] && [ -e "$1.pgbaton.new/pgbaton.complete" ]; then mv -T -- "$1.
     prelude!(),
     common!(),
     r#"
-copy=$1 source=$2 slot=$3 former=$4; shift 4
+copy=$1 source=$2 slot=$3 former=$4 wal=$5 spaces=$6; shift 6
 N=$R.pgbaton.new L=$R.pgbaton.spaces
 stamp=$(date -u +%Y%m%dT%H%M%SZ)
 O=$R.pgbaton.old.$stamp
@@ -168,8 +179,8 @@ if ! [ -e "$R/pgbaton.complete" ]; then
       printf '%s\n' "$new" >>"$L" || exit 1
       set -- "$@" -T "$space=$new"
     done
-    if [ -L "$R/pg_wal" ]; then
-      new=$(readlink -m -- "$R/pg_wal"); new=${new%.pgbaton.[0-9]*Z}.pgbaton.$stamp
+    if [ -L "$R/$wal" ]; then
+      new=$(readlink -m -- "$R/$wal"); new=${new%.pgbaton.[0-9]*Z}.pgbaton.$stamp
       printf '%s\n' "$new" >>"$L" || exit 1
       set -- "$@" "--waldir=$new"
     fi
@@ -193,10 +204,10 @@ rm -rf -- "$K"
 if [ "$former" = keep ]; then
   [ ! -d "$O" ] || echo "$O"
 elif [ -d "$O" ]; then
-  for space in "$O"/pg_tblspc/* "$O/pg_wal"; do
+  for space in "$O/$spaces"/* "$O/$wal"; do
     [ -L "$space" ] || continue
     used= real=$(readlink -m -- "$space")
-    for mine in "$R"/pg_tblspc/* "$R/pg_wal"; do [ "$(readlink -m -- "$mine")" != "$real" ] || used=1; done
+    for mine in "$R/$spaces"/* "$R/$wal"; do [ "$(readlink -m -- "$mine")" != "$real" ] || used=1; done
     [ -n "$used" ] || rm -rf -- "$real"
   done
   rm -rf -- "$O"

@@ -23,7 +23,10 @@ pub(super) const ABLE: Rebuild = Rebuild {
     wal_log_hints: true,
     checksums: false,
     can_rewind: true,
+    rewinds: None,
     can_copy: true,
+    copies: None,
+    release: None,
     archive: false,
     beside: true,
 };
