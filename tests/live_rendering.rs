@@ -48,6 +48,7 @@ fn each_operation_tells_exactly_what_it_will_do() {
         upstream: n1.clone(),
         slot: Some(n2.slot()),
         route,
+        dbname: None,
         former: None,
     };
     let conninfo = "host=127.0.0.1 port=5432 user=postgres application_name=n2";
@@ -100,6 +101,33 @@ fn each_operation_tells_exactly_what_it_will_do() {
                  the place of /pg/n2; the former data: keep",
                 conninfo
             )],
+        ),
+        (
+            Operation::SetUpstream {
+                node: n2.clone(),
+                upstream: n1.clone(),
+                slot: None,
+                route: UpstreamRoute::Sql,
+                dbname: Some("it's".to_owned()),
+                former: None,
+            },
+            vec![
+                format!(
+                    r"n2 sql: ALTER SYSTEM SET primary_conninfo = E'{conninfo} dbname=''it\\''s''';"
+                ),
+                "n2 sql: ALTER SYSTEM SET primary_slot_name = '';".into(),
+            ],
+        ),
+        (
+            Operation::SetSynchronizedSlots {
+                node: n1.clone(),
+                slots: vec![n2.slot(), name("n3").slot()],
+                before: String::new(),
+            },
+            vec![
+                "n1 sql: ALTER SYSTEM SET synchronized_standby_slots = 'pgbaton_n2, pgbaton_n3';".into(),
+                "n1 sql: SELECT pg_reload_conf();".into(),
+            ],
         ),
         (
             Operation::Promote { node: n2.clone() },

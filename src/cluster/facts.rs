@@ -91,37 +91,6 @@ pub struct Sender {
     pub sync_state: String,
 }
 
-/// One replication slot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Slot {
-    /// Its name.
-    pub name: SlotName,
-    /// Physical, as opposed to logical.
-    pub physical: bool,
-    /// The process that holds it.
-    pub active_pid: Option<u32>,
-    /// The oldest WAL it keeps.
-    pub restart: Option<Lsn>,
-    /// Whether what it promises to keep is still there.
-    pub wal_status: WalStatus,
-}
-
-/// `pg_replication_slots.wal_status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WalStatus {
-    /// Within `max_wal_size`.
-    Reserved,
-    /// Beyond it, kept by the slot.
-    Extended,
-    /// About to be removed.
-    Unreserved,
-    /// Removed: useless.
-    Lost,
-    /// The slot reserves nothing yet, or the server is too old to tell.
-    Unknown,
-}
-
 /// The names of the files in `pg_wal`, as far as they tell something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WalFiles {
