@@ -311,6 +311,7 @@ async fn a_standby_is_promoted_and_the_old_primary_follows_it() {
         upstream: n2.clone(),
         slot: Some(n1.slot()),
         route: UpstreamRoute::File,
+        dbname: None,
         former: None,
     };
     done(&live, follow).await;
@@ -345,6 +346,7 @@ async fn the_upstream_of_a_running_standby_is_set_by_sql() {
         upstream: n1.clone(),
         slot,
         route: UpstreamRoute::Sql,
+        dbname: None,
         former: None,
     };
     done(&live, set(None)).await;

@@ -35,6 +35,41 @@ fn lines(pair: &Pair, operation: &Operation) -> Vec<String> {
         .collect()
 }
 
+/// What subscribers need of a standby and of a primary (17 and later).
+#[test]
+fn what_is_done_for_subscribers_is_told() {
+    let mut pair = Pair::prepared();
+    for (index, node) in pair.inventory.nodes.values_mut().enumerate() {
+        node.port = 5432 + u16::try_from(index).unwrap();
+    }
+    let (n1, n2) = (name("n1"), name("n2"));
+    let conninfo = "host=127.0.0.1 port=5432 user=postgres application_name=n2";
+    let follow = Operation::SetUpstream {
+        node: n2.clone(),
+        upstream: n1.clone(),
+        slot: None,
+        route: UpstreamRoute::Sql,
+        dbname: Some("it's".to_owned()),
+        former: None,
+    };
+    let sets =
+        format!(r"n2 sql: ALTER SYSTEM SET primary_conninfo = E'{conninfo} dbname=''it\\''s''';");
+    let no_slot = "n2 sql: ALTER SYSTEM SET primary_slot_name = '';";
+    assert_eq!(lines(&pair, &follow), [sets.as_str(), no_slot]);
+    let wait = Operation::SetSynchronizedSlots {
+        node: n1.clone(),
+        slots: vec![n2.slot(), name("n3").slot()],
+        before: String::new(),
+    };
+    assert_eq!(
+        lines(&pair, &wait),
+        [
+            "n1 sql: ALTER SYSTEM SET synchronized_standby_slots = 'pgbaton_n2, pgbaton_n3';",
+            "n1 sql: SELECT pg_reload_conf();",
+        ]
+    );
+}
+
 #[test]
 fn each_operation_tells_exactly_what_it_will_do() {
     let mut pair = Pair::prepared();
@@ -48,6 +83,7 @@ fn each_operation_tells_exactly_what_it_will_do() {
         upstream: n1.clone(),
         slot: Some(n2.slot()),
         route,
+        dbname: None,
         former: None,
     };
     let conninfo = "host=127.0.0.1 port=5432 user=postgres application_name=n2";

@@ -12,10 +12,10 @@ mod support;
 use pgbaton::lab::{Fault, LabOptions};
 use rejoin_support::{
     MARK, assert_came_back, beside, diverge, dressed, entries, kill_all, operations, own, owner,
-    rejoin, site, under_way, until_there,
+    rejoin, running, site, under_way, until_there,
 };
 use rustix::process::Signal;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -322,4 +322,98 @@ async fn a_copy_that_breaks_off_leaves_the_data_as_they_were() {
     resumed.expect(0);
     assert_came_back(&cluster, &own(&cluster)).await;
     assert_eq!(beside(&cluster, "n1").len(), 1, "the former data alone");
+}
+
+/// What became of this operation, each time that it was done.
+fn outcomes(said: &Said, operation: &str) -> Vec<String> {
+    let of = |events: &[serde_json::Value], effect: &serde_json::Value| {
+        let settled = events
+            .iter()
+            .map(|e| &e["event"])
+            .find(|e| e["event"] == "effect_settled" && &e["effect"] == effect);
+        settled.map_or_else(String::new, |e| e["outcome"].as_str().unwrap().to_owned())
+    };
+    let events = said.events();
+    let intended = events.iter().map(|e| &e["event"]).filter(|e| {
+        e["event"] == "effect_intended" && e["forecast"]["operation"]["operation"] == operation
+    });
+    intended.map(|e| of(&events, &e["effect"])).collect()
+}
+
+/// Not the program but the script that runs it: nobody can tell then how far it came, and nobody claims to. The program is
+/// still at work, and no second one begins beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewind_that_was_killed_is_not_told_as_failed() {
+    let cluster = Cluster::asynchronous("rj-killed", 1).await;
+    diverge(&cluster).await;
+    let hold = dressed(
+        &cluster,
+        "pg_rewind",
+        "[ ! -e HOLD ] || kill -9 $PPID; hold; real \"$@\"",
+    );
+    let script = std::fs::read_to_string(cluster.lab.dir().join("own/pg_rewind")).unwrap();
+    let script = script.replace("HOLD", hold.to_str().unwrap());
+    std::fs::write(cluster.lab.dir().join("own/pg_rewind"), script).unwrap();
+    let said = cluster.pgbaton(&rejoin(&[])).await.expect(3);
+    let ends = outcomes(&said, "rewind");
+    assert!(
+        ends.len() > 1 && ends.iter().all(|e| e == "unknown"),
+        "{ends:?}"
+    );
+    assert!(
+        said.all().contains("it was killed before its end"),
+        "{}",
+        said.all()
+    );
+    assert!(said.all().contains("is still at work"), "{}", said.all());
+    assert_is_not_started(&cluster).await;
+    std::fs::remove_file(&hold).unwrap();
+    let label = cluster.data("n1").join("backup_label");
+    until_there(&label).await;
+    while running(&cluster, "pg_rewind") > 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    cluster.pgbaton(&rejoin(&[])).await.expect(0);
+    assert_came_back(&cluster, &own(&cluster)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_killed_is_not_told_as_failed() {
+    let cluster = without_hints("rj-ckilled").await;
+    let control = cluster.data("n1").join("global/pg_control");
+    let before = std::fs::read(&control).unwrap();
+    dressed(&cluster, "pg_basebackup", "kill -9 $PPID");
+    let said = cluster.pgbaton(&rejoin(&["-p", "rebuild=auto"])).await;
+    let ends = outcomes(&said, "clone");
+    assert!(
+        !ends.is_empty() && ends.iter().all(|e| e == "unknown"),
+        "{ends:?} {}",
+        said.all()
+    );
+    assert_ne!(said.code, 0);
+    assert_eq!(std::fs::read(&control).unwrap(), before);
+}
+
+/// A program of another release than the data is found before the node is touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_of_another_release_are_refused_before_anything_is_changed() {
+    let cluster = Cluster::asynchronous("rj-release", 1).await;
+    diverge(&cluster).await;
+    let before = entries(&cluster, "n1");
+    let old = "#!/bin/sh\necho 'pg_rewind (PostgreSQL) 9.6.24'\n";
+    dressed(&cluster, "pg_rewind", "exit 9");
+    std::fs::write(cluster.lab.dir().join("own/pg_rewind"), old).unwrap();
+    let said = cluster.pgbaton(&rejoin(&[])).await.expect(3);
+    assert!(said.all().contains("is of release 9"), "{}", said.all());
+    let copies = cluster.lab.dir().join("own/pg_basebackup");
+    std::fs::remove_file(&copies).unwrap();
+    std::fs::write(&copies, old).unwrap();
+    std::fs::set_permissions(&copies, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let said = cluster
+        .pgbaton(&rejoin(&["-p", "rebuild=auto"]))
+        .await
+        .expect(3);
+    assert!(said.all().contains("none can be made"), "{}", said.all());
+    assert_eq!(operations(&said), Vec::<String>::new());
+    assert_eq!(entries(&cluster, "n1"), before);
 }

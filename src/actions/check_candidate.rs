@@ -1,6 +1,7 @@
 //! Is the candidate fit to be a primary for its followers? Everything that would only show after the promotion.
 
 use super::scene::{Deed, Scene, outputs};
+use super::subscribers::{Candidate, fate};
 use crate::cluster::{Lsn, NodeName, Server, Timeline, WalFiles};
 use crate::engine::{Failure, Probe};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
@@ -29,16 +30,39 @@ impl Deed for CheckCandidate {
                     "the living primary: its direct standbys follow, and replay must be close behind",
                 ),
                 Field::optional(
+                    "old_primary",
+                    Type::Node,
+                    "the dead primary, whose logical slots are lost where the candidate has no copy of them",
+                ),
+                Field::optional(
+                    "old_host",
+                    Type::Boolean,
+                    "its host answers and can tell what slots lie there",
+                ),
+                Field::optional(
+                    "logical_slots",
+                    Type::String,
+                    "`ignore`: hand over although subscribers lose their slots; `check` unless given",
+                )
+                .one_of(&["check", "ignore"]),
+                Field::optional(
                     "max_backlog",
                     Type::Bytes,
                     "how much it may have received and not replayed, with `handover_from`; 64MiB",
                 ),
             ],
-            outputs: vec![Field::required(
-                "slots_free",
-                Type::Integer,
-                "slots that may still be created",
-            )],
+            outputs: vec![
+                Field::required(
+                    "slots_free",
+                    Type::Integer,
+                    "slots that may still be created",
+                ),
+                Field::required(
+                    "lost_slots",
+                    Type::List,
+                    "slots of the old primary that nobody can go on with; those of subscribers, and of others where only its host could tell",
+                ),
+            ],
             effect: Some(EffectClass::Read),
             roles: vec![],
             timeout: Duration::from_secs(10),
@@ -119,27 +143,26 @@ impl Deed for CheckCandidate {
                 .filter_map(|follower| follower.out_of_reach(&node, &files)),
         );
         warnings.extend(stray(&node, identity.timeline, &files));
-        if !value("synchronized_standby_slots").is_empty() {
-            warnings.push(format!(
-                "logical senders on {node} will wait for the slots in synchronized_standby_slots: {}",
-                value("synchronized_standby_slots")
-            ));
-        }
-        if server.version >= 170_000 && slots.iter().all(|s| s.physical) {
-            warnings.push(format!(
-                "{node} has no logical slots; subscribers may lose theirs"
-            ));
-        }
+        let candidate = Candidate {
+            node: &node,
+            server: &server,
+            slots: &slots,
+            wal_level: value("wal_level"),
+            waits_for: value("synchronized_standby_slots"),
+        };
+        let fate = fate(scene, &candidate).await?;
+        wrong.extend(fate.wrong);
+        warnings.extend(fate.warnings);
         for warning in warnings {
             scene
                 .note("warning", warning, serde_json::Value::Null)
                 .await;
         }
         if wrong.is_empty() {
-            return Ok(outputs([(
-                "slots_free",
-                i64::try_from(free).unwrap_or(i64::MAX).into(),
-            )]));
+            return Ok(outputs([
+                ("slots_free", i64::try_from(free).unwrap_or(i64::MAX).into()),
+                ("lost_slots", fate.lost.into()),
+            ]));
         }
         Err(Failure {
             kind: TroubleKind::Conflict,

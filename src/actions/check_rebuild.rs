@@ -101,7 +101,9 @@ async fn choose(scene: &Scene<'_>, node: &NodeName) -> Result<(&'static str, Str
 /// Refuses where not even a copy can be made.
 async fn may_copy(scene: &Scene<'_>, node: &NodeName, why: &str) -> Result<(), Failure> {
     let able = scene.cluster.rebuild(node).await?;
-    let Some((lacks, help)) = no_copy(&able) else {
+    let upstream = scene.required_node("upstream")?;
+    let release = scene.server(&upstream).await?.version / 10_000;
+    let Some((lacks, help)) = no_copy(&able, &upstream, release) else {
         return Ok(());
     };
     Err(Failure::refused(format!(
@@ -111,25 +113,43 @@ async fn may_copy(scene: &Scene<'_>, node: &NodeName, why: &str) -> Result<(), F
 }
 
 /// Why no copy can be made, and what helps.
-fn no_copy(able: &Rebuild) -> Option<(&'static str, &'static str)> {
+fn no_copy(
+    able: &Rebuild,
+    upstream: &NodeName,
+    release: u32,
+) -> Option<(String, &'static str)> {
+    const PROGRAMS: &str = "see the node's `bin` in the site file";
     if !able.can_copy {
-        let lacks = "the program that copies is not among its server's programs";
-        return Some((lacks, "see the node's `bin` in the site file"));
+        let lacks = "the program that copies is not among its server's programs".to_owned();
+        return Some((lacks, PROGRAMS));
+    }
+    if let Some(copies) = able.copies.filter(|copies| *copies < release) {
+        let lacks =
+            format!("the program that copies is of release {copies}, and {upstream} of {release}");
+        return Some((lacks, PROGRAMS));
     }
     if able.mounted {
         return Some((
-            "its data directory is where a disk is mounted, so that no copy can take its place",
+            "its data directory is where a disk is mounted, so that no copy can take its place"
+                .to_owned(),
             "move the data into a directory below that and name it as the node's `data` in the site file, or renew them by hand",
         ));
     }
-    let lacks = "nothing can be made beside its data directory";
-    (!able.beside).then_some((lacks, "see the node's `data` in the site file"))
+    let lacks = || "nothing can be made beside its data directory".to_owned();
+    (!able.beside).then(|| (lacks(), "see the node's `data` in the site file"))
 }
 
 /// Why the program that rewinds would refuse.
 fn impossible(able: &Rebuild, mine: Option<Timeline>, theirs: Timeline) -> Option<String> {
     if !able.can_rewind {
         return Some("the program that rewinds is not among its server's programs".to_owned());
+    }
+    if let (Some(program), Some(data)) = (able.rewinds, able.release)
+        && program != data
+    {
+        return Some(format!(
+            "the program that rewinds is of release {program}, and its data are of {data}"
+        ));
     }
     if !able.wal_log_hints && !able.checksums {
         return Some("it ran with neither wal_log_hints nor data checksums".to_owned());
@@ -154,7 +174,10 @@ mod tests {
             wal_log_hints: true,
             checksums: false,
             can_rewind: true,
+            rewinds: Some(12),
             can_copy: true,
+            copies: Some(12),
+            release: Some(12),
             archive: false,
             beside: true,
             mounted: false,
@@ -175,6 +198,10 @@ mod tests {
         for broken in [
             Rebuild {
                 can_rewind: false,
+                ..able.clone()
+            },
+            Rebuild {
+                rewinds: Some(15),
                 ..able.clone()
             },
             Rebuild {

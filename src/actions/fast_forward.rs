@@ -165,6 +165,7 @@ fn upstream(node: &NodeName, from: &NodeName) -> Operation {
         upstream: from.clone(),
         slot: None,
         route: UpstreamRoute::Sql,
+        dbname: None,
         former: None,
     }
 }

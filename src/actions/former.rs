@@ -67,12 +67,14 @@ pub(super) async fn back(
         return scene.perform(freeze).await.map(|_| text);
     };
     let text = format!("{node} is pointed back at {upstream}");
+    let dbname = super::set_upstream::copies_from(scene, &node).await;
     scene
         .perform(Operation::SetUpstream {
             node: node.clone(),
             upstream,
             slot: former.slot,
             route: UpstreamRoute::Sql,
+            dbname,
             former: None,
         })
         .await?;

@@ -172,6 +172,9 @@ fn summary(operation: &Operation) -> String {
         Operation::RestoreSynchronous { node, .. } => {
             format!("put back synchronous_standby_names of {node}")
         }
+        Operation::SetSynchronizedSlots { node, .. } => {
+            format!("set what the subscribers of {node} wait for")
+        }
         Operation::Checkpoint { node } => format!("checkpoint {node}"),
         Operation::Mark { node } => format!("write a mark on {node}"),
         Operation::PauseRepmgrd { node, paused: true } => format!("pause repmgrd of {node}"),

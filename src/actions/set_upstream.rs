@@ -103,7 +103,7 @@ impl Deed for SetUpstream {
                 tag: TAG.to_owned(),
                 owner: scene.step.run.to_string(),
             },
-            change(scene, route, None)?,
+            change(scene, route, None, copies_from(scene, &node).await)?,
         ];
         if route == UpstreamRoute::Sql && !needs_restart(scene, &node).await? {
             operations.push(Operation::Reload { node });
@@ -119,12 +119,16 @@ impl Deed for SetUpstream {
             tag: TAG.to_owned(),
             owner: scene.step.run.to_string(),
         };
-        let (saved, restart) = tokio::join!(scene.perform(save), async {
-            match route {
-                UpstreamRoute::Sql => needs_restart(scene, &node).await,
-                UpstreamRoute::File => Ok(false),
-            }
-        });
+        let (saved, restart, dbname) = tokio::join!(
+            scene.perform(save),
+            async {
+                match route {
+                    UpstreamRoute::Sql => needs_restart(scene, &node).await,
+                    UpstreamRoute::File => Ok(false),
+                }
+            },
+            copies_from(scene, &node)
+        );
         let restart = restart?;
         let former = match saved {
             Ok(_) => None,
@@ -138,7 +142,7 @@ impl Deed for SetUpstream {
             }
             Err(failure) => return Err(failure),
         };
-        scene.perform(change(scene, route, former)?).await?;
+        scene.perform(change(scene, route, former, dbname)?).await?;
         if route == UpstreamRoute::Sql && !restart {
             scene
                 .perform(Operation::Reload { node: node.clone() })
@@ -209,14 +213,30 @@ fn change(
     scene: &Scene<'_>,
     route: UpstreamRoute,
     former: Option<Former>,
+    dbname: Option<String>,
 ) -> Result<Operation, Failure> {
     Ok(Operation::SetUpstream {
         node: scene.node()?,
         upstream: scene.required_node("upstream")?,
         slot: slot(scene)?,
         route,
+        dbname,
         former,
     })
+}
+
+/// The database over which it copies logical slots, where it does (17 and later): without one it could not. Of a server
+/// that is down its future upstream tells, for such settings are the same on all nodes.
+pub(super) async fn copies_from(scene: &Scene<'_>, node: &NodeName) -> Option<String> {
+    const COPIES: &str = "sync_replication_slots";
+    let settings = if let Ok(settings) = scene.cluster.settings(node, &[COPIES]).await {
+        settings
+    } else {
+        let upstream = scene.required_node("upstream").ok()?;
+        scene.cluster.settings(&upstream, &[COPIES]).await.ok()?
+    };
+    let copies = settings.get(COPIES).is_some_and(|s| s.value == "on");
+    copies.then(|| scene.inventory().sql.dbname.clone())
 }
 
 /// The slot that it is to use.

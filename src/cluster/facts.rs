@@ -91,37 +91,6 @@ pub struct Sender {
     pub sync_state: String,
 }
 
-/// One replication slot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Slot {
-    /// Its name.
-    pub name: SlotName,
-    /// Physical, as opposed to logical.
-    pub physical: bool,
-    /// The process that holds it.
-    pub active_pid: Option<u32>,
-    /// The oldest WAL it keeps.
-    pub restart: Option<Lsn>,
-    /// Whether what it promises to keep is still there.
-    pub wal_status: WalStatus,
-}
-
-/// `pg_replication_slots.wal_status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WalStatus {
-    /// Within `max_wal_size`.
-    Reserved,
-    /// Beyond it, kept by the slot.
-    Extended,
-    /// About to be removed.
-    Unreserved,
-    /// Removed: useless.
-    Lost,
-    /// The slot reserves nothing yet, or the server is too old to tell.
-    Unknown,
-}
-
 /// The names of the files in `pg_wal`, as far as they tell something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WalFiles {
@@ -217,8 +186,17 @@ pub struct Rebuild {
     pub checksums: bool,
     /// The program that rewinds is there.
     pub can_rewind: bool,
+    /// The release that it is made for, where it tells.
+    #[serde(default)]
+    pub rewinds: Option<u32>,
     /// The program that copies is there.
     pub can_copy: bool,
+    /// The newest release that it copies, where it tells.
+    #[serde(default)]
+    pub copies: Option<u32>,
+    /// The release whose data these are, where the directory tells.
+    #[serde(default)]
+    pub release: Option<u32>,
     /// A `restore_command` is set in its files.
     pub archive: bool,
     /// Something can be made beside the data directory.

@@ -14,14 +14,14 @@ mod policy;
 mod port;
 mod quorum;
 mod repmgr;
+mod slot;
 mod ticket;
 mod timeline;
 mod topology;
 
 pub use facts::{
     Admission, Archiving, ControlData, ControlState, Host, Identity, Position, Process, Reach,
-    Rebuild, Receiver, Remembered, Sender, Server, Setting, Slot, StartupState, Timed, WalFiles,
-    WalStatus,
+    Rebuild, Receiver, Remembered, Sender, Server, Setting, StartupState, Timed, WalFiles,
 };
 pub use given::Given;
 pub use inventory::{
@@ -38,6 +38,7 @@ pub use outcome::{Outcome, Trouble, TroubleKind};
 pub use port::{Cluster, Observe, Render, Rendered};
 pub use quorum::{SyncMethod, SyncNames, SyncNamesError, starves};
 pub use repmgr::{RepmgrNode, RepmgrRow, RepmgrTable, RepmgrType, Standing, repmgr_changes};
+pub use slot::{Slot, SlotOrigin, WalStatus};
 pub use ticket::Ticket;
 pub use timeline::{Ancestry, Fork, History, HistoryError, SystemId, Timeline};
 pub use topology::{Row, RowStatus, Topology};

@@ -82,6 +82,9 @@ pub enum Operation {
         slot: Option<SlotName>,
         /// Through the running server or by editing its file.
         route: UpstreamRoute,
+        /// The database from which it copies logical slots, where it does (17 and later).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dbname: Option<String>,
         /// What it follows until now, where its settings could not be kept on its host: an undo points it back there.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         former: Option<Former>,
@@ -174,6 +177,15 @@ pub enum Operation {
         node: NodeName,
         /// The text as it was; none to reset, so that the site's own files count again.
         text: Option<String>,
+    },
+    /// Name in `synchronized_standby_slots` the slots that subscribers must not get ahead of (empty: none), and reload.
+    SetSynchronizedSlots {
+        /// The primary.
+        node: NodeName,
+        /// Physical slots that are there.
+        slots: Vec<SlotName>,
+        /// The text that it replaces, for the undo.
+        before: String,
     },
     /// A checkpoint.
     Checkpoint {
@@ -329,6 +341,7 @@ impl Operation {
             | Self::Clone { node, .. }
             | Self::SetSynchronous { node, .. }
             | Self::RestoreSynchronous { node, .. }
+            | Self::SetSynchronizedSlots { node, .. }
             | Self::Checkpoint { node }
             | Self::Mark { node }
             | Self::UpdateRepmgr { node, .. }

@@ -32,6 +32,8 @@ pub(crate) struct Names {
     pub(crate) wal_dir: &'static str,
     /// Where the slots lie, one directory each.
     pub(crate) slot_dir: &'static str,
+    /// Where the links to tablespaces lie.
+    pub(crate) space_dir: &'static str,
     /// Its control file and its WAL have PostgreSQL's form, so that they can be read without its programs.
     pub(crate) form_is_known: bool,
 }

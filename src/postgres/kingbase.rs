@@ -22,6 +22,7 @@ const NAMES: Names = Names {
     auto_conf: "kingbase.auto.conf",
     wal_dir: "sys_wal",
     slot_dir: "sys_replslot",
+    space_dir: "sys_tblspc",
     // Nobody has said so: its own programs are asked.
     form_is_known: false,
 };

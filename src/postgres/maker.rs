@@ -64,10 +64,24 @@ impl Maker<'_> {
         name: &NodeName,
         upstream: &NodeName,
         slot: Option<&SlotName>,
+        dbname: Option<&str>,
         route: UpstreamRoute,
     ) -> Result<Vec<Step>, Trouble> {
         let node = self.node(name)?;
-        let conninfo = self.conninfo(node, self.node(upstream)?)?;
+        let mut conninfo = self.conninfo(node, self.node(upstream)?)?;
+        // What receives WAL passes over it; what copies logical slots cannot do without.
+        let given = self
+            .inventory
+            .replication
+            .options
+            .keys()
+            .any(|k| k == "dbname");
+        if let Some(dbname) = dbname.filter(|_| !given) {
+            let mut more = Conninfo::default();
+            more.push("dbname", dbname);
+            conninfo =
+                conninfo.and_hidden(&format!(" {}", more.sent()), &format!(" {}", more.shown()));
+        }
         let slot = Masked::plain(slot.map_or("", SlotName::as_str));
         let settings = vec![("primary_conninfo", conninfo), ("primary_slot_name", slot)];
         Ok(match route {

@@ -103,6 +103,18 @@ pub(super) fn host_outcome(
                 "nothing starts the server as it is: do the same again, or let its data be replaced (`-p rebuild=auto`)",
             )))
         }
+        // Somebody killed it: what it had done by then is told by nothing that it said.
+        Ok(finished) if finished.was_killed() => Err(Outcome::Unknown(
+            Trouble::on(
+                TroubleKind::Unknown,
+                node,
+                format!(
+                    "{what}: it was killed before its end (exit status {})",
+                    finished.status
+                ),
+            )
+            .with_help("look at the node before anything is repeated: it may have happened"),
+        )),
         Ok(finished) => Err(Outcome::Failed(script_trouble(node, what, &finished))),
         Err(error @ (TransportError::NotStarted { .. } | TransportError::Refused { .. })) => {
             Err(Outcome::Failed(host_trouble(node, &error)))

@@ -34,6 +34,7 @@ const NAMES: Names = Names {
     auto_conf: "postgresql.auto.conf",
     wal_dir: "pg_wal",
     slot_dir: "pg_replslot",
+    space_dir: "pg_tblspc",
     form_is_known: true,
 };
 
@@ -115,8 +116,9 @@ pub(crate) fn steps(
             upstream,
             slot,
             route,
+            dbname,
             ..
-        } => maker.set_upstream(node, upstream, slot.as_ref(), *route)?,
+        } => maker.set_upstream(node, upstream, slot.as_ref(), dbname.as_deref(), *route)?,
         Operation::Reload { node } => vec![reload(node)],
         Operation::Stop {
             node,
@@ -149,6 +151,7 @@ pub(crate) fn steps(
             set_synchronous(node, Some(&value))
         }
         Operation::RestoreSynchronous { node, text } => set_synchronous(node, text.as_deref()),
+        Operation::SetSynchronizedSlots { node, slots, .. } => set_synchronized(node, slots),
         Operation::Checkpoint { node } => vec![checkpoint(node)],
         Operation::Mark { node } => vec![mark(node)],
         Operation::PauseRepmgrd { node, paused } => {
@@ -268,6 +271,13 @@ fn set_synchronous(node: &NodeName, value: Option<&str>) -> Vec<Step> {
         Some(value) => alter_system("synchronous_standby_names", &Masked::plain(value)),
         None => Masked::plain("ALTER SYSTEM RESET synchronous_standby_names"),
     };
+    vec![Step::Sql(SqlStep::new(node, text)), reload(node)]
+}
+
+fn set_synchronized(node: &NodeName, slots: &[SlotName]) -> Vec<Step> {
+    let names: Vec<&str> = slots.iter().map(SlotName::as_str).collect();
+    let value = Masked::plain(names.join(", "));
+    let text = alter_system("synchronized_standby_slots", &value);
     vec![Step::Sql(SqlStep::new(node, text)), reload(node)]
 }
 

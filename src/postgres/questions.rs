@@ -3,8 +3,8 @@
 use super::wire::Answer;
 use super::{literal, wal_files};
 use crate::cluster::{
-    Identity, Lsn, Receiver, Sender, Server, Setting, Slot, SlotName, StartupState, SystemId,
-    Timeline, WalStatus,
+    Identity, Lsn, Receiver, Sender, Server, Setting, Slot, SlotName, SlotOrigin, StartupState,
+    SystemId, Timeline, WalStatus,
 };
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -228,8 +228,14 @@ pub(crate) fn senders(answers: &[Answer]) -> Result<Vec<Sender>, Garbled> {
 /// The slots, and in every row how many there may be.
 pub(crate) fn slots(major: u32) -> String {
     let status = if major >= 13 { "s.wal_status" } else { "NULL" };
+    let copies = if major >= 17 {
+        "s.failover::int, CASE WHEN s.synced AND s.temporary THEN 'copying' WHEN s.synced THEN 'copied'"
+    } else {
+        "0, CASE"
+    };
     format!(
-        "SELECT current_setting('max_replication_slots'), s.slot_name, s.slot_type, s.active_pid, s.restart_lsn, {status} \
+        "SELECT current_setting('max_replication_slots'), s.slot_name, s.slot_type, s.active_pid, s.restart_lsn, {status}, \
+         {copies} WHEN s.temporary THEN 'session' ELSE 'own' END \
          FROM (SELECT 1) one LEFT JOIN pg_replication_slots s ON true ORDER BY s.slot_name"
     )
 }
@@ -253,6 +259,13 @@ pub(crate) fn slots_seen(answers: &[Answer]) -> Result<(Vec<Slot>, u32), Garbled
                 Some("unreserved") => WalStatus::Unreserved,
                 Some("lost") => WalStatus::Lost,
                 _ => WalStatus::Unknown,
+            },
+            failover: f.boolean(),
+            origin: match f.text() {
+                Some("copied") => SlotOrigin::Copied,
+                Some("copying") => SlotOrigin::Copying,
+                Some("session") => SlotOrigin::Session,
+                _ => SlotOrigin::Own,
             },
         });
     }
@@ -327,12 +340,14 @@ mod tests {
 
     #[test]
     fn each_version_is_asked_for_columns_that_it_has() {
-        for (major, flushed, status) in [
-            (12, "received_lsn", "NULL"),
-            (17, "flushed_lsn", "wal_status"),
+        for (major, flushed, status, copies) in [
+            (12, "received_lsn", "NULL", false),
+            (16, "flushed_lsn", "wal_status", false),
+            (17, "flushed_lsn", "wal_status", true),
         ] {
             assert!(server(major).contains(&format!("r.{flushed}")));
             assert!(slots(major).contains(status));
+            assert_eq!(slots(major).contains("s.synced"), copies);
         }
     }
 

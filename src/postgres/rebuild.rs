@@ -98,6 +98,7 @@ impl Maker<'_> {
         );
         let mut arguments = vec![program.clone(), source.sent().to_owned()];
         arguments.extend([slot.to_owned(), former.to_owned(), copy.run.to_owned()]);
+        arguments.extend([self.names.wal_dir, self.names.space_dir].map(str::to_owned));
         arguments.extend(copy.tablespaces.iter().cloned());
         let step = work(name, rebuild_scripts::COPY, arguments, line, deadline);
         Ok(Step::Host(HostStep {
@@ -183,6 +184,16 @@ impl LiveCluster {
         let finished = self.look(name, command).await?;
         let text = finished.out();
         let told = |word: &str| text.lines().any(|line| line == word);
+        let found = |word: &str| {
+            let line = text
+                .lines()
+                .find(|line| line.split(' ').next() == Some(word))?;
+            Some(
+                line.split_once(' ')
+                    .and_then(|(_, release)| release.parse().ok()),
+            )
+        };
+        let (rewind, copy) = (found("rewind"), found("copy"));
         if !told("end") {
             let what = "failed to look how its data could be renewed";
             return Err(script_trouble(name, what, &finished));
@@ -190,8 +201,11 @@ impl LiveCluster {
         Ok(Rebuild {
             wal_log_hints: told("hints"),
             checksums: told("checksums"),
-            can_rewind: told("rewind"),
-            can_copy: told("copy"),
+            can_rewind: rewind.is_some(),
+            rewinds: rewind.flatten(),
+            can_copy: copy.is_some(),
+            copies: copy.flatten(),
+            release: found("data").flatten(),
             archive: told("archive"),
             beside: told("beside"),
             mounted: told("mounted"),

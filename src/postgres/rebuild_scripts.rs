@@ -55,7 +55,7 @@ put_back() {
 true 2>/dev/null >>"$lock" || no 65 "nothing can be made beside $R, where its settings are to be kept"
 exec 8>>"$lock"
 # Whoever held it before has removed it.
-flock -n 8 && [ "$lock" -ef "/proc/$$/fd/8" ] || no 65 "an earlier rewind or copy of it is still at work: it holds $lock"
+flock -n 8 && [ "$lock" -ef "/proc/$$/fd/8" ] || no 75 "an earlier rewind or copy of it is still at work: it holds $lock"
 held=1
 if alive; then no 65 "its server runs (process $pid)"; fi
 back
@@ -64,13 +64,21 @@ back
 }
 
 /// What a renewal would find. Further arguments: the programs that print control data, serve, rewind and copy.
+///
+/// The release that a program tells of itself is left out where it says something else than PostgreSQL's does.
 pub(super) const LOOK: &str = concat!(
     prelude!(),
     r#"
 LC_ALL=C "$1" -D "$D" 2>/dev/null |
   sed -n -e 's/^wal_log_hints setting: *on.*/hints/p' -e 's/^Data page checksum version: *[1-9].*/checksums/p'
-[ ! -x "$3" ] || echo rewind
-[ ! -x "$4" ] || echo copy
+release() {
+  said=$("$1" --version 2>/dev/null)
+  case $said in *'(PostgreSQL) '[1-9]*) said=${said#*'(PostgreSQL) '}; echo "$2 ${said%%[!0-9]*}" ;; *) echo "$2" ;; esac
+}
+[ ! -x "$3" ] || release "$3" rewind
+[ ! -x "$4" ] || release "$4" copy
+said=; IFS= read -r said 2>/dev/null <"$D/PG_VERSION"
+case $said in ''|*[!0-9]*) ;; *) echo "data $said" ;; esac
 [ -z "$("$2" -D "$D" -C restore_command 2>/dev/null)" ] || echo archive
 R=$(readlink -m -- "$D")
 [ ! -w "${R%/*}/" ] || echo beside
@@ -160,7 +168,7 @@ echo rewound
 );
 
 /// Copies. Further arguments: the program that copies, where the source is, the slot (may be empty), `keep` or `remove`,
-/// the run, and where the source's tablespaces lie.
+/// the run, the directories of the WAL and of the links to tablespaces, and where the source's tablespaces lie.
 ///
 /// A copy is complete when `C` is there: the place of the former data, the run, and what becomes of them. Without it what
 /// was begun is removed. It lies beside the data, where no copy takes it along, and is nothing to another run, which asked
@@ -175,7 +183,7 @@ if [ ! -e "$R" ] && [ -e "$R.pgbaton.complete" ] && [ -d "$R.pgbaton.new" ]; the
     prelude!(),
     common!(),
     r#"
-copy=$1 source=$2 slot=$3 former=$4 run=$5; shift 5
+copy=$1 source=$2 slot=$3 former=$4 run=$5 wal=$6 spaces=$7; shift 7
 N=$R.pgbaton.new C=$R.pgbaton.complete L=$R.pgbaton.spaces
 stamp=$(date -u +%Y%m%dT%H%M%SZ)
 O=$R.pgbaton.old.$stamp
@@ -196,13 +204,13 @@ finish() {
   rm -rf -- "$K"
   if [ "$former" = remove ] && [ -d "$O" ]; then
     version=$(cat "$O/PG_VERSION")
-    for space in "$O"/pg_tblspc/* "$O/pg_wal"; do
+    for space in "$O/$spaces"/* "$O/$wal"; do
       [ -L "$space" ] || continue
       used= real=$(readlink -m -- "$space")
-      for mine in "$R"/pg_tblspc/* "$R/pg_wal"; do [ "$(readlink -m -- "$mine")" != "$real" ] || used=1; done
+      for mine in "$R/$spaces"/* "$R/$wal"; do [ "$(readlink -m -- "$mine")" != "$real" ] || used=1; done
       [ -z "$used" ] || continue
       case $space in
-        */pg_wal) rm -rf -- "$real" ;;
+        */"$wal") rm -rf -- "$real" ;;
         # Servers of several releases share the place of a tablespace, each with a directory of its own.
         *) rm -rf -- "$real/PG_${version}_"*; rmdir -- "$real" 2>/dev/null ;;
       esac
@@ -225,7 +233,7 @@ if ! [ -e "$C" ]; then
   drop
   beside "$R"
   for space in "$@"; do beside "$space"; done
-  [ ! -L "$R/pg_wal" ] || beside "$(readlink -m -- "$R/pg_wal")"
+  [ ! -L "$R/$wal" ] || beside "$(readlink -m -- "$R/$wal")"
   need=$(du -sk -- "$R" | cut -f 1) room=$(df -Pk -- "${R%/*}/" | tail -n 1 | { read -r a b c room rest; echo "$room"; })
   case :$need:$room: in *::*|*[!0-9:]*) ;; *)
     [ "$room" -gt "$need" ] || as_it_was 65 "beside $R there is room for $room kB, and what lies there now takes $need kB" ;;
@@ -239,8 +247,8 @@ if ! [ -e "$C" ]; then
     printf '%s\n' "$new" >>"$L" || as_it_was 1 "$L cannot be written"
     set -- "$@" -T "$space=$new"
   done
-  if [ -L "$R/pg_wal" ]; then
-    new=$(readlink -m -- "$R/pg_wal"); new=${new%.pgbaton.[0-9]*Z}.pgbaton.$stamp
+  if [ -L "$R/$wal" ]; then
+    new=$(readlink -m -- "$R/$wal"); new=${new%.pgbaton.[0-9]*Z}.pgbaton.$stamp
     printf '%s\n' "$new" >>"$L" || as_it_was 1 "$L cannot be written"
     set -- "$@" "--waldir=$new"
   fi

@@ -9,7 +9,7 @@ use super::wire::Answer;
 use std::borrow::Cow;
 
 /// Without their first part. Those of which there are several are looked up with the arguments that we give them.
-const FUNCTIONS: [(&str, &str); 17] = [
+const FUNCTIONS: [(&str, &str); 18] = [
     ("create_physical_replication_slot", ""),
     ("current_wal_flush_lsn", ""),
     ("current_wal_lsn", ""),
@@ -26,15 +26,18 @@ const FUNCTIONS: [(&str, &str); 17] = [
     ("reload_conf", ""),
     ("size_bytes", ""),
     ("stat_get_activity", ""),
+    ("tablespace_location", ""),
     ("walfile_name", ""),
 ];
-const VIEWS: [&str; 6] = [
+/// Views and tables.
+const VIEWS: [&str; 7] = [
     "config",
     "replication_slots",
     "settings",
     "stat_archiver",
     "stat_replication",
     "stat_wal_receiver",
+    "tablespace",
 ];
 const ROLES: [&str; 1] = ["read_all_stats"];
 
@@ -138,7 +141,7 @@ impl Vocabulary {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{archiving, postgresql, questions, wal_files};
+    use super::super::{archiving, postgresql, questions, rebuild, wal_files};
     use super::*;
     use std::collections::BTreeSet;
 
@@ -190,6 +193,7 @@ mod tests {
             questions::settings(&["a"]),
             wal_files::WAL_FILES.to_owned(),
             archiving::ARCHIVING.to_owned(),
+            rebuild::TABLESPACES.to_owned(),
         ]
         .join(" ");
         let told = include_str!("postgresql.rs").to_owned()
@@ -212,6 +216,7 @@ mod tests {
                     "pg_basebackup",
                     "pg_wal",
                     "pg_replslot",
+                    "pg_tblspc",
                 ]
                 .map(str::to_owned),
             )

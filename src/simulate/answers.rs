@@ -126,6 +126,8 @@ impl World {
                 active_pid: self.holder(id, name),
                 restart: slot.restart,
                 wal_status: self.wal_status(id, name),
+                failover: slot.failover,
+                origin: slot.origin,
             })
             .collect();
         let most = u32::try_from(node.conf.number(MAX_SLOTS)).unwrap_or(0);

@@ -290,19 +290,14 @@ impl<'a> WorldBuilder<'a> {
             })
             .collect();
         for (upstream, slot) in pairs {
-            let state = SlotState {
-                physical: true,
-                restart: Some(START),
-                lost: false,
-                stranger: None,
-            };
+            let state = SlotState::keeping(Some(START));
             world.node_mut(upstream).slots.insert(slot, state);
         }
     }
 }
 
 /// Settings that the actions and the model ask for.
-pub(super) const ASKED: [&str; 16] = [
+pub(super) const ASKED: [&str; 17] = [
     conf::CONNINFO,
     conf::SLOT_NAME,
     conf::RESTORE,
@@ -312,7 +307,8 @@ pub(super) const ASKED: [&str; 16] = [
     conf::MAX_SLOTS,
     "wal_level",
     conf::TARGET_TIMELINE,
-    "synchronized_standby_slots",
+    conf::SYNC_SLOTS,
+    "sync_replication_slots",
     conf::RETRY,
     conf::RECEIVER_TIMEOUT,
     conf::SENDER_TIMEOUT,

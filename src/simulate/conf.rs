@@ -48,7 +48,7 @@ const DEFAULTS: [(&str, &str); 17] = [
     (APPLY_DELAY, "0"),
     (SYNC_SLOTS, ""),
 ];
-const SYNC_SLOTS: &str = "synchronized_standby_slots";
+pub(super) const SYNC_SLOTS: &str = "synchronized_standby_slots";
 /// Values that may hold a password.
 const SECRET: [&str; 2] = [CONNINFO, RESTORE];
 

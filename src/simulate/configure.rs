@@ -1,7 +1,7 @@
 //! Operations that change a node's settings.
 
 use super::cluster::SimCluster;
-use super::conf::{CONNINFO, RESTORE, SYNC_NAMES, Value};
+use super::conf::{CONNINFO, RESTORE, SYNC_NAMES, SYNC_SLOTS, Value};
 use super::effects::Changes;
 use super::fault::partly;
 use super::perform::Done;
@@ -49,6 +49,25 @@ impl SimCluster {
 
     pub(super) async fn set_synchronous(&self, node: &NodeName, text: Option<String>) -> Done {
         let change = (SYNC_NAMES.to_owned(), text.map(Value::Text));
+        self.alter(node, vec![change], true).await
+    }
+
+    /// The server takes only physical slots that it has.
+    pub(super) async fn set_synchronized(&self, node: &NodeName, slots: &[SlotName]) -> Done {
+        let names: Vec<&str> = slots.iter().map(SlotName::as_str).collect();
+        let text = names.join(", ");
+        let id = self
+            .id(node)
+            .map_err(|why| why.when_doing(node, "failed"))?;
+        let all = self.look(|w| {
+            let there = |slot| w.node(id).slots.get(slot).is_some_and(|s| s.physical);
+            slots.iter().all(there)
+        });
+        if !all {
+            let why = "invalid value for parameter \"synchronized_standby_slots\" [22023]";
+            return Err(Outcome::Failed(Trouble::on(TroubleKind::Failed, node, why)));
+        }
+        let change = (SYNC_SLOTS.to_owned(), Some(Value::Text(text)));
         self.alter(node, vec![change], true).await
     }
 

@@ -31,15 +31,8 @@ impl World {
             }
             None => {
                 let restart = node.control.redo.max(node.wal.begin);
-                node.slots.insert(
-                    name.clone(),
-                    SlotState {
-                        physical: true,
-                        restart: Some(restart),
-                        lost: false,
-                        stranger: None,
-                    },
-                );
+                node.slots
+                    .insert(name.clone(), SlotState::keeping(Some(restart)));
                 Ok(())
             }
         }

@@ -4,7 +4,7 @@ use super::event::Event;
 use super::ids::{Life, NodeId, StreamId};
 use super::node::{Hang, Orphan, Phase, Process};
 use super::world::World;
-use crate::cluster::{ControlState, Lsn, StopMode, Timeline};
+use crate::cluster::{ControlState, Lsn, SlotOrigin, StopMode, Timeline};
 use std::time::Duration;
 
 const START: Duration = Duration::from_millis(90);
@@ -245,6 +245,12 @@ impl World {
         let branch = self.branches.fork(parent, end, timeline);
         let node = self.node_mut(id);
         node.replay.paused = false;
+        // What is not copied to its end goes; the rest is the node's own now.
+        node.slots
+            .retain(|_, slot| slot.origin != SlotOrigin::Copying);
+        for slot in node.slots.values_mut() {
+            slot.origin = SlotOrigin::Own;
+        }
         node.signal = false;
         node.wal.branch = branch;
         node.wal.replayed = end;

@@ -4,8 +4,8 @@ use super::conf::{Conf, Target, Value};
 use super::ids::{At, ClientId, HostId, Life, NodeId, StreamId};
 use super::wal::{BranchId, Wal};
 use crate::cluster::{
-    Archiving, ControlData, Lsn, Manager, NodeName, Rebuild, Sender, SlotName, StopMode, SyncNames,
-    SystemId, Trouble, TroubleKind,
+    Archiving, ControlData, Lsn, Manager, NodeName, Rebuild, Sender, SlotName, SlotOrigin,
+    StopMode, SyncNames, SystemId, Trouble, TroubleKind,
 };
 use std::collections::BTreeMap;
 
@@ -122,8 +122,24 @@ pub(super) struct SlotState {
     pub(super) physical: bool,
     pub(super) restart: Option<Lsn>,
     pub(super) lost: bool,
+    pub(super) failover: bool,
+    pub(super) origin: SlotOrigin,
     /// A process that holds it and serves no node of the site.
     pub(super) stranger: Option<u32>,
+}
+
+impl SlotState {
+    /// A physical one that nobody holds.
+    pub(super) fn keeping(restart: Option<Lsn>) -> Self {
+        Self {
+            physical: true,
+            restart,
+            lost: false,
+            failover: false,
+            origin: SlotOrigin::Own,
+            stranger: None,
+        }
+    }
 }
 
 /// What the startup process and its walreceiver are at.

@@ -190,6 +190,9 @@ impl SimCluster {
             Operation::RestoreSynchronous { node, text } => {
                 self.set_synchronous(node, text.clone()).await
             }
+            Operation::SetSynchronizedSlots { node, slots, .. } => {
+                self.set_synchronized(node, slots).await
+            }
             Operation::Checkpoint { node } => {
                 let answer = self.tell(node, "CHECKPOINT", |w, id| {
                     w.checkpoint(id);

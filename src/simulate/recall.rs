@@ -1,6 +1,6 @@
 //! Worlds that begin where a live cluster stands: settings, slots, memories and connections of a node.
 
-use super::conf::{CONNINFO, Conf, RESTORE, SLOT_NAME, SYNC_NAMES, Target, Value};
+use super::conf::{CONNINFO, Conf, RESTORE, SLOT_NAME, SYNC_NAMES, SYNC_SLOTS, Target, Value};
 use super::ids::NodeId;
 use super::memory::Sighting;
 use super::node::{Saved, SlotState};
@@ -58,7 +58,7 @@ impl Seeding {
         let value = Value::text(shown);
         let place = match setting.source.as_str() {
             "command line" => &mut conf.line,
-            _ if [SLOT_NAME, RESTORE, SYNC_NAMES].contains(&name) => &mut conf.auto,
+            _ if [SLOT_NAME, RESTORE, SYNC_NAMES, SYNC_SLOTS].contains(&name) => &mut conf.auto,
             _ => &mut conf.file,
         };
         place.insert(name.to_owned(), value);
@@ -78,6 +78,8 @@ impl Seeding {
             physical: slot.physical,
             restart: slot.restart,
             lost: matches!(slot.wal_status, WalStatus::Lost | WalStatus::Unreserved),
+            failover: slot.failover,
+            origin: slot.origin,
             stranger: slot.active_pid.filter(stranger),
         };
         if slots
@@ -103,12 +105,8 @@ impl Seeding {
             );
             self.assume(node, text);
         }
-        let state = SlotState {
-            physical: true,
-            restart: host.and_then(|h| h.control.as_ref()).map(|c| c.redo),
-            lost: false,
-            stranger: None,
-        };
+        let redo = host.and_then(|h| h.control.as_ref()).map(|c| c.redo);
+        let state = SlotState::keeping(redo);
         let slots = names.iter().cloned();
         slots.map(|name| (name, state.clone())).collect()
     }

@@ -55,6 +55,7 @@ fn follow(node: &str, upstream: &str) -> Operation {
         upstream: name(upstream),
         slot: Some(name(node).slot()),
         route: UpstreamRoute::Sql,
+        dbname: None,
         former: None,
     }
 }

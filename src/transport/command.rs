@@ -106,6 +106,11 @@ impl Finished {
         self.status == 0
     }
 
+    /// A signal ended it.
+    pub fn was_killed(&self) -> bool {
+        (129..=192).contains(&self.status)
+    }
+
     /// Standard output as text.
     pub fn out(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()

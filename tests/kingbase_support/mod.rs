@@ -3,8 +3,8 @@
 //! Under the product's names are: the programs; the server's processes; configuration, pid file, WAL and slots in the data
 //! directory; in the database that pgbaton asks, every function and view whose name begins with `pg_`, without an alias;
 //! `version()`. Not dressed, for a server of PostgreSQL cannot be: tables of the catalog, predefined roles, how a boolean
-//! is printed, Oracle mode, other files. `sys_controldata` and `sys_isready` are those of a newer PostgreSQL,
-//! `sys_waldump` is a stand-in of ours.
+//! is printed, Oracle mode, other files. `sys_controldata`, `sys_isready` and `sys_basebackup` are those of a newer
+//! PostgreSQL, `sys_waldump` is a stand-in of ours. There is no `sys_rewind`: that of a newer one refuses an older server.
 
 use super::live_support::BIN;
 use super::support::Cluster;
@@ -50,6 +50,38 @@ impl Dressed {
         }
     }
 
+    /// Starts or stops a server by the product's program; the lab's are gone.
+    pub(crate) fn control(&self, node: &str, what: &str) {
+        let bin = self.dir.path().display();
+        let data = self.cluster.data(node);
+        let command = format!(
+            "{bin}/sys_ctl -D {0} -m fast -w -l {0}/control.log {what} >/dev/null 2>&1",
+            data.display()
+        );
+        let securecmd = format!("{bin}/sys_securecmd");
+        let words = [&securecmd, "-l", &user(), "-T", "127.0.0.1", &command];
+        super::live_support::run(&words);
+    }
+
+    /// The site file names it no more.
+    pub(crate) fn forget(&self, node: &str) {
+        let file = self.cluster.lab.site_file();
+        let site = std::fs::read_to_string(file).unwrap();
+        let named = |line: &&str| line.trim_start().starts_with(&format!("{node}: "));
+        let rest: Vec<&str> = site.lines().filter(|line| !named(line)).collect();
+        std::fs::write(file, rest.join("\n") + "\n").unwrap();
+    }
+
+    /// A `sys_rewind` made for another release than the data, which says nothing of that.
+    pub(crate) fn give_a_newer_rewind(&self) {
+        let text = format!(
+            "#!/bin/sh\n[ \"$1\" != --version ] || {{ echo 'sys_rewind (KingbaseES) V009'; exit; }}\nexec {BIN}/pg_rewind \"$@\"\n"
+        );
+        let file = self.dir.path().join("sys_rewind");
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     async fn rename(&self) {
         self.cluster
             .tell("n1", "CREATE ROLE system SUPERUSER LOGIN REPLICATION")
@@ -89,11 +121,7 @@ impl Dressed {
     fn write_site(&self) {
         let bin = self.dir.path().display();
         let lab = &self.cluster.lab;
-        let user = if rustix::process::geteuid().is_root() {
-            "postgres".to_owned()
-        } else {
-            super::live_support::run(&["id", "-un"]).trim().to_owned()
-        };
+        let user = user();
         let mut site = format!(
             "site: dressed\njournal: {}\nclusters:\n  {}:\n    product: kingbase\n    \
              sql: {{ user: system, dbname: esrep, sslmode: disable }}\n    replication: {{ user: replicator }}\n    \
@@ -112,6 +140,15 @@ impl Dressed {
             );
         }
         std::fs::write(lab.site_file(), site).unwrap();
+    }
+}
+
+/// Whose the servers are.
+fn user() -> String {
+    if rustix::process::geteuid().is_root() {
+        "postgres".to_owned()
+    } else {
+        super::live_support::run(&["id", "-un"]).trim().to_owned()
     }
 }
 
@@ -138,6 +175,10 @@ fn programs(server: &Path) -> tempfile::TempDir {
         ("pg_ctl", control.to_owned()),
         ("sys_securecmd", include_str!("sys_securecmd").to_owned()),
         ("sys_waldump", include_str!("sys_waldump").to_owned()),
+        (
+            "sys_basebackup",
+            include_str!("sys_basebackup").replace("@NEWER@", BIN),
+        ),
         ("sys_controldata", of_another("pg_controldata")),
         ("sys_isready", of_another("pg_isready")),
     ] {

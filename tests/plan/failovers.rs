@@ -36,6 +36,19 @@ const SITUATIONS: &[Situation] = &[
         ..PLAIN
     },
     Situation {
+        name: "killed, with a subscriber's slot that nobody has a copy of",
+        settings: &[("wal_level", "logical")],
+        before: &[
+            Sql(
+                "n1",
+                "SELECT pg_create_logical_replication_slot('a_subscriber', 'pgoutput')",
+            ),
+            KILLED,
+        ],
+        runs: &[(&["failover"], 0)],
+        ..PLAIN
+    },
+    Situation {
         name: "killed, one standby down",
         before: &[Fault("n3", Stop), KILLED],
         runs: &[(&["failover"], 4)],

@@ -139,6 +139,28 @@ const SITUATIONS: &[Situation] = &[
         ..PLAIN
     },
     Situation {
+        name: "a subscriber's slot that nobody has a copy of",
+        settings: &[("wal_level", "logical")],
+        before: &[Sql(
+            "n1",
+            "SELECT pg_create_logical_replication_slot('a_subscriber', 'pgoutput')",
+        )],
+        runs: &[
+            (TO_N2, 3),
+            (
+                &[
+                    "switchover",
+                    "-p",
+                    "candidate=n2",
+                    "-p",
+                    "logical_slots=ignore",
+                ],
+                0,
+            ),
+        ],
+        ..PLAIN
+    },
+    Situation {
         name: "too few slots on the candidate",
         own: &[("n2", "max_replication_slots", "1")],
         runs: &[(TO_N2, 3)],

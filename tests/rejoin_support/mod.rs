@@ -3,7 +3,7 @@
 
 use super::support::{Cluster, Said, UnderWay, swap};
 use pgbaton::lab::Fault;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -114,7 +114,7 @@ pub(crate) fn dressed(cluster: &Cluster, program: &str, dress: &str) -> PathBuf 
     std::fs::write(&file, "").unwrap();
     let script = format!(
         "#!/bin/sh\nreal() {{ {bin}/{program} \"$@\"; }}\nhold() {{ n=0; while [ -e {} ] && [ $n -lt 600 ]; do \
-         n=$((n + 1)); sleep 0.1; done; }}\ncase \"$*\" in *--dry-run*|*--help*) real \"$@\"; exit ;; esac\n{dress}\n",
+         n=$((n + 1)); sleep 0.1; done; }}\ncase \"$*\" in *--dry-run*|*--help*|*--version*) real \"$@\"; exit ;; esac\n{dress}\n",
         file.display()
     );
     std::fs::write(own.join(program), script).unwrap();
@@ -124,23 +124,32 @@ pub(crate) fn dressed(cluster: &Cluster, program: &str, dress: &str) -> PathBuf 
     file
 }
 
-/// Everything of the program that runs for n1, which nobody's pipe holds.
-pub(crate) fn kill_all(cluster: &Cluster, program: &str) {
+/// What of the program runs for n1.
+fn processes(cluster: &Cluster, program: &str) -> Vec<Pid> {
     let data = cluster.data("n1").display().to_string();
-    let mut found = 0;
-    for process in std::fs::read_dir("/proc").unwrap().flatten() {
-        let pid: Option<i32> = process.file_name().to_str().and_then(|n| n.parse().ok());
+    let of_it = |process: std::fs::DirEntry| {
+        let pid: i32 = process.file_name().to_str()?.parse().ok()?;
         let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).into_owned();
-        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw)
-            && line.contains(&data)
-            && line.contains(program)
-        {
-            found += 1;
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-        }
+        (line.contains(&data) && line.contains(program))
+            .then(|| Pid::from_raw(pid))
+            .flatten()
+    };
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(of_it).collect()
+}
+
+pub(crate) fn running(cluster: &Cluster, program: &str) -> usize {
+    processes(cluster, program).len()
+}
+
+/// Everything of it, which nobody's pipe holds.
+pub(crate) fn kill_all(cluster: &Cluster, program: &str) {
+    let found = processes(cluster, program);
+    assert!(!found.is_empty(), "no {program} runs");
+    for pid in found {
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
-    assert!(found > 0, "no {program} runs");
 }
 
 pub(crate) async fn until_there(path: &Path) {

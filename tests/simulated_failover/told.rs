@@ -2,7 +2,9 @@
 
 use super::seeded::twin_of;
 use super::support::{Commits, Ran, Site, name, simulated, slot};
-use pgbaton::cluster::{Archiving, Lsn, NodeName, Observe, Sender, Setting, WalFiles};
+use pgbaton::cluster::{
+    Archiving, Lsn, NodeName, Observe, Sender, Setting, Slot, SlotOrigin, WalFiles,
+};
 use pgbaton::engine::{Event, Outcome, StepStatus};
 use pgbaton::simulate::{Disruption, Fact, NodeFacts, Snapshot, snapshot};
 use std::time::Duration;
@@ -197,4 +199,98 @@ fn a_server_whose_senders_are_taken_does_not_answer_by_the_replication_protocol(
         assert!(refused.message.contains("53300"), "{refused:?}");
         site.sim.identify(&name("n2")).await.unwrap();
     });
+}
+
+/// Subscribers that wait for standbys, and a slot of theirs that these have copies of.
+fn with_a_subscriber(facts: &mut Snapshot) {
+    let setting = |value: &str| Setting {
+        value: value.to_owned(),
+        context: "sighup".to_owned(),
+        source: "configuration file".to_owned(),
+        by_alter_system: false,
+        pending_restart: false,
+        secret: false,
+        set: true,
+    };
+    let physical = known(&mut of(facts, "n1").slots).0[0].clone();
+    for node in ["n1", "n2", "n3"] {
+        let facts = of(facts, node);
+        known(&mut facts.server).version = 170_000;
+        let settings = known(&mut facts.settings);
+        settings.insert("wal_level".to_owned(), setting("logical"));
+        let waited = setting("pgbaton_n2, pgbaton_n3");
+        settings.insert("synchronized_standby_slots".to_owned(), waited);
+        known(&mut facts.slots).0.push(Slot {
+            name: slot("heard"),
+            physical: false,
+            active_pid: None,
+            failover: true,
+            origin: match node {
+                "n1" => SlotOrigin::Own,
+                _ => SlotOrigin::Copied,
+            },
+            ..physical.clone()
+        });
+    }
+}
+
+#[test]
+fn subscribers_wait_for_the_standbys_that_there_are() {
+    simulated(async {
+        let site = changed(with_a_subscriber).await;
+        let waited_for = async |node: &str| {
+            let name_of = "synchronized_standby_slots";
+            let settings = site.sim.settings(&name(node), &[name_of]).await.unwrap();
+            settings[name_of].value.clone()
+        };
+        site.after(Disruption::StopServer(name("n1")), 500).await;
+        let ran = site.run("failover", &[("candidate", "n2")]).await;
+        ran.expect(Outcome::Ok);
+        assert_eq!(waited_for("n2").await, "pgbaton_n3");
+        let (slots, _) = site.sim.slots(&name("n2")).await.unwrap();
+        let heard = slots.iter().find(|s| s.name == slot("heard")).unwrap();
+        assert_eq!(heard.origin, SlotOrigin::Own);
+        let follow = [("node", "n1"), ("upstream", "n2")];
+        let ran = site.run("follow", &follow).await;
+        ran.expect(Outcome::Ok);
+        assert_eq!(waited_for("n2").await, "pgbaton_n1, pgbaton_n3");
+        assert!(site.state("n1").slots.is_empty(), "its former slot is gone");
+        // A standby that leaves is not waited for: the slot that it had goes.
+        let follow = [("node", "n3"), ("upstream", "n1")];
+        let ran = site.run("follow", &follow).await;
+        ran.expect(Outcome::Ok);
+        assert_eq!(waited_for("n2").await, "pgbaton_n1");
+    });
+}
+
+#[test]
+fn a_handover_does_not_cost_a_subscriber_its_place_unasked() {
+    for (copied, accepted, outcome) in [
+        (true, "check", Outcome::Ok),
+        (false, "check", Outcome::Refused),
+        (false, "ignore", Outcome::Ok),
+    ] {
+        simulated(async {
+            let site = changed(|facts| {
+                with_a_subscriber(facts);
+                let origin = if copied {
+                    SlotOrigin::Copied
+                } else {
+                    SlotOrigin::Copying
+                };
+                let slots = known(&mut of(facts, "n2").slots);
+                slots.0.iter_mut().for_each(|s| s.origin = origin);
+            })
+            .await;
+            let params = [("candidate", "n2"), ("logical_slots", accepted)];
+            let ran = site.run("switchover", &params).await;
+            ran.expect(outcome);
+            if outcome == Outcome::Refused {
+                assert_eq!(failed(&ran).0, "check_candidate");
+                assert_eq!(site.primary(), "n1");
+            }
+            let lost = ran.told().contains("logical slot heard of n1 is not on n2");
+            assert_eq!(lost, accepted == "ignore");
+        });
+    }
 }
