@@ -40,4 +40,4 @@ pub use quorum::{SyncMethod, SyncNames, SyncNamesError, starves};
 pub use repmgr::{RepmgrNode, RepmgrRow, RepmgrTable, RepmgrType, Standing, repmgr_changes};
 pub use ticket::Ticket;
 pub use timeline::{Ancestry, Fork, History, HistoryError, SystemId, Timeline};
-pub use topology::{Row, RowStatus, Topology};
+pub use topology::{Row, RowStatus, Topology, Was};
