@@ -3,6 +3,7 @@
 //! Pure types and functions. The live side of the port ([`Cluster`]) is in `crate::postgres`.
 
 mod facts;
+mod footing;
 mod given;
 mod inventory;
 mod lsn;
@@ -23,6 +24,7 @@ pub use facts::{
     Rebuild, Receiver, Remembered, Sender, Server, Setting, Slot, StartupState, Timed, WalFiles,
     WalStatus,
 };
+pub use footing::{Footing, STANDBY_LIMITS, StartLimits};
 pub use given::Given;
 pub use inventory::{
     Inventory, Node, Product, PromotePolicy, ReplicationAccess, SecretSource, SqlAccess, SslMode,

@@ -246,6 +246,7 @@ impl<'a> WorldBuilder<'a> {
             broken: None,
             half_rewound: false,
             rebuild: ABLE,
+            footing: super::rebuild::FIRM,
             tablespaces: Vec::new(),
             dark: Dark::default(),
         }
@@ -302,7 +303,7 @@ impl<'a> WorldBuilder<'a> {
 }
 
 /// Settings that the actions and the model ask for.
-pub(super) const ASKED: [&str; 16] = [
+pub(super) const ASKED: [&str; 20] = [
     conf::CONNINFO,
     conf::SLOT_NAME,
     conf::RESTORE,
@@ -310,6 +311,10 @@ pub(super) const ASKED: [&str; 16] = [
     conf::SYNC_COMMIT,
     conf::MAX_SENDERS,
     conf::MAX_SLOTS,
+    "max_connections",
+    "max_worker_processes",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
     "wal_level",
     conf::TARGET_TIMELINE,
     "synchronized_standby_slots",
