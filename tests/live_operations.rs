@@ -164,10 +164,57 @@ async fn what_another_run_kept_is_replaced_and_the_synchronous_setting_is_not_ke
     assert!(conf.contains("primary_slot_name = 'new'"), "{conf}");
 }
 
-/// The same work where the host is reached by commands alone.
+/// A run dies between its change of the file and the reload; the next one takes back what it did itself.
+async fn what_a_dead_run_left_half_done_is_taken_back_to_what_is_in_force_on(pair: &Pair) {
+    let live = pair.live();
+    let n2 = name("n2");
+    let save = |owner: &str| Operation::SaveSettings {
+        node: n2.clone(),
+        tag: "run-1".into(),
+        owner: owner.into(),
+    };
+    let conninfo = "SELECT setting FROM pg_settings WHERE name = 'primary_conninfo'";
+    let before = pair.sql("n2", conninfo);
+    assert!(!before.is_empty());
+    done(&live, save("a")).await;
+    pair.sql("n2", "ALTER SYSTEM SET primary_conninfo = ''");
+    done(&live, save("b")).await;
+    let freeze = Operation::Freeze {
+        node: n2.clone(),
+        former: None,
+    };
+    done(&live, freeze).await;
+    assert!(pair.file("n2", "pgbaton.saved.run-1").contains("# run: b"));
+    done(&live, restore(&n2, false, UpstreamRoute::Sql)).await;
+    assert_eq!(pair.sql("n2", conninfo), before);
+    // What came into force is kept as it is now, whatever another run kept before.
+    done(&live, save("a")).await;
+    pair.sql("n2", "ALTER SYSTEM SET primary_slot_name = 'newer'");
+    pair.sql("n2", "SELECT pg_reload_conf()");
+    pair.until("the reload has been heard", async |_| {
+        pair.sql("n2", "SHOW primary_slot_name") == "newer"
+    })
+    .await;
+    done(&live, save("b")).await;
+    let kept = pair.file("n2", "pgbaton.saved.run-1");
+    assert!(kept.contains("'newer'"), "{kept}");
+}
+
 #[tokio::test]
-async fn another_host_is_looked_at_and_acted_on_by_scripts() {
+async fn what_a_dead_run_left_half_done_is_taken_back_to_what_is_in_force() {
+    let pair = Pair::new().await;
+    what_a_dead_run_left_half_done_is_taken_back_to_what_is_in_force_on(&pair).await;
+}
+
+#[tokio::test]
+async fn what_a_dead_run_left_half_done_is_taken_back_by_scripts_too() {
     let mut pair = Pair::new().await;
+    by_commands(&mut pair);
+    what_a_dead_run_left_half_done_is_taken_back_to_what_is_in_force_on(&pair).await;
+}
+
+/// From here on the hosts are reached by commands alone.
+fn by_commands(pair: &mut Pair) {
     let mut argv = vec!["sh".to_owned(), "-c".to_owned()];
     if rustix::process::geteuid().is_root() {
         let user = ["runuser", "-u", "postgres", "--"].map(str::to_owned);
@@ -176,10 +223,23 @@ async fn another_host_is_looked_at_and_acted_on_by_scripts() {
     for node in pair.inventory.nodes.values_mut() {
         node.transport = pgbaton::cluster::Transport::Template { argv: argv.clone() };
     }
+}
+
+/// The same work where the host is reached by commands alone.
+#[tokio::test]
+async fn another_host_is_looked_at_and_acted_on_by_scripts() {
+    let mut pair = Pair::new().await;
+    by_commands(&mut pair);
     let live = pair.live();
     let (n1, n2) = (name("n1"), name("n2"));
     let host = live.host(&n1).await.unwrap();
     assert_eq!(host.postmaster, u32::try_from(pair.postmaster("n1")).ok());
+    let footing = live.footing(&n2, true).await.unwrap();
+    assert!(footing.data_free > 0 && footing.wal_free > 0, "{footing:?}");
+    assert_eq!(footing.settings_file, None);
+    let limits = footing.start.unwrap();
+    assert_eq!(limits.least.len(), 5, "{limits:?}");
+    assert_eq!(limits.least, limits.files);
     let save = |owner: &str| Operation::SaveSettings {
         node: n2.clone(),
         tag: "run-1".into(),

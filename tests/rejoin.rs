@@ -19,7 +19,7 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::{Cluster, assert_nothing_lost, swap};
+use support::{Cluster, Said, assert_nothing_lost, swap};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_primary_that_is_ahead_is_rewound_and_streams() {

@@ -1,12 +1,14 @@
 //! Is the candidate fit to be a primary for its followers? Everything that would only show after the promotion.
 
+use super::check_standby::limits::too_low;
 use super::scene::{Deed, Scene, outputs};
 use super::subscribers::{Candidate, fate};
-use crate::cluster::{Lsn, NodeName, Server, Timeline, WalFiles};
+use crate::cluster::{Lsn, NodeName, STANDBY_LIMITS, Server, Setting, Timeline, WalFiles};
 use crate::engine::{Failure, Probe};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(super) struct CheckCandidate;
@@ -79,12 +81,12 @@ impl Deed for CheckCandidate {
         followers.retain(|follower| *follower != node);
         let old = scene.node_input("handover_from")?;
         let names = [
-            "max_wal_senders",
             "wal_level",
             "recovery_target_timeline",
             "recovery_min_apply_delay",
             "synchronized_standby_slots",
         ];
+        let names = [&names[..], &STANDBY_LIMITS].concat();
         let looks = followers.iter().map(|follower| look(scene, follower));
         let (settings, slots, server, files, identity, followers_seen) = tokio::join!(
             scene.cluster.settings(&node, &names),
@@ -142,6 +144,12 @@ impl Deed for CheckCandidate {
                 .iter()
                 .filter_map(|follower| follower.out_of_reach(&node, &files)),
         );
+        let own = Some((node.clone(), settings.clone()));
+        warnings.extend(
+            followers_seen
+                .iter()
+                .filter_map(|follower| follower.too_low(own.as_ref())),
+        );
         warnings.extend(stray(&node, identity.timeline, &files));
         let candidate = Candidate {
             node: &node,
@@ -172,6 +180,22 @@ impl Deed for CheckCandidate {
             ))
         })
     }
+}
+
+/// What becomes of logical replication.
+fn subscribers(node: &NodeName, synchronized: &str, version: u32, slots: &[Slot]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !synchronized.is_empty() {
+        warnings.push(format!(
+            "logical senders on {node} will wait for the slots in synchronized_standby_slots: {synchronized}"
+        ));
+    }
+    if version >= 170_000 && slots.iter().all(|s| s.physical) {
+        warnings.push(format!(
+            "{node} has no logical slots; subscribers may lose theirs"
+        ));
+    }
+    warnings
 }
 
 fn too_few_senders(setting: &str, followers: usize) -> Option<String> {
@@ -216,12 +240,14 @@ struct Follower {
     at: Option<Lsn>,
     /// What it is set to follow; none where that is unknown.
     upstream: Option<NodeName>,
+    settings: BTreeMap<String, Setting>,
 }
 
 async fn look(scene: &Scene<'_>, node: &NodeName) -> Follower {
+    let names = [&["recovery_target_timeline"][..], &STANDBY_LIMITS].concat();
     let asked = tokio::time::timeout(GLANCE, async {
         tokio::join!(
-            scene.cluster.settings(node, &["recovery_target_timeline"]),
+            scene.cluster.settings(node, &names),
             scene.cluster.server(node),
             scene.cluster.upstream(node)
         )
@@ -233,6 +259,7 @@ async fn look(scene: &Scene<'_>, node: &NodeName) -> Follower {
             elsewhere: None,
             at: None,
             upstream: None,
+            settings: BTreeMap::new(),
         };
     };
     let settings = settings.unwrap_or_default();
@@ -258,6 +285,7 @@ async fn look(scene: &Scene<'_>, node: &NodeName) -> Follower {
         elsewhere,
         at: server.as_ref().and_then(Server::position),
         upstream,
+        settings,
     }
 }
 
@@ -269,6 +297,12 @@ impl Follower {
                 .upstream
                 .as_ref()
                 .is_none_or(|upstream| upstream == old)
+    }
+
+    /// Its settings are lower than the candidate's. No reason to leave the cluster without a primary either.
+    fn too_low(&self, candidate: Option<&(NodeName, BTreeMap<String, Setting>)>) -> Option<String> {
+        let found = too_low(None, Some(&self.settings), candidate, false);
+        found.now.map(|what| format!("{}: {what}", self.node))
     }
 
     /// It is so far behind that the candidate no longer has what it needs. No reason to leave the cluster without a

@@ -8,7 +8,7 @@ use crate::cluster::{Ancestry, History, Identity, Lsn, NodeName, Timeline, WalFi
 use crate::engine::{Failure, Probe};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, Type};
 use async_trait::async_trait;
-use refusals::{half_rewound, refusal, stray_refusal, wal_gone};
+use refusals::{half_rewound, missing_history, refusal, stray_refusal, wal_gone};
 use standing::{DRAIN, Standing, standing as stands_now};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -180,7 +180,8 @@ async fn lineage(scene: &Scene<'_>, node: &NodeName) -> Result<(Identity, Histor
     let history = if identity.timeline == Timeline(1) {
         History::first(identity.timeline)
     } else {
-        scene.cluster.history(node, identity.timeline).await?
+        let told = scene.cluster.history(node, identity.timeline).await;
+        told.map_err(|trouble| missing_history(node, identity.timeline, trouble))?
     };
     Ok((identity, history))
 }

@@ -158,7 +158,7 @@ fn nobody(absent: &[(NodeName, String)]) -> Failure {
     ))
 }
 
-/// The highest position; ties by replay backlog (it is downtime), priority, location, name.
+/// The highest position; ties by replay backlog (it is downtime), by what else holds up replay, priority, location, name.
 fn pick<'a>(
     wish: Option<&NodeName>,
     entries: &'a [Entry],
@@ -177,6 +177,11 @@ fn pick<'a>(
                 "{wish} may not be promoted: the site file says `promote: never`"
             )));
         }
+        if let Some(why) = &entry.unfit {
+            return Err(Failure::refused(format!(
+                "{wish} cannot be promoted: {why}"
+            )));
+        }
         if let (true, Some(upstream)) = (entry.receives, &entry.upstream) {
             return Err(Failure::refused(format!(
                 "{wish} cannot be promoted: it follows {upstream}, which is not being replaced, and still receives"
@@ -187,22 +192,29 @@ fn pick<'a>(
     }
     entries
         .iter()
-        .filter(|e| e.allowed)
+        .filter(|e| e.eligible())
         .min_by_key(|e| {
             (
                 Reverse(e.at),
                 // One that still receives, though not from the old primary, would have to be frozen first.
                 Reverse(e.frozen()),
                 e.backlog,
+                e.held_up,
                 Reverse(e.priority),
                 Reverse(e.near),
                 e.node.clone(),
             )
         })
         .ok_or_else(|| {
-            Failure::refused(
-                "no standby may be promoted: those that can be reached have `promote: never`",
-            )
+            let why = |e: &Entry| match &e.unfit {
+                Some(why) if e.allowed => format!("{}: {why}", e.node),
+                _ => format!("{}: `promote: never`", e.node),
+            };
+            let reasons: Vec<String> = entries.iter().map(why).collect();
+            Failure::refused(format!(
+                "no standby that can be reached may be promoted; {}",
+                reasons.join("; ")
+            ))
         })
 }
 
@@ -216,10 +228,14 @@ async fn explain(
     for entry in entries.iter().filter(|e| e.node != chosen.node) {
         let why = if !entry.allowed {
             "it may not be promoted".to_owned()
+        } else if let Some(why) = &entry.unfit {
+            why.clone()
         } else if entry.at < chosen.at {
             format!("it is {} bytes behind", chosen.at.bytes_since(entry.at))
         } else if entry.backlog > chosen.backlog {
             "it has more left to replay".to_owned()
+        } else if entry.held_up && !chosen.held_up {
+            "its replay does not wait for WAL: something holds it up, as a restore_command that hangs does".to_owned()
         } else {
             "priority, location or name comes later".to_owned()
         };
@@ -258,9 +274,11 @@ mod tests {
             timeline: Timeline(1),
             at: Lsn(at),
             backlog,
+            held_up: false,
             priority,
             near: true,
             allowed,
+            unfit: None,
             receives: false,
             upstream: None,
         }
@@ -293,6 +311,13 @@ mod tests {
             assert_eq!(pick(None, &entries, &[]).unwrap().node.as_str(), expected);
         }
         assert!(pick(None, &[entry("a", 1, 0, 1, false)], &[]).is_err());
+        let full = Entry {
+            unfit: Some("its disk is full".to_owned()),
+            ..entry("a", 30, 0, 1, true)
+        };
+        let both = [full.clone(), entry("b", 20, 0, 1, true)];
+        assert_eq!(pick(None, &both, &[]).unwrap().node.as_str(), "b");
+        assert!(pick(None, &[full], &[]).is_err());
         let wish = NodeName::parse("a").unwrap();
         let child = Entry {
             receives: true,

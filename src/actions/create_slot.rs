@@ -3,7 +3,7 @@
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{NodeName, Operation, Slot, SlotName, WalStatus};
 use crate::engine::{Done, Failure, Probe, Undone};
-use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type, Value};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -16,8 +16,22 @@ impl Deed for CreateSlot {
             name: "create_slot",
             summary: "Create the replication slot that a follower uses on this node.",
             node: NodeRule::Required,
-            inputs: vec![Field::required("for", Type::Node, "the follower")],
-            outputs: vec![Field::required("slot", Type::String, "the slot's name")],
+            inputs: vec![
+                Field::required("for", Type::Node, "the follower"),
+                Field::optional(
+                    "bounded",
+                    Type::Boolean,
+                    "only where max_slot_wal_keep_size bounds what it keeps: for one that may stay away",
+                ),
+            ],
+            outputs: vec![
+                Field::required("slot", Type::String, "the slot's name"),
+                Field::required(
+                    "there",
+                    Type::Boolean,
+                    "false: nothing would bound it, and it was left out",
+                ),
+            ],
             effect: Some(EffectClass::Idempotent),
             roles: vec![],
             timeout: Duration::from_secs(10),
@@ -43,7 +57,7 @@ impl Deed for CreateSlot {
         }
         match found {
             Some(slot) if usable(slot) => Ok(Probe::Satisfied(
-                outputs([("slot", name.as_str().into())]),
+                named(&name, true),
                 "it exists and keeps its WAL".to_owned(),
             )),
             Some(Slot {
@@ -62,6 +76,10 @@ impl Deed for CreateSlot {
             )),
             Some(_) => Ok(Probe::Needed(
                 "it exists and has lost its WAL: it is made anew".to_owned(),
+            )),
+            None if scene.flag("bounded") && !bounded(scene, &node).await? => Ok(Probe::Satisfied(
+                named(&name, false),
+                "nothing bounds what it would keep for a node that is away".to_owned(),
             )),
             None if slots.len() >= most as usize => Err(Failure::new(
                 TroubleKind::Conflict,
@@ -102,10 +120,13 @@ impl Deed for CreateSlot {
                 slot: name.clone(),
             })
             .await?;
-        Ok(outputs([("slot", name.as_str().into())]))
+        Ok(named(&name, true))
     }
 
     async fn verify(&self, scene: &Scene<'_>, given: Map) -> Result<Map, Failure> {
+        if given.get("there") == Some(&Value::Boolean(false)) {
+            return Ok(given);
+        }
         let node = scene.node()?;
         let name = slot_name(scene)?;
         let (slots, _) = scene.cluster.slots(&node).await?;
@@ -154,6 +175,18 @@ impl Deed for CreateSlot {
             ))),
         }
     }
+}
+
+fn named(name: &SlotName, there: bool) -> Map {
+    outputs([("slot", name.as_str().into()), ("there", there.into())])
+}
+
+/// Whether a slot that nobody uses stops to keep WAL at some point, in place of filling the disk of a primary.
+async fn bounded(scene: &Scene<'_>, node: &NodeName) -> Result<bool, Failure> {
+    let name = "max_slot_wal_keep_size";
+    let settings = scene.cluster.settings(node, &[name]).await?;
+    let most = settings.get(name).and_then(|s| s.value.parse::<i64>().ok());
+    Ok(most.is_some_and(|most| most >= 0))
 }
 
 fn slot_name(scene: &Scene<'_>) -> Result<SlotName, Failure> {

@@ -4,7 +4,7 @@ use super::former;
 use super::in_force::{by_restart, put_back, restart, restarts, start};
 use super::receives::{Source, source};
 use super::scene::{Deed, SOON, Scene, longer, outputs};
-use crate::cluster::{Former, NodeName, Operation, UpstreamRoute};
+use crate::cluster::{Former, NodeName, Operation, Trouble, UpstreamRoute};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type};
 use async_trait::async_trait;
@@ -32,7 +32,7 @@ impl Deed for Freeze {
             inputs: vec![Field::required(
                 "from",
                 Type::Node,
-                "the old primary; only its direct receivers are frozen",
+                "the old primary; its direct receivers are frozen, and those of a standby that does not answer",
             )],
             outputs: vec![
                 Field::required(
@@ -74,11 +74,16 @@ impl Deed for Freeze {
                 state(&server, true),
                 "it receives from nobody".to_owned(),
             )),
-            Source::Node(upstream) if upstream != from => Ok(Probe::Satisfied(
+            Source::Node(upstream) if upstream == from => {
+                Ok(Probe::Needed(format!("it is set to receive from {from}")))
+            }
+            Source::Node(upstream) if lost(scene, &upstream).await => Ok(Probe::Needed(format!(
+                "it is set to receive from {upstream}, which does not answer"
+            ))),
+            Source::Node(upstream) => Ok(Probe::Satisfied(
                 state(&server, false),
                 format!("it receives from {upstream}, not from {from}"),
             )),
-            Source::Node(_) => Ok(Probe::Needed(format!("it is set to receive from {from}"))),
             Source::Perhaps(what) => Ok(Probe::Needed(format!("it {what}"))),
         }
     }
@@ -183,6 +188,18 @@ impl Deed for Freeze {
             "{node} receives from its old upstream again"
         )))
     }
+}
+
+/// Whether a standby's upstream is gone as well. Its children would be left behind with it, and one of them may be all that
+/// is left to promote.
+async fn lost(scene: &Scene<'_>, upstream: &NodeName) -> bool {
+    matches!(
+        scene.cluster.in_recovery(upstream).await,
+        Err(Trouble {
+            kind: TroubleKind::Unreachable | TroubleKind::Timeout,
+            ..
+        })
+    )
 }
 
 /// Whether this run went about to restart it. If it is down then, nobody else wanted it so.

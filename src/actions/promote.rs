@@ -5,11 +5,13 @@ use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{NodeName, Operation, Server};
 use crate::engine::{Consequence, Evidence, Failure, Owed, PAID, Probe};
 use crate::playbook::{
-    EffectClass, Field, Map, NodeRule, PROOF, Role, Signature, TroubleKind, Type,
+    EffectClass, Field, Map, NodeRule, PROOF, Role, Signature, TroubleKind, Type, format_bytes,
 };
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 
 pub(super) struct Promote;
 
@@ -84,12 +86,15 @@ impl Deed for Promote {
             }
             told => drop(told?),
         }
+        let began = Instant::now();
+        let noted = AtomicBool::new(false);
         // `pg_promote` with its own wait polls every 100 ms; a question of our own costs a fraction of a millisecond.
         scene
             .until(|| async {
                 Ok(match scene.cluster.in_recovery(&node).await {
                     Ok(false) => Ok(()),
-                    Ok(true) => Err("it is still in recovery".to_owned()),
+                    Ok(true) if began.elapsed() < LONG => Err("it is still in recovery".to_owned()),
+                    Ok(true) => Err(backlog(scene, &node, &noted).await),
                     Err(trouble) => Err(trouble.to_string()),
                 })
             })
@@ -114,6 +119,40 @@ impl Deed for Promote {
         scene.note(PAID, text, stopped.data()).await;
         Ok(given)
     }
+}
+
+/// A promotion that takes longer than this waits for something.
+const LONG: Duration = Duration::from_secs(1);
+
+/// What a promotion waits for: all that was received is replayed first. Noted once, so that whoever watches knows.
+async fn backlog(scene: &Scene<'_>, node: &NodeName, noted: &AtomicBool) -> String {
+    let Ok(server) = scene.cluster.server(node).await else {
+        return "it is still in recovery, and does not say what it is at".to_owned();
+    };
+    let (at, replayed) = (server.position(), server.replayed);
+    let bytes = at
+        .zip(replayed)
+        .map_or(0, |(at, replayed)| at.bytes_since(replayed).max(0));
+    let text = if bytes > 0 {
+        format!(
+            "it has {bytes} bytes ({}) still to replay",
+            format_bytes(bytes)
+        )
+    } else {
+        "it has replayed all that it received, and is held up by something else: a restore_command that hangs, or its disk"
+            .to_owned()
+    };
+    if !noted.swap(true, Ordering::Relaxed) {
+        let said = format!("{node} was told to promote and is not a primary yet: {text}");
+        scene
+            .note(
+                "backlog",
+                said,
+                serde_json::json!({ "node": node, "bytes": bytes }),
+            )
+            .await;
+    }
+    text
 }
 
 /// Rule 1 at the last moment, whatever the playbook says: a fence of this run recorded this proof about this node.

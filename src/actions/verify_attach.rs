@@ -253,7 +253,10 @@ async fn look(
 }
 
 /// The primary that feeds a cascade: the upstream itself, or what it streams from in the end.
-async fn primary_above(scene: &Scene<'_>, upstream: NodeName) -> Result<NodeName, Failure> {
+pub(super) async fn primary_above(
+    scene: &Scene<'_>,
+    upstream: NodeName,
+) -> Result<NodeName, Failure> {
     let mut here = upstream;
     for _ in 0..MAX_CASCADE {
         if !scene.cluster.in_recovery(&here).await? {

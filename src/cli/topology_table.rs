@@ -245,6 +245,7 @@ pub(crate) mod samples {
             at: role.map(|_| Lsn(0x500_0148)),
             lag: role.map(|_| 0),
             note: None,
+            was: None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Pure types and functions. The live side of the port ([`Cluster`]) is in `crate::postgres`.
 
 mod facts;
+mod footing;
 mod given;
 mod inventory;
 mod lsn;
@@ -23,6 +24,7 @@ pub use facts::{
     Admission, Archiving, ControlData, ControlState, Host, Identity, Position, Process, Reach,
     Rebuild, Receiver, Remembered, Sender, Server, Setting, StartupState, Timed, WalFiles,
 };
+pub use footing::{Footing, STANDBY_LIMITS, StartLimits};
 pub use given::Given;
 pub use inventory::{
     Inventory, Node, Product, PromotePolicy, ReplicationAccess, SecretSource, SqlAccess, SslMode,
@@ -41,4 +43,4 @@ pub use repmgr::{RepmgrNode, RepmgrRow, RepmgrTable, RepmgrType, Standing, repmg
 pub use slot::{Slot, SlotOrigin, WalStatus};
 pub use ticket::Ticket;
 pub use timeline::{Ancestry, Fork, History, HistoryError, SystemId, Timeline};
-pub use topology::{Row, RowStatus, Topology};
+pub use topology::{Row, RowStatus, Topology, Was};

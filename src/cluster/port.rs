@@ -1,9 +1,7 @@
 //! The one port between a playbook and the world.
 
 use super::{
-    Admission, Archiving, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Operation,
-    Outcome, Reach, Rebuild, Remembered, RepmgrNode, Sender, Server, Setting, Slot, Ticket,
-    Timeline, Trouble, WalFiles,
+    Admission, Archiving, Footing, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Operation, Outcome, Reach, Rebuild, Remembered, RepmgrNode, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -68,6 +66,10 @@ pub trait Observe: Send + Sync {
 
     /// How the data of the node, whose server need not run, could be renewed.
     async fn rebuild(&self, node: &NodeName) -> Result<Rebuild, Trouble>;
+
+    /// What the node's server stands on: disks and files, told by its host. With `start` also what it would start with, which
+    /// takes programs and so more time.
+    async fn footing(&self, node: &NodeName, start: bool) -> Result<Footing, Trouble>;
 
     /// Where the running node's tablespaces lie on its host, besides those within its data directory.
     async fn tablespaces(&self, node: &NodeName) -> Result<Vec<String>, Trouble>;

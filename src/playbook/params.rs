@@ -87,11 +87,12 @@ fn bind_one(param: &Param, given: Option<&Value>, names: &dyn Names) -> Result<V
         None => match &param.default {
             None => return Ok(Value::Null),
             Some(default) => {
+                let say = || Some(format!("say it yourself: `-p {name}={}`", example(param)));
                 let value = default.render(&SiteAndCluster(names)).map_err(|error| {
-                    ParamError::new(name, format!("its default: {error}"), None)
+                    ParamError::new(name, format!("its default: {error}"), say())
                 })?;
                 if value == Value::Null {
-                    return Err(ParamError::new(name, "its default gives nothing", None));
+                    return Err(ParamError::new(name, "its default gives nothing", say()));
                 }
                 typed(param, &value)?
             }

@@ -8,6 +8,7 @@ mod conninfo;
 mod control;
 mod dialect;
 mod fault;
+mod footing;
 mod here;
 mod host;
 mod joining;

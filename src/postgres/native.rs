@@ -5,6 +5,7 @@
 //! the opened data directory and never through a symbolic link, so that root cannot be led elsewhere. Whatever cannot
 //! be told here is left to the scripts of [`super::scripts`], which run as the server's user.
 
+mod footing;
 mod wal;
 
 use super::dialect::Names;

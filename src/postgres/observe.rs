@@ -10,9 +10,7 @@ use super::pool::{Error, Warm};
 use super::questions;
 use super::{archiving, control, host, rebuild, scripts, wal_files, waldump};
 use crate::cluster::{
-    Admission, Archiving, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Observe,
-    Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline,
-    Transport, Trouble, TroubleKind, WalFiles,
+    Admission, Archiving, Footing, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Observe, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind, WalFiles,
 };
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
@@ -257,6 +255,10 @@ impl Observe for LiveCluster {
 
     async fn rebuild(&self, node: &NodeName) -> Result<Rebuild, Trouble> {
         self.rebuild_seen(node).await
+    }
+
+    async fn footing(&self, node: &NodeName, start: bool) -> Result<Footing, Trouble> {
+        self.footing_seen(node, start).await
     }
 
     async fn tablespaces(&self, node: &NodeName) -> Result<Vec<String>, Trouble> {

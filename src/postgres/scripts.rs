@@ -11,6 +11,8 @@ pub(crate) const CONFLICT: i32 = 65;
 pub(crate) const BLIND: i32 = 66;
 /// Exit status: it was begun and did not end, and what it left is not as it was.
 pub(crate) const HALF: i32 = 67;
+/// Exit status: there is one already, and it is another's.
+pub(crate) const ANOTHER: i32 = 68;
 /// Exit status: asked for, and not there yet.
 pub(crate) const PENDING: i32 = 75;
 
@@ -297,7 +299,8 @@ sync "$D" 2>/dev/null || sync
 
 /// Keeps settings of the server's own configuration file, unless the same owner has kept them already; prints the
 /// checksum of what is kept. Their values never leave the host. Further arguments: the file to keep them in, its first
-/// line, the line that tells the owner, a line of random bits, the configuration file, and a pattern of its lines.
+/// line, the line that tells the owner, a line of random bits, the configuration file, a pattern of its lines, and
+/// `replace` where what another owner has kept may go.
 pub(crate) const SAVE: &str = concat!(
     prelude!(),
     r#"
@@ -305,6 +308,9 @@ f=$D/$1 t=$D/$1.pgbaton.tmp
 umask 077
 first= second=
 if [ -e "$f" ]; then { IFS= read -r first; IFS= read -r second; } <"$f"; fi
+if [ "$first" = "$2" ] && [ "$second" != "$3" ] && [ "$7" != replace ]; then
+  echo "another run has kept its settings" >&2; exit 68
+fi
 if [ "$first" != "$2" ] || [ "$second" != "$3" ]; then
   {
     printf '%s\n%s\n%s\n' "$2" "$3" "$4"

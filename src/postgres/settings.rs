@@ -3,6 +3,8 @@
 //! The values may hold a password. They stay in memory as [`Secret`]s, travel by standard input and output, and are
 //! kept on the node in a file of mode 0600.
 
+mod keep;
+
 use super::autoconf;
 use super::dialect::{EditStep, in_data};
 use super::here::finished;
@@ -15,9 +17,6 @@ use super::secret::{MASK, Masked, Secret};
 use crate::cluster::{Node, NodeName, Outcome, Trouble, TroubleKind};
 use crate::transport::Finished;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
 use std::time::Duration;
 
 /// What reading or writing a small file may take.
@@ -119,48 +118,6 @@ impl LiveCluster {
         let command = self.script(node, script, arguments, FILE).with_stdin(stdin);
         match host_outcome(name, what, "it did not end", way.run(command).await) {
             Ok(_) => Outcome::Done(Value::Null),
-            Err(outcome) => outcome,
-        }
-    }
-
-    /// Keeps the settings. What this owner has kept already under this name stays: it is older, and so what is to be
-    /// restored.
-    pub(super) async fn save(&self, name: &NodeName, file: &str, owner: &str) -> Outcome {
-        let path = in_data(&self.inventory, name, file);
-        let (node, way) = match self.node(name).and_then(|n| Ok((n, self.way(name)?))) {
-            Ok(found) => found,
-            Err(trouble) => return Outcome::Failed(trouble),
-        };
-        let (conf, named, run) = (
-            self.dialect.names().auto_conf,
-            file.to_owned(),
-            owner.to_owned(),
-        );
-        let save = move |n: &Native| save_here(n, &named, conf, &run);
-        if let Some(saved) = self.here(node, save).await {
-            return match saved {
-                Ok(hash) => Outcome::Done(json!({ "path": path, "hash": hash })),
-                Err(error) => Outcome::Failed(Trouble::on(
-                    TroubleKind::Failed,
-                    name,
-                    format!("failed to keep the settings in {path}: {error}"),
-                )),
-            };
-        }
-        let arguments = [
-            file,
-            HEADER,
-            &owner_line(owner),
-            &random_line(),
-            self.dialect.names().auto_conf,
-            &format!("^[[:space:]]*({})[[:space:]=]", KEPT.join("|")),
-        ];
-        let command = self.script(node, scripts::SAVE, &arguments, FILE);
-        let what = format!("failed to keep the settings in {path}");
-        match host_outcome(name, &what, "it did not end", way.run(command).await) {
-            Ok(finished) => {
-                Outcome::Done(json!({ "path": path, "hash": finished.out().trim_end() }))
-            }
             Err(outcome) => outcome,
         }
     }
@@ -277,28 +234,6 @@ impl LiveCluster {
     }
 }
 
-/// What the script [`scripts::SAVE`] does, on this machine.
-fn save_here(native: &Native, file: &str, conf: &str, owner: &str) -> io::Result<String> {
-    let text = |bytes: Option<Vec<u8>>| {
-        String::from_utf8(bytes.unwrap_or_default())
-            .map_err(|_| io::Error::other("a file is not UTF-8"))
-    };
-    let kept = text(native.read(file)?)?;
-    let first = format!("{HEADER}\n{}\n", owner_line(owner));
-    if kept.starts_with(&first) {
-        return Ok(hash(&kept));
-    }
-    let conf = text(native.read(conf)?)?;
-    let mut kept = first + &random_line() + "\n";
-    for name in KEPT {
-        if let Some(value) = autoconf::value_of(&conf, name) {
-            let _ = writeln!(kept, "{name} = {}", autoconf::quoted(value.reveal()));
-        }
-    }
-    native.write(file, kept.as_bytes())?;
-    Ok(hash(&kept))
-}
-
 /// What the script [`scripts::WRITE_FILE`] does, on this machine.
 fn write_here(native: &Native, file: &str, checksum: &str, text: &str) -> Finished {
     let conflict = |why: String| finished(scripts::CONFLICT, "", &why);
@@ -326,17 +261,6 @@ fn not_utf8(name: &NodeName, node: &Node, file: &str) -> Trouble {
     let path = node.data.join(file);
     let message = format!("failed to read {}: it is not UTF-8", path.display());
     Trouble::on(TroubleKind::Failed, name, message)
-}
-
-/// The line that tells for whom the settings are kept.
-fn owner_line(owner: &str) -> String {
-    format!("# run: {owner}")
-}
-
-/// Random bits make the hash in the journal worthless for guessing a password.
-fn random_line() -> String {
-    let random = || RandomState::new().build_hasher().finish();
-    format!("# {:016x}{:016x}", random(), random())
 }
 
 /// FNV-1a: tells whether it is still the same file, no more.

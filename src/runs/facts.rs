@@ -1,5 +1,7 @@
 //! The facts of all nodes at one moment: for the table, and pinned for expressions.
 
+mod lost;
+
 use crate::cluster::{
     Cluster, Identity, Inventory, Lsn, Manager, Node, NodeName, Row, RowStatus, Server, Topology,
     Trouble, TroubleKind,
@@ -26,17 +28,19 @@ pub async fn topology(cluster: &dyn Cluster) -> Topology {
     nodes.sort_by_key(|node| node.id);
     let views = join_all(nodes.iter().map(|node| view(cluster, &node.name))).await;
     let primary_at = primary_position(&views);
-    let mut rows: Vec<Row> = nodes
+    let rows = nodes
         .iter()
         .zip(&views)
         .map(|(node, view)| row(inventory, node, view, primary_at))
         .collect();
-    note_problems(&mut rows);
-    note_synchronous(cluster, &mut rows);
-    Topology {
+    let mut topology = Topology {
         cluster: inventory.cluster.clone(),
         rows,
-    }
+    };
+    note_problems(&mut topology.rows);
+    note_synchronous(cluster, &mut topology.rows);
+    lost::clear_up(cluster, &mut topology).await;
+    topology
 }
 
 /// Who else manages the nodes, as far as they say so within [`PATIENCE`].
@@ -110,6 +114,7 @@ fn row(inventory: &Inventory, node: &Node, view: &View, primary_at: Option<Lsn>)
         at: None,
         lag: None,
         note: None,
+        was: None,
     };
     let server = match &view.server {
         Ok(server) => server,
@@ -136,11 +141,7 @@ fn row(inventory: &Inventory, node: &Node, view: &View, primary_at: Option<Lsn>)
     if !server.in_recovery {
         return row;
     }
-    let name_of = |host: &str, port: u16| {
-        inventory
-            .node_at(host, port)
-            .map_or_else(|| format!("{host}:{port}"), |n| n.name.to_string())
-    };
+    let name_of = |host: &str, port: u16| name_at(inventory, host, port);
     row.lag = primary_at
         .zip(row.at)
         .map(|(primary, at)| primary.bytes_since(at).max(0));
@@ -157,6 +158,13 @@ fn row(inventory: &Inventory, node: &Node, view: &View, primary_at: Option<Lsn>)
         }
     }
     row
+}
+
+/// The node at an address; the address where it is nobody's.
+fn name_at(inventory: &Inventory, host: &str, port: u16) -> String {
+    inventory
+        .node_at(host, port)
+        .map_or_else(|| format!("{host}:{port}"), |n| n.name.to_string())
 }
 
 /// What the table alone does not say.
@@ -232,6 +240,11 @@ pub fn pinned(inventory: &Inventory, topology: &Topology) -> Map {
             .collect::<Vec<_>>()
             .into()
     };
+    let orphans: Vec<&NodeName> = topology
+        .orphans(inventory)
+        .iter()
+        .map(|row| &row.name)
+        .collect();
     let mut nodes = Map::new();
     for row in &topology.rows {
         let Some(node) = inventory.node(&row.name) else {
@@ -284,6 +297,7 @@ pub fn pinned(inventory: &Inventory, topology: &Topology) -> Map {
         ("names", names(&|_| true)),
         ("members", names(&|r| r.status == RowStatus::Running)),
         ("standbys", names(&|r| r.role.as_deref() == Some("standby"))),
+        ("orphans", names(&|r| orphans.contains(&&r.name))),
         ("nodes", Value::Map(nodes)),
     ])
 }

@@ -246,6 +246,7 @@ impl<'a> WorldBuilder<'a> {
             broken: None,
             half_rewound: false,
             rebuild: ABLE,
+            footing: super::rebuild::FIRM,
             tablespaces: Vec::new(),
             dark: Dark::default(),
         }
@@ -297,7 +298,7 @@ impl<'a> WorldBuilder<'a> {
 }
 
 /// Settings that the actions and the model ask for.
-pub(super) const ASKED: [&str; 17] = [
+pub(super) const ASKED: [&str; 21] = [
     conf::CONNINFO,
     conf::SLOT_NAME,
     conf::RESTORE,
@@ -305,6 +306,10 @@ pub(super) const ASKED: [&str; 17] = [
     conf::SYNC_COMMIT,
     conf::MAX_SENDERS,
     conf::MAX_SLOTS,
+    "max_connections",
+    "max_worker_processes",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
     "wal_level",
     conf::TARGET_TIMELINE,
     conf::SYNC_SLOTS,

@@ -1,6 +1,6 @@
 //! Settings: what the files say, what the server runs with, and what it takes to get from one to the other.
 
-use crate::cluster::Setting;
+use crate::cluster::{STANDBY_LIMITS, Setting};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) const OLDEST: u32 = 120_000;
 pub(super) const KEPT: [&str; 3] = [CONNINFO, SLOT_NAME, RESTORE];
 
 /// What a server has where no file says anything. In the units of `pg_settings`.
-const DEFAULTS: [(&str, &str); 17] = [
+const DEFAULTS: [(&str, &str); 21] = [
     (CONNINFO, ""),
     (SLOT_NAME, ""),
     (RESTORE, ""),
@@ -37,6 +37,10 @@ const DEFAULTS: [(&str, &str); 17] = [
     (SYNC_COMMIT, "on"),
     (MAX_SENDERS, "10"),
     (MAX_SLOTS, "10"),
+    ("max_connections", "100"),
+    ("max_worker_processes", "8"),
+    ("max_prepared_transactions", "0"),
+    ("max_locks_per_transaction", "64"),
     ("wal_level", "replica"),
     (TARGET_TIMELINE, "latest"),
     ("hot_standby", "on"),
@@ -90,7 +94,8 @@ pub(super) fn context(version: u32, name: &str) -> Context {
     match name {
         CONNINFO | SLOT_NAME if version < 130_000 => Context::Restart,
         RESTORE if version < 140_000 => Context::Restart,
-        MAX_SENDERS | MAX_SLOTS | "wal_level" | TARGET_TIMELINE | "hot_standby" => Context::Restart,
+        MAX_SLOTS | "wal_level" | TARGET_TIMELINE | "hot_standby" => Context::Restart,
+        _ if STANDBY_LIMITS.contains(&name) => Context::Restart,
         SYNC_COMMIT => Context::Session,
         _ => Context::Reload,
     }

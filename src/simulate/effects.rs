@@ -110,7 +110,23 @@ impl World {
     pub(super) fn save(&mut self, id: NodeId, tag: &str, owner: &str) -> String {
         let node = self.node_mut(id);
         let kept = node.saved.get(tag).is_some_and(|s| s.owner == owner);
-        if !kept {
+        // Of another run that died between the change and its coming into force: what is in force is what is to be restored.
+        let unforced = node.saved.get(tag).is_some_and(|s| {
+            let mut waiting = KEPT
+                .iter()
+                .filter(|name| node.conf.wanted(name) != node.conf.running(name))
+                .peekable();
+            s.contents_known
+                && waiting.peek().is_some()
+                && waiting.all(|name| s.values.get(*name) == node.conf.running(name))
+        });
+        if let Some(saved) = node
+            .saved
+            .get_mut(tag)
+            .filter(|_| unforced && node.process.is_some())
+        {
+            owner.clone_into(&mut saved.owner);
+        } else if !kept {
             let values = KEPT
                 .iter()
                 .filter_map(|name| Some(((*name).to_owned(), node.conf.auto.get(*name)?.clone())))

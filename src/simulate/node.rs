@@ -4,8 +4,7 @@ use super::conf::{Conf, Target, Value};
 use super::ids::{At, ClientId, HostId, Life, NodeId, StreamId};
 use super::wal::{BranchId, Wal};
 use crate::cluster::{
-    Archiving, ControlData, Lsn, Manager, NodeName, Rebuild, Sender, SlotName, SlotOrigin,
-    StopMode, SyncNames, SystemId, Trouble, TroubleKind,
+    Archiving, ControlData, Footing, Lsn, Manager, NodeName, Rebuild, Sender, SlotName, SlotOrigin, StopMode, SyncNames, SystemId, Trouble, TroubleKind,
 };
 use std::collections::BTreeMap;
 
@@ -53,6 +52,8 @@ pub(super) struct Node {
     pub(super) half_rewound: bool,
     /// How its data could be renewed.
     pub(super) rebuild: Rebuild,
+    /// What its server stands on; what it would start with is computed.
+    pub(super) footing: Footing,
     /// Where its tablespaces lie.
     pub(super) tablespaces: Vec<String>,
     pub(super) dark: Dark,

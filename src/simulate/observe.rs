@@ -7,7 +7,7 @@ use super::ids::{HostId, RUNNER};
 use super::inject::{Fault, What};
 use super::node::{Hang, Phase};
 use crate::cluster::{
-    Admission, Archiving, History, Host, Identity, Inventory, Lsn, ManagerKind, Managers, NodeName,
+    Admission, Archiving, Footing, History, Host, Identity, Inventory, Lsn, ManagerKind, Managers, NodeName,
     Observe, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot,
     Timeline, Trouble, TroubleKind, WalFiles,
 };
@@ -297,6 +297,14 @@ impl Observe for SimCluster {
             told.map_err(|why| {
                 why.when_asking(node, "failed to look how its data could be renewed")
             })
+        })
+        .await
+    }
+
+    async fn footing(&self, node: &NodeName, start: bool) -> Result<Footing, Trouble> {
+        self.question("footing", node, async {
+            let told = self.command(node, |w, id| Ok(w.footing(id, start))).await;
+            told.map_err(|why| why.when_asking(node, "failed to look at its disks and settings"))
         })
         .await
     }

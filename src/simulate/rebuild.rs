@@ -6,8 +6,12 @@ use super::ids::NodeId;
 use super::node::{Hang, Receiving};
 use super::perform::Done;
 use super::world::World;
-use crate::cluster::{ControlState, NodeName, Outcome, Rebuild, SlotName, Trouble, TroubleKind};
+use crate::cluster::{
+    ControlState, Footing, NodeName, Outcome, Rebuild, STANDBY_LIMITS, SlotName, StartLimits,
+    Trouble, TroubleKind,
+};
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -39,7 +43,32 @@ enum End {
     Deadline,
 }
 
+/// Room for everything, and settings that can be changed.
+pub(super) const FIRM: Footing = Footing {
+    data_free: 1 << 40,
+    wal_free: 1 << 40,
+    settings_file: None,
+    start: None,
+};
+
 impl World {
+    /// As it was when the world began: disks fill and settings are raised outside of the model.
+    pub(super) fn footing(&self, id: NodeId, start: bool) -> Footing {
+        let node = self.node(id);
+        let seeded = node.footing.clone();
+        let limits = || {
+            let said = |name: &&str| Some(((*name).to_owned(), node.conf.number(name)));
+            StartLimits {
+                least: BTreeMap::new(),
+                files: STANDBY_LIMITS.iter().filter_map(said).collect(),
+            }
+        };
+        Footing {
+            start: start.then(|| seeded.start.unwrap_or_else(limits)),
+            ..seeded
+        }
+    }
+
     /// What a rewind's trial finds, and the mark where it may begin. Again: only that it goes on.
     fn rewind_begins(&mut self, id: NodeId, up: NodeId) -> Result<(), Why> {
         self.may_renew(id, up)?;

@@ -235,6 +235,9 @@ impl Seeding {
             rebuild: facts
                 .and_then(|f| f.rebuild.as_ref()?.known().cloned())
                 .unwrap_or(super::rebuild::ABLE),
+            footing: facts
+                .and_then(|f| f.footing.as_ref()?.known().cloned())
+                .unwrap_or(super::rebuild::FIRM),
             tablespaces: facts
                 .and_then(|f| f.tablespaces.as_ref()?.known().cloned())
                 .unwrap_or_default(),

@@ -2,8 +2,7 @@
 
 use super::builder::ASKED;
 use crate::cluster::{
-    Archiving, History, Host, Identity, Lsn, Managers, NodeName, Observe, Rebuild, Remembered,
-    RepmgrNode, Sender, Server, Setting, Slot, Trouble, WalFiles,
+    Archiving, Footing, History, Host, Identity, Lsn, Managers, NodeName, Observe, Rebuild, Remembered, RepmgrNode, Sender, Server, Setting, Slot, Trouble, WalFiles,
 };
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -90,6 +89,9 @@ pub struct NodeFacts {
     /// How its data could be renewed.
     #[serde(default)]
     pub rebuild: Option<Fact<Rebuild>>,
+    /// What its server stands on.
+    #[serde(default)]
+    pub footing: Option<Fact<Footing>>,
     /// Where its tablespaces lie.
     #[serde(default)]
     pub tablespaces: Option<Fact<Vec<String>>>,
@@ -117,7 +119,13 @@ pub async fn snapshot(cluster: &dyn Observe) -> Snapshot {
 
 async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
     // All of it at once: of one that is silent each answer takes its whole time.
-    let renewal = async { tokio::join!(cluster.rebuild(node), cluster.tablespaces(node)) };
+    let renewal = async {
+        tokio::join!(
+            cluster.rebuild(node),
+            cluster.footing(node, true),
+            cluster.tablespaces(node)
+        )
+    };
     let (
         server,
         identity,
@@ -129,7 +137,7 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         upstream,
         host,
         saved,
-        (rebuild, tablespaces),
+        (rebuild, footing, tablespaces),
         managers,
         repmgr,
     ) = tokio::join!(
@@ -186,6 +194,7 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         host: host.into(),
         saved: saved.into(),
         rebuild: Some(rebuild.into()),
+        footing: Some(footing.into()),
         tablespaces: Some(tablespaces.into()),
         wal_end,
         managers: Some(managers.into()),

@@ -1,7 +1,7 @@
 //! Why a node cannot follow, in words, and what to do about it.
 
 use super::{Comparison, Standing};
-use crate::cluster::{History, Lsn, NodeName, Timeline};
+use crate::cluster::{History, Lsn, NodeName, Timeline, Trouble};
 use crate::engine::Failure;
 use crate::playbook::TroubleKind;
 
@@ -48,6 +48,18 @@ pub(super) fn stray_refusal(node: &NodeName, upstream: &NodeName, stray: Timelin
         "nothing was changed; it was left by another promotion: take {:08X}.history out of pg_wal of {node} (and out of its \
          archive), then follow again",
         stray.0
+    ))
+}
+
+/// Its server reads the file where it lies; what could not be asked for is told as it is.
+pub(super) fn missing_history(node: &NodeName, timeline: Timeline, trouble: Trouble) -> Failure {
+    if trouble.kind != TroubleKind::Failed {
+        return trouble.into();
+    }
+    Failure::from(trouble).with_help(format!(
+        "nothing was changed; without it nobody can tell where {node} left the timeline before: put it back, {:08X}.history \
+         in its pg_wal, from its archive or from another node on this timeline",
+        timeline.0
     ))
 }
 

@@ -1,5 +1,6 @@
 //! What each standby holds, and whether all of them lie on one history (rule 2).
 
+use super::super::check_standby::found_unfit;
 use super::super::receives::{Source, source};
 use super::super::scene::Scene;
 use super::nobody;
@@ -11,14 +12,22 @@ use tokio::time::Instant;
 
 /// A standby that counts.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is found by itself, none excludes another"
+)]
 pub(super) struct Entry {
     pub(super) node: NodeName,
     pub(super) timeline: Timeline,
     pub(super) at: Lsn,
     pub(super) backlog: i64,
+    /// Its startup process is at something that nobody paused: it may not hear of a promotion before that ends.
+    pub(super) held_up: bool,
     pub(super) priority: i64,
     pub(super) near: bool,
     pub(super) allowed: bool,
+    /// Why it would make no primary, where something of the kind was found.
+    pub(super) unfit: Option<String>,
     /// It has a walreceiver, from wherever.
     pub(super) receives: bool,
     /// Whom it follows, where that is not the old primary; none when it is frozen and needs a new upstream.
@@ -26,6 +35,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// It may be promoted, by the site file and by what was found of it.
+    pub(super) fn eligible(&self) -> bool {
+        self.allowed && self.unfit.is_none()
+    }
+
     /// It is frozen: it received from the old primary, or from nobody.
     pub(super) fn frozen(&self) -> bool {
         self.upstream.is_none()
@@ -93,8 +107,10 @@ pub(super) async fn look(
         timeline: identity.timeline,
         at,
         backlog: at.bytes_since(replayed),
+        held_up: !server.drained() && !server.replay_paused,
         priority: about.map_or(0, |n| n.priority),
         near: about.map(|n| &n.location) == inventory.node(old).map(|n| &n.location),
+        unfit: found_unfit(scene, node),
         allowed: about.is_some_and(|n| n.promote == PromotePolicy::Allowed),
         receives: server.receiver_pid.is_some() || server.receiver.is_some(),
         upstream,

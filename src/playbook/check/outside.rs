@@ -58,6 +58,7 @@ impl Checker<'_> {
             ("names", list()),
             ("members", list()),
             ("standbys", list()),
+            ("orphans", list()),
         ];
         let is_nodes = |part: &Part| part.text.as_deref() == Some("nodes");
         let Some((_, rest)) = name.parts.split_first().filter(|(part, _)| is_nodes(part)) else {

@@ -1,9 +1,7 @@
 //! Which facts a run looks at: a cluster that keeps account of the questions.
 
 use crate::cluster::{
-    Admission, Archiving, Cluster, History, Host, Identity, Inventory, Lsn, Managers, NodeName,
-    Observe, Operation, Outcome, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server,
-    Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
+    Admission, Archiving, Cluster, Footing, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Observe, Operation, Outcome, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
 };
 use crate::simulate::SimCluster;
 use async_trait::async_trait;
@@ -144,6 +142,11 @@ impl Observe for Watched {
     async fn rebuild(&self, node: &NodeName) -> Result<Rebuild, Trouble> {
         self.asked.keep(node, Question::Host);
         self.sim.rebuild(node).await
+    }
+
+    async fn footing(&self, node: &NodeName, start: bool) -> Result<Footing, Trouble> {
+        self.asked.keep(node, Question::Host);
+        self.sim.footing(node, start).await
     }
 
     async fn tablespaces(&self, node: &NodeName) -> Result<Vec<String>, Trouble> {
