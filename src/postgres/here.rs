@@ -59,13 +59,14 @@ impl LiveCluster {
                 self.files_here(node, move |n| n.remove(&file)).await
             }
             Task::Stop(within) => self.stop_here(node, way, step, within).await,
+            Task::Terminate(within) => self.terminate_here(node, way, step, within).await,
             Task::Kill(within) => self.kill_here(node, within).await,
             Task::Start(within) => self.start_here(node, way, step, within).await,
         }
     }
 
     /// The living postmaster and when it was born.
-    async fn alive_here(&self, node: &Node) -> Option<Option<(u32, Option<u64>)>> {
+    pub(super) async fn alive_here(&self, node: &Node) -> Option<Option<(u32, Option<u64>)>> {
         let alive = self.here(node, Native::alive).await?.ok()?;
         Some(alive.map(|pid| (pid, native::born(pid))))
     }

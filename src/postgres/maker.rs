@@ -7,6 +7,7 @@ use super::dialect::{
 use super::postgresql::alter_system;
 use super::scripts;
 use super::secret::Masked;
+use super::terminate;
 use crate::cluster::{
     Inventory, Node, NodeName, SlotName, StopMode, Trouble, TroubleKind, UpstreamRoute,
 };
@@ -135,8 +136,8 @@ impl Maker<'_> {
         let pending = format!(
             "the server still runs {seconds} s after it was told to stop, and goes on stopping"
         );
-        let mode = match mode {
-            StopMode::Fast => "fast",
+        let word = match mode {
+            StopMode::Fast | StopMode::Terminate => "fast",
             StopMode::Immediate => "immediate",
             StopMode::Kill => {
                 let data = node.data.display();
@@ -165,16 +166,26 @@ impl Maker<'_> {
             "-D",
             &data,
             "-m",
-            mode,
+            word,
             "-W",
             "stop",
         ];
+        let mut arguments = words.map(str::to_owned).to_vec();
+        let (task, script, shown) = if mode == StopMode::Terminate {
+            arguments.insert(1, terminate::OWN.to_owned());
+            let besides =
+                "then SIGCONT to sessions that a signal has stopped, SIGKILL to those that stay";
+            let shown = Shown::Besides(2, besides);
+            (Task::Terminate(deadline), terminate::TERMINATE, shown)
+        } else {
+            (Task::Stop(deadline), scripts::STOP, Shown::Arguments(1))
+        };
         Ok(Step::Host(HostStep {
             node: name.clone(),
-            task: Task::Stop(deadline),
-            script: scripts::STOP,
-            arguments: words.map(str::to_owned).to_vec(),
-            shown: Shown::Arguments(1),
+            task,
+            script,
+            arguments,
+            shown,
             deadline: deadline + GRACE,
             returns: Some("was"),
             login: None,

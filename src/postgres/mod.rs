@@ -34,6 +34,7 @@ mod scripts;
 mod secret;
 mod session;
 mod settings;
+mod terminate;
 mod tls;
 mod values;
 mod vocabulary;
