@@ -17,6 +17,7 @@ mod repmgr;
 mod ticket;
 mod timeline;
 mod topology;
+mod transition;
 
 pub use facts::{
     Admission, Archiving, ControlData, ControlState, Host, Identity, Position, Process, Reach,
@@ -41,3 +42,4 @@ pub use repmgr::{RepmgrNode, RepmgrRow, RepmgrTable, RepmgrType, Standing, repmg
 pub use ticket::Ticket;
 pub use timeline::{Ancestry, Fork, History, HistoryError, SystemId, Timeline};
 pub use topology::{Row, RowStatus, Topology};
+pub use transition::Transition;
