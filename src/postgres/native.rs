@@ -329,6 +329,15 @@ pub(super) fn signal(pid: u32, signal: Signal) {
     }
 }
 
+/// Ends a process and those that it leads, as a postmaster ends a session: a program that it runs holds its client's
+/// connection open.
+pub(super) fn kill_group(pid: u32) {
+    signal(pid, Signal::KILL);
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+    }
+}
+
 /// It is dead, and its parent has yet to collect it.
 pub(super) fn is_uncollected(pid: u32) -> bool {
     stat(pid).is_some_and(|rest| rest.starts_with(['Z', 'X']))

@@ -83,7 +83,7 @@ fi
 n=$((n + rest_of)) naps=100
 while of_us "$was"; do
   sessions
-  for p in $found; do kill -KILL "$p" 2>/dev/null; done
+  for p in $found; do kill -KILL "$p" "-$p" 2>/dev/null; done
   nap || exit 75
 done
 echo running
@@ -127,7 +127,7 @@ impl Native {
     fn kill_sessions(&self, postmaster: u32) -> Result<(), Blind> {
         let found = self.sessions(postmaster)?;
         for pid in found {
-            native::signal(pid, rustix::process::Signal::KILL);
+            native::kill_group(pid);
         }
         Ok(())
     }
