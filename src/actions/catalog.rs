@@ -27,6 +27,7 @@ table![
     check_login::CheckLogin,
     check_lsn::CheckLsn,
     check_rebuild::CheckRebuild,
+    check_rights::CheckRights,
     approve::Approve,
     checkpoint::Checkpoint,
     choose::Choose,

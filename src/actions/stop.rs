@@ -212,6 +212,11 @@ pub(super) async fn stop_with_escalation(
     stop_within(scene, node, &modes, within).await
 }
 
+fn by_service(scene: &Scene<'_>, node: &NodeName) -> bool {
+    let about = scene.inventory().node(node);
+    about.is_some_and(|about| about.service.is_some())
+}
+
 /// Stops the server: the first two thirds of the time are for a mode when others follow, the last has all that remains.
 pub(super) async fn stop_within(
     scene: &Scene<'_>,
@@ -249,6 +254,14 @@ pub(super) async fn stop_within(
         {
             Ok(_) => return Ok(*mode),
             Err(failure) if scene.step.cancel.is_cancelled() => return Err(failure),
+            // What may not stop it may not start it either.
+            Err(failure)
+                if *mode == StopMode::Fast
+                    && failure.kind == TroubleKind::Failed
+                    && by_service(scene, node) =>
+            {
+                return Err(failure);
+            }
             Err(failure) => last = Some(failure),
         }
     }

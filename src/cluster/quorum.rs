@@ -252,7 +252,15 @@ mod tests {
         assert_eq!(parse("any 1 (\"n\"\"1\", b)").names[0], "n\"1");
         assert_eq!(parse("\"first\", 7").names, ["first", "7"]);
         for text in [
-            "ANY 1 (a", "ANY 1 ()", "ANY 0 (a)", "a,", "a b", "\"x", "first", "n-3", "7a",
+            "ANY 1 (a",
+            "ANY 1 ()",
+            "ANY 0 (a)",
+            "a,",
+            "a b",
+            "\"x",
+            "first",
+            "n-3",
+            "7a",
         ] {
             assert!(SyncNames::parse(text).is_err(), "{text}");
         }
@@ -282,7 +290,9 @@ mod tests {
                     .filter(|set| set.len() == acks)
                     .collect();
                 for frozen in subsets(&all) {
-                    let starved = enough.iter().all(|set| set.iter().any(|n| frozen.contains(n)));
+                    let starved = enough
+                        .iter()
+                        .all(|set| set.iter().any(|n| frozen.contains(n)));
                     for method in [SyncMethod::Any, SyncMethod::First] {
                         let names = SyncNames {
                             method,

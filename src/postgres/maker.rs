@@ -159,6 +159,21 @@ impl Maker<'_> {
         let data = node.data.display().to_string();
         let tenths = (seconds * 10).to_string();
         let control = program(node, self.names.control);
+        if let (StopMode::Fast, Some(service)) = (mode, &node.service) {
+            let mut arguments = vec![tenths];
+            arguments.extend(service.stop());
+            return Ok(Step::Host(HostStep {
+                node: name.clone(),
+                task: Task::Stop(deadline),
+                script: scripts::STOP,
+                arguments,
+                shown: Shown::Arguments(1),
+                deadline: deadline + GRACE,
+                returns: Some("was"),
+                login: None,
+                pending,
+            }));
+        }
         // Without waiting: pg_ctl looks ten times a second, we look more often.
         let words = [
             tenths.as_str(),
@@ -206,10 +221,8 @@ impl Maker<'_> {
         let tenths = (seconds * 10).to_string();
         let seconds = seconds.to_string();
         let control = program(node, self.names.control);
-        let words = [
-            log.as_str(),
-            &tenths,
-            &control,
+        let pg_ctl = [
+            control.as_str(),
             "-D",
             &data,
             "-l",
@@ -219,11 +232,16 @@ impl Maker<'_> {
             &seconds,
             "start",
         ];
+        let command = match &node.service {
+            Some(service) => service.start(),
+            None => pg_ctl.map(str::to_owned).to_vec(),
+        };
+        let arguments = [vec![log.clone(), tenths], command].concat();
         Ok(Step::Host(HostStep {
             node: name.clone(),
             task: Task::Start(deadline),
             script: scripts::START,
-            arguments: words.map(str::to_owned).to_vec(),
+            arguments,
             shown: Shown::Arguments(2),
             deadline: deadline + GRACE,
             returns: Some("was"),

@@ -30,6 +30,7 @@ mod recorded;
 mod registry;
 mod repmgr;
 mod reveal;
+mod rights;
 mod scripts;
 mod secret;
 mod session;
