@@ -157,8 +157,8 @@ async fn a_standby_that_does_not_stop_is_stopped_harder_and_comes_back() {
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     let stock = include_str!("../playbooks/follow.yaml");
     let hasty = stock.replace(
-        "escalate: [immediate, kill] }\n    timeout: 90s",
-        "escalate: [immediate, kill] }\n    timeout: 12s",
+        "escalate: [terminate, immediate, kill] }\n    timeout: 90s",
+        "escalate: [terminate, immediate, kill] }\n    timeout: 12s",
     );
     assert_ne!(hasty, stock);
     let file = cluster.lab.dir().join("hasty.yaml");

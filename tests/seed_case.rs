@@ -94,7 +94,7 @@ version: 1.0.0
 summary: Stop a standby, whatever it takes, and start it.
 timeout: 3m
 steps:
-  stop: { action: stop, node: n2, with: { mode: fast, escalate: [immediate, kill] }, timeout: 12s }
+  stop: { action: stop, node: n2, with: { mode: fast, escalate: [terminate, immediate, kill] }, timeout: 12s }
   start: { needs: [stop], action: start, node: n2, timeout: 60s }
 outputs: { mode: steps.stop.mode }
 ";
@@ -116,7 +116,7 @@ async fn where_the_postmaster_is_stuck_too_only_a_kill_helps_and_the_server_star
         .iter()
         .filter_map(|(_, o)| o["mode"].as_str().map(str::to_owned))
         .collect();
-    assert_eq!(modes, ["fast", "immediate", "kill"]);
+    assert_eq!(modes, ["fast", "terminate", "immediate", "kill"]);
     cluster.assert_streams("n2", "n1").await;
     drop(stuck);
 }

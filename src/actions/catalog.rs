@@ -27,6 +27,7 @@ table![
     check_login::CheckLogin,
     check_lsn::CheckLsn,
     check_rebuild::CheckRebuild,
+    check_rights::CheckRights,
     check_standby::CheckStandby,
     approve::Approve,
     checkpoint::Checkpoint,

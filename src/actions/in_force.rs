@@ -20,7 +20,12 @@ pub(super) async fn by_restart(scene: &Scene<'_>, node: &NodeName) -> Result<boo
 /// Restarts a standby, which loses nothing by a rough stop: what it received is on its disk. Half of the time that is
 /// left is for the start.
 pub(super) async fn restart(scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure> {
-    let modes = [StopMode::Fast, StopMode::Immediate, StopMode::Kill];
+    let modes = [
+        StopMode::Fast,
+        StopMode::Terminate,
+        StopMode::Immediate,
+        StopMode::Kill,
+    ];
     stop_within(scene, node, &modes, scene.time_left() / 2).await?;
     start(scene, node).await.map_err(|failure| {
         failure.with_help(format!(

@@ -11,6 +11,7 @@ mod check_candidate;
 mod check_login;
 mod check_lsn;
 mod check_rebuild;
+mod check_rights;
 mod check_standby;
 mod checkpoint;
 mod choose;

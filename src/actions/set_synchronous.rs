@@ -1,7 +1,9 @@
 //! Make commits wait for the standbys that there are, as the site file wants it.
 
+mod ready;
+
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::{NodeName, Operation, Setting, SyncMode, SyncNames};
+use crate::cluster::{NodeName, Operation, Setting, SyncMode, SyncNames, Transition};
 use crate::engine::{Done, Failure, Probe, Undone};
 use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type, Value};
 use async_trait::async_trait;
@@ -14,7 +16,8 @@ impl Deed for SetSynchronous {
     fn signature() -> Signature {
         Signature {
             name: "set_synchronous",
-            summary: "Set synchronous_standby_names on a node, as the site file wants it for the standbys that there are.",
+            summary: "Set synchronous_standby_names on a node, as the site file wants it for the standbys that there are. Where the \
+                      former and the new value do not overlap, one that is enough by both comes between.",
             node: NodeRule::Required,
             inputs: vec![
                 Field::optional(
@@ -26,6 +29,16 @@ impl Deed for SetSynchronous {
                     "attached",
                     Type::Boolean,
                     "ask for no more acknowledgements than standbys stream now",
+                ),
+                Field::optional(
+                    "within",
+                    Type::Duration,
+                    "with `attached`: only those count that have a mark, written for it, on their disks within this time",
+                ),
+                Field::optional(
+                    "least",
+                    Type::Integer,
+                    "fail in place of asking for fewer acknowledgements than this",
                 ),
             ],
             outputs: vec![
@@ -40,7 +53,11 @@ impl Deed for SetSynchronous {
 
     async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
         let before = current(scene).await?.value;
-        let Some(wanted) = wanted(scene).await? else {
+        if ready::by_mark(scene).is_some() && scene.inventory().synchronous.is_managed() {
+            return Ok(Probe::Needed("a mark tells who can acknowledge".to_owned()));
+        }
+        let Wanted::Value(wanted) = wanted(scene, ready::streaming(scene).await?.as_deref())?
+        else {
             return Ok(Probe::Satisfied(
                 result(&before, &before),
                 "the site file says `unmanaged`".to_owned(),
@@ -63,18 +80,30 @@ impl Deed for SetSynchronous {
     }
 
     async fn plan(&self, scene: &Scene<'_>) -> Result<Vec<Operation>, Failure> {
-        Ok(match wanted(scene).await? {
-            Some(names) => vec![change(scene, names, current(scene).await?)?],
-            None => Vec::new(),
+        let ready = ready::streaming(scene).await?;
+        Ok(match wanted(scene, ready.as_deref())? {
+            Wanted::Value(names) => vec![change(scene, names, current(scene).await?)?],
+            Wanted::Unmanaged => Vec::new(),
         })
     }
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let before = current(scene).await?;
-        let names = wanted(scene).await?.flatten();
+        let ready = match ready::by_mark(scene) {
+            Some(within) => ready::acknowledging(scene, within).await?,
+            None => ready::streaming(scene).await?,
+        };
+        let names = match wanted(scene, ready.as_deref())? {
+            Wanted::Value(names) => names,
+            Wanted::Unmanaged => return Ok(result(&before.value, &before.value)),
+        };
+        at_least(scene, names.as_ref())?;
         let after = text(names.as_ref());
         let value = before.value.clone();
-        scene.perform(change(scene, names, before)?).await?;
+        let old = SyncNames::parse(&value).ok().flatten();
+        if old != names || old.is_none() {
+            in_phases(scene, old.as_ref(), names, before).await?;
+        }
         Ok(result(&after, &value))
     }
 
@@ -83,18 +112,7 @@ impl Deed for SetSynchronous {
             .get("names")
             .and_then(|v| v.as_str().map(str::to_owned))
             .unwrap_or_default();
-        scene
-            .until(|| async {
-                let set = current(scene).await?.value;
-                Ok(
-                    if SyncNames::parse(&set).ok() == SyncNames::parse(&wanted).ok() {
-                        Ok(())
-                    } else {
-                        Err(format!("it is `{set}`, not `{wanted}`"))
-                    },
-                )
-            })
-            .await?;
+        settled(scene, &wanted).await?;
         tell(scene, &wanted).await?;
         Ok(given)
     }
@@ -170,23 +188,101 @@ fn standbys(scene: &Scene<'_>) -> Result<Vec<NodeName>, Failure> {
     Ok(standbys)
 }
 
-/// The value that the site file asks for: `None` when it is unmanaged, `Some(None)` for the empty value.
-async fn wanted(scene: &Scene<'_>) -> Result<Option<Option<SyncNames>>, Failure> {
-    let standbys = standbys(scene)?;
+/// What the site file asks for.
+enum Wanted {
+    /// To leave the setting alone.
+    Unmanaged,
+    /// This value; none is the empty one.
+    Value(Option<SyncNames>),
+}
+
+/// What the site file asks for, where these standbys are ready; none where nobody asked whether they are.
+fn wanted(scene: &Scene<'_>, ready: Option<&[NodeName]>) -> Result<Wanted, Failure> {
+    let mut standbys = standbys(scene)?;
     let policy = scene.inventory().synchronous;
-    let managed = !matches!(policy.mode, SyncMode::Unmanaged | SyncMode::Off);
-    let ready = if managed && scene.flag("attached") {
-        let senders = scene.cluster.senders(&scene.node()?).await?;
-        let streams = |n: &NodeName| {
-            senders
-                .iter()
-                .any(|s| s.application == n.as_str() && s.state == "streaming")
-        };
-        standbys.iter().filter(|n| streams(n)).count()
-    } else {
-        standbys.len()
-    };
-    Ok(policy.wanted(&standbys, ready))
+    let mut count = standbys.len();
+    if let Some(ready) = ready {
+        count = standbys.iter().filter(|n| ready.contains(n)).count();
+        if policy.mode == SyncMode::First {
+            // One that is connected and dead would keep its rank until its sender gives it up.
+            standbys.sort_by_key(|n| !ready.contains(n));
+        }
+    }
+    let wanted = policy.wanted(&standbys, count);
+    Ok(wanted.map_or(Wanted::Unmanaged, Wanted::Value))
+}
+
+fn at_least(scene: &Scene<'_>, names: Option<&SyncNames>) -> Result<(), Failure> {
+    let least = scene.integer("least").unwrap_or(0);
+    let acks = names.map_or(0, |names| i64::from(names.acks));
+    if acks >= least || !scene.inventory().synchronous.is_managed() {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "no more than {acks} standbys of {} can acknowledge commits, and they are to wait for {least} at least",
+        scene.node()?
+    ))
+    .with_help("nothing was changed; bring a standby back, or accept fewer acknowledgements"))
+}
+
+/// Sets it; by way of a value that is enough by both where the two do not overlap. What the former value acknowledged is
+/// with the standbys of the new one before anybody goes by that alone.
+async fn in_phases(
+    scene: &Scene<'_>,
+    old: Option<&SyncNames>,
+    new: Option<SyncNames>,
+    before: Setting,
+) -> Result<(), Failure> {
+    let node = scene.node()?;
+    let mut way = Transition::default();
+    // A standby acknowledges no commits.
+    if old.is_some() && new.is_some() && !scene.cluster.in_recovery(&node).await? {
+        let living = ready::all_streaming(scene).await?;
+        let living: Vec<&str> = living.iter().map(String::as_str).collect();
+        way = Transition::new(old, new.as_ref(), &living);
+    }
+    let found = before.clone();
+    if let Some(between) = way.between {
+        let text = format!(
+            "{between} comes between, so that whatever is acknowledged meanwhile is acknowledged by both"
+        );
+        scene
+            .note(
+                "phase",
+                text,
+                serde_json::json!({ "node": node, "names": between }),
+            )
+            .await;
+        scene
+            .perform(change(scene, Some(between.clone()), before.clone())?)
+            .await?;
+        settled(scene, &between.to_string()).await?;
+        ready::caught_up(scene, &between.names, between.acks, &found).await?;
+        return scene.perform(change(scene, new, before)?).await.map(|_| ());
+    }
+    let set = text(new.as_ref());
+    scene.perform(change(scene, new, before)?).await?;
+    if let Some((names, acks)) = way.catch_up {
+        settled(scene, &set).await?;
+        ready::caught_up(scene, &names, acks, &found).await?;
+    }
+    Ok(())
+}
+
+/// Waits until the server has taken a value.
+async fn settled(scene: &Scene<'_>, wanted: &str) -> Result<(), Failure> {
+    scene
+        .until(|| async {
+            let set = current(scene).await?.value;
+            Ok(
+                if SyncNames::parse(&set).ok() == SyncNames::parse(wanted).ok() {
+                    Ok(())
+                } else {
+                    Err(format!("it is `{set}`, not `{wanted}`"))
+                },
+            )
+        })
+        .await
 }
 
 /// Says what is not as the site file wants it: fewer acknowledgements are no silent loss of safety.

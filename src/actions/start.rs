@@ -98,7 +98,7 @@ impl Deed for Start {
         if done.is_empty() || scene.flag("ran_before") {
             return Ok(Undone::Nothing);
         }
-        let rougher = [StopMode::Immediate, StopMode::Kill];
+        let rougher = [StopMode::Terminate, StopMode::Immediate, StopMode::Kill];
         stop_with_escalation(scene, &node, StopMode::Fast, &rougher).await?;
         Ok(Undone::Done(format!(
             "{node} is stopped again, as it was found"

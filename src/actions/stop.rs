@@ -20,6 +20,7 @@ impl Deed for Stop {
             inputs: vec![
                 Field::optional("mode", Type::String, "`fast` unless given").one_of(&[
                     "fast",
+                    "terminate",
                     "immediate",
                     "kill",
                 ]),
@@ -28,7 +29,7 @@ impl Deed for Stop {
                     Type::List,
                     "rougher modes to go on with, in order; none unless given",
                 )
-                .one_of(&["immediate", "kill"]),
+                .one_of(&["terminate", "immediate", "kill"]),
             ],
             outputs: vec![
                 Field::required(
@@ -111,7 +112,12 @@ impl Deed for Stop {
                 node: node.clone(),
                 deadline: scene.time_left(),
             })
-            .await?;
+            .await
+            .map_err(|failure| {
+                failure.with_help(format!(
+                    "{node} is left stopped: look at its log, and start it"
+                ))
+            })?;
         Ok(Undone::Done(format!("{node} is started again")))
     }
 }
@@ -136,13 +142,14 @@ async fn end_given_up(scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure>
         }
         scene.pause(Duration::from_millis(10)).await?;
     }
-    let text = format!("{node} is still stopping; it is stopped immediately, to be started again");
+    let text = format!("{node} is still stopping; it is stopped by force, to be started again");
     scene
         .note("escalation", text, serde_json::Value::Null)
         .await;
     // Half of the time is for the start.
     let half = scene.time_left() / 2;
-    stop_within(scene, node, &[StopMode::Immediate, StopMode::Kill], half)
+    let modes = [StopMode::Terminate, StopMode::Immediate, StopMode::Kill];
+    stop_within(scene, node, &modes, half)
         .await
         .map(|_| ())
         .map_err(|failure| {
@@ -176,6 +183,7 @@ fn modes(scene: &Scene<'_>) -> (StopMode, Vec<StopMode>) {
 fn mode_of(name: &str) -> Option<StopMode> {
     match name {
         "fast" => Some(StopMode::Fast),
+        "terminate" => Some(StopMode::Terminate),
         "immediate" => Some(StopMode::Immediate),
         "kill" => Some(StopMode::Kill),
         _ => None,
@@ -185,6 +193,7 @@ fn mode_of(name: &str) -> Option<StopMode> {
 fn name_of(mode: StopMode) -> &'static str {
     match mode {
         StopMode::Fast => "fast",
+        StopMode::Terminate => "terminate",
         StopMode::Immediate => "immediate",
         StopMode::Kill => "kill",
     }
@@ -201,6 +210,11 @@ pub(super) async fn stop_with_escalation(
     modes.extend_from_slice(rougher);
     let within = scene.time_left().saturating_sub(Duration::from_millis(500));
     stop_within(scene, node, &modes, within).await
+}
+
+fn by_service(scene: &Scene<'_>, node: &NodeName) -> bool {
+    let about = scene.inventory().node(node);
+    about.is_some_and(|about| about.service.is_some())
 }
 
 /// Stops the server: the first two thirds of the time are for a mode when others follow, the last has all that remains.
@@ -240,6 +254,14 @@ pub(super) async fn stop_within(
         {
             Ok(_) => return Ok(*mode),
             Err(failure) if scene.step.cancel.is_cancelled() => return Err(failure),
+            // What may not stop it may not start it either.
+            Err(failure)
+                if *mode == StopMode::Fast
+                    && failure.kind == TroubleKind::Failed
+                    && by_service(scene, node) =>
+            {
+                return Err(failure);
+            }
             Err(failure) => last = Some(failure),
         }
     }

@@ -1,6 +1,6 @@
 //! What the site file says about one cluster: its nodes and how to reach them.
 
-use super::{NodeName, RepmgrTable, SlotName};
+use super::{NodeName, RepmgrTable, Service, SlotName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -70,6 +70,9 @@ pub struct Node {
     pub transport: Transport,
     /// Where `pg_ctl start` writes the server's output; `<data>/pgbaton-start.log` when absent.
     pub log: Option<PathBuf>,
+    /// What starts and stops it in place of `pg_ctl`.
+    #[serde(default)]
+    pub service: Option<Service>,
     /// Arguments of a site's command that keeps its service manager from starting the server again (rule 1).
     pub forbid_return: Option<Vec<String>>,
     /// Arguments of the command that takes `forbid_return` back.
@@ -196,6 +199,22 @@ pub enum Transport {
     },
     /// Not at all: SQL only.
     None,
+}
+
+impl Node {
+    /// The commands that start and stop it, where they are not `pg_ctl`'s.
+    pub fn service_commands(&self) -> Vec<Vec<String>> {
+        let service = self.service.iter();
+        service.flat_map(|s| [s.stop(), s.start()]).collect()
+    }
+
+    /// All commands that the site file names for its server.
+    pub fn commands(&self) -> Vec<Vec<String>> {
+        let mut all = self.service_commands();
+        all.extend(self.forbid_return.clone());
+        all.extend(self.allow_return.clone());
+        all
+    }
 }
 
 impl Inventory {

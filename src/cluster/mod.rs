@@ -15,10 +15,12 @@ mod policy;
 mod port;
 mod quorum;
 mod repmgr;
+mod service;
 mod slot;
 mod ticket;
 mod timeline;
 mod topology;
+mod transition;
 
 pub use facts::{
     Admission, Archiving, ControlData, ControlState, Host, Identity, Position, Process, Reach,
@@ -40,7 +42,9 @@ pub use outcome::{Outcome, Trouble, TroubleKind};
 pub use port::{Cluster, Observe, Render, Rendered};
 pub use quorum::{SyncMethod, SyncNames, SyncNamesError, starves};
 pub use repmgr::{RepmgrNode, RepmgrRow, RepmgrTable, RepmgrType, Standing, repmgr_changes};
+pub use service::{Forbidden, Service};
 pub use slot::{Slot, SlotOrigin, WalStatus};
 pub use ticket::Ticket;
 pub use timeline::{Ancestry, Fork, History, HistoryError, SystemId, Timeline};
 pub use topology::{Row, RowStatus, Topology, Was};
+pub use transition::Transition;

@@ -276,6 +276,9 @@ pub enum UpstreamRoute {
 pub enum StopMode {
     /// Sessions are ended, a shutdown checkpoint is written.
     Fast,
+    /// A fast stop whose sessions are ended one by one: those that a signal has stopped go on, those that stay are killed.
+    /// Where one had to be killed, its postmaster ends as after `immediate`.
+    Terminate,
     /// No checkpoint; crash recovery at the next start.
     Immediate,
     /// SIGKILL to the postmaster and all its processes.

@@ -3,6 +3,11 @@
 use super::{NodeName, SyncMethod, SyncMode, SyncNames, Synchronous};
 
 impl Synchronous {
+    /// Whether commits are to wait for standbys as the site file says.
+    pub fn is_managed(&self) -> bool {
+        !matches!(self.mode, SyncMode::Unmanaged | SyncMode::Off)
+    }
+
     /// The value for these standbys, of which `ready` can acknowledge now: `None` when the setting is left alone,
     /// `Some(None)` for the empty value.
     pub fn wanted(&self, standbys: &[NodeName], ready: usize) -> Option<Option<SyncNames>> {

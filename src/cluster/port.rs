@@ -1,7 +1,7 @@
 //! The one port between a playbook and the world.
 
 use super::{
-    Admission, Archiving, Footing, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Operation, Outcome, Reach, Rebuild, Remembered, RepmgrNode, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
+    Admission, Archiving, Footing, Forbidden, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Operation, Outcome, Reach, Rebuild, Remembered, RepmgrNode, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -63,6 +63,9 @@ pub trait Observe: Send + Sync {
 
     /// The tags of the settings that `SaveSettings` keeps on the node's host.
     async fn saved_settings(&self, node: &NodeName) -> Result<Vec<String>, Trouble>;
+
+    /// Those of the site's commands for the node's server that the account on its host may not run. None is run.
+    async fn forbidden(&self, node: &NodeName) -> Result<Vec<Forbidden>, Trouble>;
 
     /// How the data of the node, whose server need not run, could be renewed.
     async fn rebuild(&self, node: &NodeName) -> Result<Rebuild, Trouble>;

@@ -83,6 +83,11 @@ impl SyncNames {
         let mut names = Vec::new();
         for (index, token) in rest.iter().enumerate() {
             match token {
+                Token::Name(name, false)
+                    if name.eq_ignore_ascii_case("any") || name.eq_ignore_ascii_case("first") =>
+                {
+                    return Err(fail("ANY and FIRST are names only in quotes"));
+                }
                 Token::Name(name, _) if index % 2 == 0 => names.push(name.clone()),
                 Token::Comma if index % 2 == 1 => {}
                 _ => return Err(fail("expected names with commas between")),
@@ -204,11 +209,24 @@ fn tokens(text: &str) -> Result<Vec<Token>, &'static str> {
                     name.push(next);
                     chars.next();
                 }
+                if !is_word(&name) {
+                    return Err("such a name needs quotes");
+                }
                 found.push(Token::Name(name, false));
             }
         }
     }
     Ok(found)
+}
+
+/// A number, or what the server takes for a name without quotes.
+fn is_word(text: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
+    text.bytes().all(|b| b.is_ascii_digit())
+        || text.starts_with(letter)
+            && text
+                .chars()
+                .all(|c| letter(c) || c.is_ascii_digit() || c == '$')
 }
 
 #[cfg(test)]
@@ -232,19 +250,81 @@ mod tests {
         );
         assert_eq!(parse("2 (a,b)").acks, 2);
         assert_eq!(parse("any 1 (\"n\"\"1\", b)").names[0], "n\"1");
-        assert_eq!(
-            parse("first"),
-            SyncNames {
-                method: SyncMethod::First,
-                acks: 1,
-                names: vec!["first".into()]
-            }
-        );
-        for text in ["ANY 1 (a", "ANY 1 ()", "ANY 0 (a)", "a,", "a b", "\"x"] {
+        assert_eq!(parse("\"first\", 7").names, ["first", "7"]);
+        for text in [
+            "ANY 1 (a",
+            "ANY 1 ()",
+            "ANY 0 (a)",
+            "a,",
+            "a b",
+            "\"x",
+            "first",
+            "n-3",
+            "7a",
+        ] {
             assert!(SyncNames::parse(text).is_err(), "{text}");
         }
         let printed = parse("ANY 1 (n2, \"N-3\")").to_string();
         assert_eq!(parse(&printed).to_string(), printed);
+    }
+
+    fn subsets<'n>(names: &[&'n str]) -> Vec<Vec<&'n str>> {
+        let pick = |bits: usize| {
+            let chosen = |(i, _): &(usize, &&str)| bits & (1 << i) != 0;
+            let named = names.iter().enumerate().filter(chosen);
+            named.map(|(_, n)| *n).collect()
+        };
+        (0..1 << names.len()).map(pick).collect()
+    }
+
+    /// What the proof says, taken at its word for every list of up to four and everybody who may be frozen.
+    #[test]
+    fn starved_is_who_cannot_be_acknowledged_and_whose_commits_somebody_frozen_holds() {
+        let all = ["a", "b", "c", "d", "stranger"];
+        let mut proofs = 0;
+        for length in 1..=4 {
+            let list = &all[..length];
+            for acks in 1..=length {
+                let enough: Vec<_> = subsets(list)
+                    .into_iter()
+                    .filter(|set| set.len() == acks)
+                    .collect();
+                for frozen in subsets(&all) {
+                    let starved = enough
+                        .iter()
+                        .all(|set| set.iter().any(|n| frozen.contains(n)));
+                    for method in [SyncMethod::Any, SyncMethod::First] {
+                        let names = SyncNames {
+                            method,
+                            acks: u32::try_from(acks).unwrap(),
+                            names: list.iter().map(ToString::to_string).collect(),
+                        };
+                        assert_eq!(starves(&names, &frozen), starved, "{names} {frozen:?}");
+                        proofs += usize::from(starved);
+                    }
+                }
+            }
+        }
+        assert!(proofs > 0);
+    }
+
+    #[test]
+    fn each_form_of_the_setting_is_starved_by_as_many_as_it_takes() {
+        for (text, frozen, starved) in [
+            ("a", &["a"][..], true),
+            ("a, b", &["a"], false),
+            ("a, b", &["a", "b"], true),
+            ("2 (a, b, c)", &["a", "b"], true),
+            ("2 (a, b, c)", &["a"], false),
+            ("FIRST 2 (a, b, c)", &["c"], false),
+            ("ANY 2 (a, b, c)", &["c", "b"], true),
+            ("ANY 1 (a, b, c)", &["c", "b"], false),
+            ("*", &["a", "b", "c"], false),
+            ("a, *", &["a"], false),
+            ("ANY 1 (*)", &["a"], false),
+        ] {
+            assert_eq!(starves(&parse(text), frozen), starved, "{text} {frozen:?}");
+        }
     }
 
     #[test]

@@ -46,6 +46,7 @@ impl Lab {
                     }
                 },
                 log: Some(self.log(&member.name)),
+                service: None,
                 forbid_return: None,
                 allow_return: None,
             };

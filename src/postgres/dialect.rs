@@ -154,6 +154,8 @@ pub(crate) enum Task {
     RemoveFile,
     /// The command is [`HostStep::command`], as for `Start`; the server is waited for this long.
     Stop(Duration),
+    /// As `Stop`, and its sessions are ended.
+    Terminate(Duration),
     Kill(Duration),
     /// The first argument is the log.
     Start(Duration),
@@ -164,6 +166,8 @@ pub(crate) enum Task {
 pub(crate) enum Shown {
     /// The arguments from this one on are the command.
     Arguments(usize),
+    /// The same, and what happens besides.
+    Besides(usize, &'static str),
     /// A line.
     Line(String),
     /// A change of this file.
@@ -269,7 +273,7 @@ impl HostStep {
     /// The command that a script runs, where it does.
     pub(crate) fn command(&self) -> &[String] {
         match self.shown {
-            Shown::Arguments(from) => &self.arguments[from..],
+            Shown::Arguments(from) | Shown::Besides(from, _) => &self.arguments[from..],
             Shown::Line(_) | Shown::File(..) => &[],
         }
     }
@@ -280,6 +284,10 @@ impl HostStep {
             Shown::Arguments(_) => Rendered::Command {
                 node,
                 shown: quote_all(self.command()),
+            },
+            Shown::Besides(_, what) => Rendered::Command {
+                node,
+                shown: format!("{} # {what}", quote_all(self.command())),
             },
             Shown::Line(line) => Rendered::Command {
                 node,

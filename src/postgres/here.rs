@@ -9,12 +9,15 @@ use crate::cluster::Node;
 use crate::transport::{Command, Finished, Transport, TransportError};
 use std::io;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Between two looks at what is waited for.
 const PAUSE: Duration = Duration::from_millis(3);
 /// How long a dead postmaster may stay uncollected.
 const COLLECTED: Duration = Duration::from_secs(5);
+
+/// How long a command that stopped the server may go on after it.
+const AFTER: Duration = Duration::from_secs(2);
 
 type Ended = Result<Finished, TransportError>;
 
@@ -59,13 +62,14 @@ impl LiveCluster {
                 self.files_here(node, move |n| n.remove(&file)).await
             }
             Task::Stop(within) => self.stop_here(node, way, step, within).await,
+            Task::Terminate(within) => self.terminate_here(node, way, step, within).await,
             Task::Kill(within) => self.kill_here(node, within).await,
             Task::Start(within) => self.start_here(node, way, step, within).await,
         }
     }
 
     /// The living postmaster and when it was born.
-    async fn alive_here(&self, node: &Node) -> Option<Option<(u32, Option<u64>)>> {
+    pub(super) async fn alive_here(&self, node: &Node) -> Option<Option<(u32, Option<u64>)>> {
         let alive = self.here(node, Native::alive).await?.ok()?;
         Some(alive.map(|pid| (pid, native::born(pid))))
     }
@@ -82,18 +86,31 @@ impl LiveCluster {
             return Some(Ok(finished(0, "stopped", "")));
         };
         let gone = || !native::runs(pid) || native::born(pid) != born;
-        let told = match way.run(Command::new(step.command(), step.deadline)).await {
-            Ok(told) => told,
-            Err(error) => return Some(Err(error)),
-        };
-        if !told.success() && !gone() {
-            return Some(Ok(told));
-        }
+        // A command that waits for the end itself may do so too long.
+        let telling = way.run(Command::new(step.command(), step.deadline));
+        tokio::pin!(telling);
+        let mut told = None;
         while !gone() {
             if Instant::now() >= end {
                 return Some(Ok(finished(scripts::PENDING, "", "")));
             }
-            sleep(PAUSE).await;
+            if told.is_some() {
+                sleep(PAUSE).await;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                ended = &mut telling => match ended {
+                    Ok(ended) if !ended.success() && !gone() => return Some(Ok(ended)),
+                    Ok(ended) => told = Some(ended),
+                    Err(error) => return Some(Err(error)),
+                },
+                () = sleep(PAUSE) => {}
+            }
+        }
+        if told.is_none() {
+            // It may have something left to do.
+            let _ = timeout(AFTER, telling).await;
         }
         Some(Ok(finished(0, "running", "")))
     }
@@ -144,7 +161,8 @@ impl LiveCluster {
             sleep(PAUSE).await;
         }
         // It looks ten times a second, and tells when the server does not start; we look more often, and need not
-        // wait for it once the server is there.
+        // wait for it once the server is there. The site's own command may have something to do after that.
+        let by_service = node.service.is_some();
         let start = way.run(Command::new(step.command(), step.deadline));
         tokio::pin!(start);
         let told = loop {
@@ -153,11 +171,18 @@ impl LiveCluster {
                 told = &mut start => break told,
                 () = sleep(PAUSE) => {}
             }
-            if let Some(Ok(Some(true))) = self.here(node, ready).await {
+            if !by_service && let Some(Ok(Some(true))) = self.here(node, ready).await {
                 return Some(Ok(finished(0, "stopped", "")));
             }
         };
         let told = match told {
+            Ok(told) if told.success() && by_service => {
+                let began = self.until_ready(node, end).await?;
+                return Some(began.map(|began| match began.status {
+                    0 => finished(0, "stopped", ""),
+                    _ => began,
+                }));
+            }
             Ok(told) if told.success() => return Some(Ok(finished(0, "stopped", ""))),
             Ok(told) => told,
             Err(error) => return Some(Err(error)),
@@ -168,10 +193,10 @@ impl LiveCluster {
         let log = step.arguments.first()?;
         let command = Command::script(scripts::LOG_TAIL, &[log], Duration::from_secs(5));
         let tail = way.run(command).await.map(|f| f.out()).unwrap_or_default();
-        let complaint = if tail.trim().is_empty() {
-            told.complaint()
-        } else {
-            tail
+        let complaint = match (tail.trim().is_empty(), by_service) {
+            (true, _) => told.complaint(),
+            (false, true) => format!("{tail}\n{}", told.complaint()),
+            (false, false) => tail,
         };
         Some(Ok(finished(1, "", &complaint)))
     }

@@ -7,6 +7,7 @@ use super::dialect::{
 use super::postgresql::alter_system;
 use super::scripts;
 use super::secret::Masked;
+use super::terminate;
 use crate::cluster::{
     Inventory, Node, NodeName, SlotName, StopMode, Trouble, TroubleKind, UpstreamRoute,
 };
@@ -159,8 +160,8 @@ impl Maker<'_> {
         let pending = format!(
             "the server still runs {seconds} s after it was told to stop, and goes on stopping"
         );
-        let mode = match mode {
-            StopMode::Fast => "fast",
+        let word = match mode {
+            StopMode::Fast | StopMode::Terminate => "fast",
             StopMode::Immediate => "immediate",
             StopMode::Kill => {
                 let data = node.data.display();
@@ -182,6 +183,21 @@ impl Maker<'_> {
         let data = node.data.display().to_string();
         let tenths = (seconds * 10).to_string();
         let control = program(node, self.names.control);
+        if let (StopMode::Fast, Some(service)) = (mode, &node.service) {
+            let mut arguments = vec![tenths];
+            arguments.extend(service.stop());
+            return Ok(Step::Host(HostStep {
+                node: name.clone(),
+                task: Task::Stop(deadline),
+                script: scripts::STOP,
+                arguments,
+                shown: Shown::Arguments(1),
+                deadline: deadline + GRACE,
+                returns: Some("was"),
+                login: None,
+                pending,
+            }));
+        }
         // Without waiting: pg_ctl looks ten times a second, we look more often.
         let words = [
             tenths.as_str(),
@@ -189,16 +205,26 @@ impl Maker<'_> {
             "-D",
             &data,
             "-m",
-            mode,
+            word,
             "-W",
             "stop",
         ];
+        let mut arguments = words.map(str::to_owned).to_vec();
+        let (task, script, shown) = if mode == StopMode::Terminate {
+            arguments.insert(1, terminate::OWN.to_owned());
+            let besides =
+                "then SIGCONT to sessions that a signal has stopped, SIGKILL to those that stay";
+            let shown = Shown::Besides(2, besides);
+            (Task::Terminate(deadline), terminate::TERMINATE, shown)
+        } else {
+            (Task::Stop(deadline), scripts::STOP, Shown::Arguments(1))
+        };
         Ok(Step::Host(HostStep {
             node: name.clone(),
-            task: Task::Stop(deadline),
-            script: scripts::STOP,
-            arguments: words.map(str::to_owned).to_vec(),
-            shown: Shown::Arguments(1),
+            task,
+            script,
+            arguments,
+            shown,
             deadline: deadline + GRACE,
             returns: Some("was"),
             login: None,
@@ -219,10 +245,8 @@ impl Maker<'_> {
         let tenths = (seconds * 10).to_string();
         let seconds = seconds.to_string();
         let control = program(node, self.names.control);
-        let words = [
-            log.as_str(),
-            &tenths,
-            &control,
+        let pg_ctl = [
+            control.as_str(),
             "-D",
             &data,
             "-l",
@@ -232,11 +256,16 @@ impl Maker<'_> {
             &seconds,
             "start",
         ];
+        let command = match &node.service {
+            Some(service) => service.start(),
+            None => pg_ctl.map(str::to_owned).to_vec(),
+        };
+        let arguments = [vec![log.clone(), tenths], command].concat();
         Ok(Step::Host(HostStep {
             node: name.clone(),
             task: Task::Start(deadline),
             script: scripts::START,
-            arguments: words.map(str::to_owned).to_vec(),
+            arguments,
             shown: Shown::Arguments(2),
             deadline: deadline + GRACE,
             returns: Some("was"),

@@ -126,7 +126,7 @@ impl Native {
     }
 
     /// All processes of the data directory.
-    fn processes(&self) -> Result<Vec<u32>, Blind> {
+    pub(super) fn processes(&self) -> Result<Vec<u32>, Blind> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").map_err(|_| Blind)?.flatten() {
             let pid = entry.file_name().to_str().and_then(|n| n.parse().ok());
@@ -146,7 +146,7 @@ impl Native {
         let postmaster = self.alive()?;
         if let Some(pid) = postmaster {
             lines.push(format!("postmaster {pid}"));
-            if stat(pid).is_some_and(|rest| rest.starts_with(['T', 't'])) {
+            if is_halted(pid) {
                 lines.push("frozen".to_owned());
             }
         }
@@ -212,17 +212,13 @@ impl Native {
 
     /// Sends SIGKILL to all processes of the data directory, the postmaster first; one that still was there, if any.
     pub(super) fn kill_all(&self) -> Result<Option<u32>, Blind> {
-        let kill = |pid: u32| {
-            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                // One that has gone meanwhile is what is wanted.
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
-            }
-        };
         if let Some(pid) = self.alive()? {
-            kill(pid);
+            signal(pid, Signal::KILL);
         }
         let found = self.processes()?;
-        found.iter().copied().for_each(kill);
+        for pid in &found {
+            signal(*pid, Signal::KILL);
+        }
         Ok(found.first().copied())
     }
 
@@ -322,6 +318,27 @@ pub(super) fn runs(pid: u32) -> bool {
     stat(pid).is_some_and(|rest| !rest.starts_with(['Z', 'X']))
 }
 
+/// A signal has stopped it.
+pub(super) fn is_halted(pid: u32) -> bool {
+    stat(pid).is_some_and(|rest| rest.starts_with(['T', 't']))
+}
+
+/// Sends a signal. To one that has gone meanwhile there is nothing to say.
+pub(super) fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// Ends a process and those that it leads, as a postmaster ends a session: a program that it runs holds its client's
+/// connection open.
+pub(super) fn kill_group(pid: u32) {
+    signal(pid, Signal::KILL);
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+    }
+}
+
 /// It is dead, and its parent has yet to collect it.
 pub(super) fn is_uncollected(pid: u32) -> bool {
     stat(pid).is_some_and(|rest| rest.starts_with(['Z', 'X']))
@@ -332,7 +349,7 @@ pub(super) fn born(pid: u32) -> Option<u64> {
     stat(pid)?.split_whitespace().nth(19)?.parse().ok()
 }
 
-fn parent(pid: u32) -> Option<u32> {
+pub(super) fn parent(pid: u32) -> Option<u32> {
     stat(pid)?.split_whitespace().nth(1)?.parse().ok()
 }
 

@@ -10,7 +10,7 @@ use super::pool::{Error, Warm};
 use super::questions;
 use super::{archiving, control, host, rebuild, scripts, wal_files, waldump};
 use crate::cluster::{
-    Admission, Archiving, Footing, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Observe, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind, WalFiles,
+    Admission, Archiving, Footing, Forbidden, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Observe, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind, WalFiles,
 };
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
@@ -251,6 +251,11 @@ impl Observe for LiveCluster {
             ));
         }
         Ok(finished.out().lines().map(str::to_owned).collect())
+    }
+
+    async fn forbidden(&self, node: &NodeName) -> Result<Vec<Forbidden>, Trouble> {
+        let commands = self.node(node)?.commands();
+        self.forbidden_of(node, &commands).await
     }
 
     async fn rebuild(&self, node: &NodeName) -> Result<Rebuild, Trouble> {

@@ -86,7 +86,9 @@ impl LiveCluster {
         let script = || self.script(node, step.script, &arguments, step.deadline);
         // The server goes on stopping and starting, whoever waits for it.
         let recorded = match step.task {
-            Task::Stop(_) | Task::Kill(_) | Task::Start(_) => self.recorded(asked, Late::Finish)?,
+            Task::Stop(_) | Task::Terminate(_) | Task::Kill(_) | Task::Start(_) => {
+                self.recorded(asked, Late::Finish)?
+            }
             Task::Work => {
                 let work = script().with_env(self.login_of(step).await?);
                 return Ok(match self.recorded(asked, Late::End)? {

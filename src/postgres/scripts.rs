@@ -132,15 +132,31 @@ LC_ALL=C exec "$1" -D "$D" 2>&1
 );
 
 /// Runs the rest of the arguments, which tell the server to stop, and waits until it has gone. First argument: for how
-/// many tenths of a second.
+/// many tenths of a second. A command that waits for the end itself may do so too long: it is not waited for.
 pub(crate) const STOP: &str = concat!(
     prelude!(),
     r#"
 n=$1; shift
 alive || { echo stopped; exit 0; }
 was=$pid
-"$@" >&2 || { if of_us "$was"; then exit 1; fi; }
-while of_us "$was"; do nap || exit 75; done
+"$@" >&2 &
+command=$!
+while of_us "$was"; do
+  if [ -n "$command" ]; then
+    line=; IFS= read -r line 2>/dev/null <"/proc/$command/stat"
+    case ${line##*) } in
+      [ZX]*|'') wait "$command" || { if of_us "$was"; then exit 1; fi; }; command= ;;
+    esac
+  fi
+  nap || exit 75
+done
+# It may have something left to do.
+n=20 naps=100
+while [ -n "$command" ]; do
+  line=; IFS= read -r line 2>/dev/null <"/proc/$command/stat" || break
+  case ${line##*) } in [ZX]*|'') break ;; esac
+  nap || break
+done
 echo running
 "#
 );

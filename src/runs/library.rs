@@ -33,6 +33,10 @@ pub fn stock_playbooks() -> &'static [Stock] {
             name: "switchover",
             text: include_str!("../../playbooks/switchover.yaml"),
         },
+        Stock {
+            name: "synchronous",
+            text: include_str!("../../playbooks/synchronous.yaml"),
+        },
     ]
 }
 

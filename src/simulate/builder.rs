@@ -42,6 +42,7 @@ pub fn rehearsal_inventory(names: &[NodeName], synchronous: Synchronous) -> Inve
                 known_hosts: None,
             },
             log: None,
+            service: None,
             forbid_return: None,
             allow_return: None,
         };
@@ -236,6 +237,7 @@ impl<'a> WorldBuilder<'a> {
             strangers: Vec::new(),
             archiving: IDLE,
             managers: Vec::new(),
+            forbidden: Vec::new(),
             receiving: Receiving::Off,
             round: 0,
             last_fail: At::default(),

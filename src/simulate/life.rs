@@ -112,6 +112,29 @@ impl World {
         self.later(wait, Event::Stopped(id, life));
     }
 
+    /// A fast stop whose sessions are ended: one that a signal has stopped goes on, and ends. The error is why nobody is
+    /// ended, and so nothing waited for.
+    pub(super) fn end_sessions(&mut self, id: NodeId) -> Result<(), String> {
+        let node = self.node(id);
+        let Some(process) = &node.process else {
+            return Ok(());
+        };
+        let (life, hang) = (process.life, node.hang);
+        let before = matches!(process.phase, Phase::Stopping(_) | Phase::Draining);
+        self.stop(id, StopMode::Fast);
+        match hang {
+            Hang::Server => Err("the postmaster itself is stopped by a signal".to_owned()),
+            Hang::None if before => Err("no session is left that could be ended".to_owned()),
+            Hang::None => Ok(()),
+            Hang::Backend => {
+                self.node_mut(id).hang = Hang::None;
+                let wait = self.about(FAST);
+                self.later(wait, Event::Stopped(id, life));
+                Ok(())
+            }
+        }
+    }
+
     pub(super) fn stopped(&mut self, id: NodeId, life: Life) {
         let node = self.node(id);
         let Some(process) = node.process.as_ref().filter(|p| p.life == life) else {

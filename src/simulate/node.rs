@@ -4,7 +4,7 @@ use super::conf::{Conf, Target, Value};
 use super::ids::{At, ClientId, HostId, Life, NodeId, StreamId};
 use super::wal::{BranchId, Wal};
 use crate::cluster::{
-    Archiving, ControlData, Footing, Lsn, Manager, NodeName, Rebuild, Sender, SlotName, SlotOrigin, StopMode, SyncNames, SystemId, Trouble, TroubleKind,
+    Archiving, ControlData, Footing, Forbidden, Lsn, Manager, NodeName, Rebuild, Sender, SlotName, SlotOrigin, StopMode, SyncNames, SystemId, Trouble, TroubleKind,
 };
 use std::collections::BTreeMap;
 
@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) archiving: Archiving,
     /// Who else manages it. They are there, and do nothing.
     pub(super) managers: Vec<Manager>,
+    /// The site's commands that its host's account may not run.
+    pub(super) forbidden: Vec<Forbidden>,
     pub(super) receiving: Receiving,
     /// Of the newest attempt to receive: what earlier ones still have under way counts no more.
     pub(super) round: u64,

@@ -7,7 +7,7 @@ use super::ids::{HostId, RUNNER};
 use super::inject::{Fault, What};
 use super::node::{Hang, Phase};
 use crate::cluster::{
-    Admission, Archiving, Footing, History, Host, Identity, Inventory, Lsn, ManagerKind, Managers, NodeName,
+    Admission, Archiving, Footing, Forbidden, History, Host, Identity, Inventory, Lsn, ManagerKind, Managers, NodeName,
     Observe, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot,
     Timeline, Trouble, TroubleKind, WalFiles,
 };
@@ -285,6 +285,16 @@ impl Observe for SimCluster {
                 .command(node, |w, id| Ok(w.node(id).saved.keys().cloned().collect()))
                 .await;
             told.map_err(|why| why.when_asking(node, "failed to look for kept settings"))
+        })
+        .await
+    }
+
+    async fn forbidden(&self, node: &NodeName) -> Result<Vec<Forbidden>, Trouble> {
+        self.question("forbidden", node, async {
+            let told = self
+                .command(node, |w, id| Ok(w.node(id).forbidden.clone()))
+                .await;
+            told.map_err(|why| why.when_asking(node, "failed to ask what may be run there"))
         })
         .await
     }

@@ -14,8 +14,10 @@ impl SimCluster {
         let failed = |why: Why| why.when_doing(node, "failed on its host");
         let told = self.run(node, |w, id| {
             let was = w.node(id).life();
-            // A kill ends every process of the data directory, whoever started it.
-            if was.is_some() || mode == StopMode::Kill {
+            if mode == StopMode::Terminate {
+                w.end_sessions(id).map_err(Why::Pending)?;
+            } else if was.is_some() || mode == StopMode::Kill {
+                // A kill ends every process of the data directory, whoever started it.
                 w.stop(id, mode);
             }
             Ok((id, was))

@@ -220,6 +220,10 @@ impl Seeding {
                 .and_then(|f| f.managers.as_ref()?.known())
                 .map(|managers| managers.found.clone())
                 .unwrap_or_default(),
+            forbidden: facts
+                .and_then(|f| f.forbidden.as_ref()?.known())
+                .cloned()
+                .unwrap_or_default(),
             receiving: Receiving::Off,
             round: 0,
             last_fail: At::default(),

@@ -2,7 +2,7 @@
 
 use super::builder::ASKED;
 use crate::cluster::{
-    Archiving, Footing, History, Host, Identity, Lsn, Managers, NodeName, Observe, Rebuild, Remembered, RepmgrNode, Sender, Server, Setting, Slot, Trouble, WalFiles,
+    Archiving, Footing, Forbidden, History, Host, Identity, Lsn, Managers, NodeName, Observe, Rebuild, Remembered, RepmgrNode, Sender, Server, Setting, Slot, Trouble, WalFiles,
 };
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,9 @@ pub struct NodeFacts {
     /// Who else manages it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managers: Option<Fact<Managers>>,
+    /// The site's commands that may not be run there, where it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forbidden: Option<Fact<Vec<Forbidden>>>,
     /// repmgr's table there, where the site file has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repmgr: Option<Fact<Vec<RepmgrNode>>>,
@@ -139,6 +142,7 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         saved,
         (rebuild, footing, tablespaces),
         managers,
+        forbidden,
         repmgr,
     ) = tokio::join!(
         cluster.server(node),
@@ -153,6 +157,13 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         cluster.saved_settings(node),
         renewal,
         cluster.managers(node),
+        async {
+            let about = cluster.inventory().node(node);
+            if about.is_none_or(|about| about.commands().is_empty()) {
+                return None;
+            }
+            Some(cluster.forbidden(node).await.into())
+        },
         async {
             match cluster.inventory().repmgr {
                 Some(_) => Some(cluster.repmgr_nodes(node).await.into()),
@@ -198,6 +209,7 @@ async fn node_facts(cluster: &dyn Observe, node: &NodeName) -> NodeFacts {
         tablespaces: Some(tablespaces.into()),
         wal_end,
         managers: Some(managers.into()),
+        forbidden,
         repmgr,
         remembered: cluster.remembered(node),
     }

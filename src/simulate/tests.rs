@@ -365,18 +365,22 @@ fn an_answer_that_cannot_come_back_leaves_the_effect_in_doubt() {
 
 #[test]
 fn a_server_that_hangs_is_ended_only_by_force() {
-    for (hang, fast, immediate) in [
-        (Disruption::HangSession(name("n2")), false, true),
-        (Disruption::Freeze(name("n2")), false, false),
+    for (hang, terminate, immediate) in [
+        (Disruption::HangSession(name("n2")), Some(true), true),
+        (Disruption::HangSession(name("n2")), None, true),
+        (Disruption::Freeze(name("n2")), Some(false), false),
     ] {
         simulated(async {
             let sim = cluster(|b| b);
             sim.with(|w| w.disrupt(&hang));
-            for (mode, ends) in [
-                (StopMode::Fast, fast),
-                (StopMode::Immediate, immediate),
-                (StopMode::Kill, true),
-            ] {
+            let rungs = [
+                (StopMode::Fast, Some(false)),
+                (StopMode::Terminate, terminate),
+                (StopMode::Immediate, Some(immediate)),
+                (StopMode::Kill, Some(true)),
+            ];
+            for (mode, ends) in rungs {
+                let Some(ends) = ends else { continue };
                 let outcome = sim.perform(&stop("n2", mode, 8), None).await;
                 let ended = matches!(outcome, Outcome::Done(_));
                 assert_eq!(ended, ends, "{hang:?} {mode:?}: {outcome:?}");

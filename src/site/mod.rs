@@ -11,6 +11,7 @@ mod redact;
 mod replication;
 mod repmgr;
 mod schema;
+mod service;
 mod sql;
 mod store;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `defaults` and `nodes`: what is said about one server.
 
-use super::{transport, words};
-use crate::cluster::{Node, NodeName, PromotePolicy, Transport};
+use super::{service, transport, words};
+use crate::cluster::{Node, NodeName, PromotePolicy, Service, Transport};
 use crate::document::{Entry, Lowering, MapReader};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,7 @@ pub(super) struct Defaults {
     pub(super) bin: Option<PathBuf>,
     pub(super) transport: Option<Transport>,
     pub(super) log: Option<PathBuf>,
+    pub(super) service: Option<Service>,
     pub(super) forbid_return: Option<Vec<String>>,
     pub(super) allow_return: Option<Vec<String>>,
 }
@@ -38,6 +39,7 @@ impl Defaults {
             bin: None,
             transport,
             log: None,
+            service: None,
             forbid_return: None,
             allow_return: None,
         }
@@ -88,6 +90,12 @@ impl Defaults {
                 let path = words::remote_path(to, &format!("`{key}`"), &entry.value);
                 *field = Some(path.unwrap_or_default());
             }
+        }
+        if let Some(service) = map
+            .optional(to, "service")
+            .and_then(|e| service::lower(to, e))
+        {
+            self.service = Some(service);
         }
         for (key, field) in [
             ("forbid_return", &mut self.forbid_return),
@@ -175,6 +183,7 @@ pub(super) fn lower(
         bin: own.bin.unwrap_or_default(),
         transport,
         log: own.log,
+        service: own.service,
         forbid_return: own.forbid_return,
         allow_return: own.allow_return,
     };

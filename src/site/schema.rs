@@ -197,6 +197,38 @@ fn node_properties() -> Json {
         "promote": choice(&PROMOTE, "Whether it may become primary; a node that may not still counts for what it holds."),
         "ssh": { "$ref": "#/$defs/ssh" },
         "transport": { "$ref": "#/$defs/transport" },
+        "service": {
+            "description": "What starts and stops the server in place of pg_ctl.",
+            "oneOf": [
+                {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["systemd"],
+                    "properties": {
+                        "systemd": text("The unit."),
+                        "sudo": { "description": "By `sudo -n`.", "type": "boolean" }
+                    }
+                },
+                {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["pg_ctlcluster"],
+                    "properties": {
+                        "pg_ctlcluster": text("A cluster of Debian's: its version, a slash, its name."),
+                        "sudo": { "description": "By `sudo -n`.", "type": "boolean" }
+                    }
+                },
+                {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["start", "stop"],
+                    "properties": {
+                        "start": { "description": "Starts it.", "$ref": "#/$defs/argv" },
+                        "stop": { "description": "Stops it, cleanly; may wait for the end or not.", "$ref": "#/$defs/argv" }
+                    }
+                }
+            ]
+        },
         "forbid_return": { "description": "Keeps the service manager from starting the server again.", "$ref": "#/$defs/argv" },
         "allow_return": { "description": "Takes `forbid_return` back.", "$ref": "#/$defs/argv" }
     })

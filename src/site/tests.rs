@@ -70,11 +70,12 @@ clusters:
     defaults: { data: /d, bin: /b, log: /l, priority: 7, location: dc2, forbid_return: [systemctl, mask, pg], allow_return: [a, 5] }
     nodes:
       n1: { host: db1.example.com, ssh: { host: jump, port: 22 } }
-      n2: { host: 10.0.0.2, transport: local, priority: -1 }
+      n2: { host: 10.0.0.2, transport: local, priority: -1, service: { start: [svc, up], stop: [svc, down] } }
       n3: { host: \"fe80::1%eth0\", transport: { local: { user: postgres } } }
       n4: { host: /run/postgresql, transport: none }
       n5: { host: db5, transport: { template: [sys_securecmd, -p, 8890, \"{host}\"] }, data: /x }
-      n6: { host: db6, transport: ssh }
+      n6: { host: db6, transport: ssh, service: { systemd: \"postgresql@15-main\", sudo: true } }
+      n7: { host: db7, transport: ssh, service: { pg_ctlcluster: 15/main } }
   other:
     product: kingbase
     sql: { user: system, password: { file: /secret } }
@@ -126,6 +127,12 @@ fn every_form_is_read() {
     assert_eq!(node(&site, "n1").port, 5433);
     assert_eq!(node(&site, "n2").transport, Transport::Local { user: None });
     assert_eq!(node(&site, "n4").transport, Transport::None);
+    let service = |name| node(&site, name).service.clone().unwrap();
+    assert_eq!(service("n2").stop(), ["svc", "down"]);
+    let unit = ["sudo", "-n", "systemctl", "start", "postgresql@15-main"];
+    assert_eq!(service("n6").start(), unit);
+    let debian = ["pg_ctlcluster", "15", "main", "stop", "-m", "fast"];
+    assert_eq!(service("n7").stop(), debian);
     assert_eq!(
         node(&site, "n1").allow_return.as_deref(),
         Some(["a".to_owned(), "5".to_owned()].as_slice())

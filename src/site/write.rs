@@ -7,7 +7,9 @@ use super::cluster::PRODUCTS;
 use super::node::PROMOTE;
 use super::replication::MODES;
 use super::sql::SSL_MODES;
-use crate::cluster::{Inventory, Node, NodeName, PromotePolicy, SecretSource, SyncMode, Transport};
+use crate::cluster::{
+    Inventory, Node, NodeName, PromotePolicy, SecretSource, Service, SyncMode, Transport,
+};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -171,10 +173,25 @@ fn node(node: &Node, default_port: u16, remarks: &[String]) -> Out {
         }
     }
     out.maybe("log", node.log.as_ref());
+    if let Some(given) = &node.service {
+        out.put("service", &service(given));
+    }
     out.maybe("forbid_return", node.forbid_return.as_ref());
     out.maybe("allow_return", node.allow_return.as_ref());
     out.put("transport", &transport(&node.transport));
     out
+}
+
+fn service(service: &Service) -> Json {
+    match service {
+        Service::Systemd { unit, sudo } => json!({ "systemd": unit, "sudo": sudo }),
+        Service::PgCtlcluster {
+            version,
+            cluster,
+            sudo,
+        } => json!({ "pg_ctlcluster": format!("{version}/{cluster}"), "sudo": sudo }),
+        Service::Commands { start, stop } => json!({ "start": start, "stop": stop }),
+    }
 }
 
 fn transport(transport: &Transport) -> Json {

@@ -169,6 +169,7 @@ impl Pair {
                     user: am_root().then(|| "postgres".into()),
                 },
                 log: None,
+                service: None,
                 forbid_return: None,
                 allow_return: None,
             };

@@ -57,7 +57,13 @@ pub(in crate::actions) async fn stopped(scene: &Scene<'_>, node: &NodeName) -> R
         .await?;
     let mut host = scene.cluster.host(node).await?;
     if host.postmaster.is_some() {
-        for mode in [StopMode::Fast, StopMode::Immediate, StopMode::Kill] {
+        // A clean shutdown brings the last WAL to the standbys: a session that a signal has stopped is not to cost that.
+        for mode in [
+            StopMode::Fast,
+            StopMode::Terminate,
+            StopMode::Immediate,
+            StopMode::Kill,
+        ] {
             let deadline = (scene.time_left() / 4).min(Duration::from_secs(10));
             scene
                 .note(

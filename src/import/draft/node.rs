@@ -83,6 +83,7 @@ impl<'f> Pen<'f> {
             bin: bin.unwrap_or_default(),
             transport,
             log: None,
+            service: None,
             forbid_return: None,
             allow_return: None,
         }

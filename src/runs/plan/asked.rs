@@ -1,7 +1,7 @@
 //! Which facts a run looks at: a cluster that keeps account of the questions.
 
 use crate::cluster::{
-    Admission, Archiving, Cluster, Footing, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Observe, Operation, Outcome, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
+    Admission, Archiving, Cluster, Footing, Forbidden, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Observe, Operation, Outcome, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
 };
 use crate::simulate::SimCluster;
 use async_trait::async_trait;
@@ -24,6 +24,8 @@ pub(super) enum Question {
     Setting(String),
     /// Who else manages it.
     Managers,
+    /// Which of the site's commands may not be run there.
+    Forbidden,
     /// What repmgr's table says there.
     Repmgr,
     /// What it is set to follow.
@@ -137,6 +139,11 @@ impl Observe for Watched {
     async fn saved_settings(&self, node: &NodeName) -> Result<Vec<String>, Trouble> {
         self.asked.keep(node, Question::Saved);
         self.sim.saved_settings(node).await
+    }
+
+    async fn forbidden(&self, node: &NodeName) -> Result<Vec<Forbidden>, Trouble> {
+        self.asked.keep(node, Question::Forbidden);
+        self.sim.forbidden(node).await
     }
 
     async fn rebuild(&self, node: &NodeName) -> Result<Rebuild, Trouble> {

@@ -3,7 +3,8 @@
 
 use super::asked::Question;
 use crate::cluster::{
-    Host, Inventory, Lsn, Manager, NodeName, PromotePolicy, RepmgrNode, Server, Slot, Trouble,
+    Forbidden, Host, Inventory, Lsn, Manager, NodeName, PromotePolicy, RepmgrNode, Server, Slot,
+    Trouble,
 };
 use crate::simulate::{Fact, NodeFacts, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,6 +86,13 @@ impl Told<'_> {
                         "other managers",
                         list(found.found.iter().map(kind).collect()),
                     );
+                }
+            }
+            Question::Forbidden => {
+                if let Some(found) = facts.forbidden.as_ref().and_then(Fact::known) {
+                    let command = |f: &Forbidden| f.command.join(" ");
+                    let all = list(found.iter().map(command).collect());
+                    self.say(node, "commands that may not be run", all);
                 }
             }
             Question::Repmgr => {
