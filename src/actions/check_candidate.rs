@@ -138,18 +138,11 @@ impl Deed for CheckCandidate {
             ));
         }
         wrong.extend(followers_seen.iter().filter_map(|f| f.elsewhere.clone()));
-        let mut warnings = Vec::new();
-        warnings.extend(
-            followers_seen
-                .iter()
-                .filter_map(|follower| follower.out_of_reach(&node, &files)),
-        );
         let own = Some((node.clone(), settings.clone()));
-        warnings.extend(
-            followers_seen
-                .iter()
-                .filter_map(|follower| follower.too_low(own.as_ref())),
-        );
+        let far = followers_seen.iter();
+        let mut warnings: Vec<String> = far.filter_map(|f| f.out_of_reach(&node, &files)).collect();
+        let low = followers_seen.iter();
+        warnings.extend(low.filter_map(|f| f.too_low(own.as_ref())));
         warnings.extend(stray(&node, identity.timeline, &files));
         let candidate = Candidate {
             node: &node,
@@ -180,22 +173,6 @@ impl Deed for CheckCandidate {
             ))
         })
     }
-}
-
-/// What becomes of logical replication.
-fn subscribers(node: &NodeName, synchronized: &str, version: u32, slots: &[Slot]) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if !synchronized.is_empty() {
-        warnings.push(format!(
-            "logical senders on {node} will wait for the slots in synchronized_standby_slots: {synchronized}"
-        ));
-    }
-    if version >= 170_000 && slots.iter().all(|s| s.physical) {
-        warnings.push(format!(
-            "{node} has no logical slots; subscribers may lose theirs"
-        ));
-    }
-    warnings
 }
 
 fn too_few_senders(setting: &str, followers: usize) -> Option<String> {

@@ -113,11 +113,7 @@ async fn may_copy(scene: &Scene<'_>, node: &NodeName, why: &str) -> Result<(), F
 }
 
 /// Why no copy can be made, and what helps.
-fn no_copy(
-    able: &Rebuild,
-    upstream: &NodeName,
-    release: u32,
-) -> Option<(String, &'static str)> {
+fn no_copy(able: &Rebuild, upstream: &NodeName, release: u32) -> Option<(String, &'static str)> {
     const PROGRAMS: &str = "see the node's `bin` in the site file";
     if !able.can_copy {
         let lacks = "the program that copies is not among its server's programs".to_owned();

@@ -1,7 +1,9 @@
 //! The one port between a playbook and the world.
 
 use super::{
-    Admission, Archiving, Footing, Forbidden, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Operation, Outcome, Reach, Rebuild, Remembered, RepmgrNode, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
+    Admission, Archiving, Footing, Forbidden, History, Host, Identity, Inventory, Lsn, Managers,
+    NodeName, Operation, Outcome, Reach, Rebuild, Remembered, RepmgrNode, Sender, Server, Setting,
+    Slot, Ticket, Timeline, Trouble, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;

@@ -10,7 +10,9 @@ use super::pool::{Error, Warm};
 use super::questions;
 use super::{archiving, control, host, rebuild, scripts, wal_files, waldump};
 use crate::cluster::{
-    Admission, Archiving, Footing, Forbidden, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Observe, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Timeline, Transport, Trouble, TroubleKind, WalFiles,
+    Admission, Archiving, Footing, Forbidden, History, Host, Identity, Inventory, Lsn, Managers,
+    NodeName, Observe, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting,
+    Slot, Timeline, Transport, Trouble, TroubleKind, WalFiles,
 };
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;

@@ -8,8 +8,8 @@ use super::repmgr;
 use super::scripts;
 use super::secret::Masked;
 use crate::cluster::{
-    ExecPlace, Given, Inventory, NodeName, Operation, Render, Rendered, SlotName, Trouble,
-    TroubleKind, UpstreamRoute,
+    ExecPlace, Given, Inventory, NodeName, Operation, Render, Rendered, SlotName, SyncNames,
+    Trouble, TroubleKind, UpstreamRoute,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,6 +71,11 @@ pub(crate) fn rendered(
             shown: format!("# impossible: {trouble}"),
         }],
     }
+}
+
+fn wait_for(node: &NodeName, names: Option<&SyncNames>) -> Vec<Step> {
+    let value = names.map(ToString::to_string).unwrap_or_default();
+    set_synchronous(node, Some(&value))
 }
 
 /// The steps of an operation, with a product's names.
@@ -146,10 +151,7 @@ pub(crate) fn steps(
             let copy = Copy::new(slot.as_ref(), tablespaces, *keep, owner);
             vec![maker.copy(node, upstream, &copy, *deadline)?]
         }
-        Operation::SetSynchronous { node, names, .. } => {
-            let value = names.as_ref().map(ToString::to_string).unwrap_or_default();
-            set_synchronous(node, Some(&value))
-        }
+        Operation::SetSynchronous { node, names, .. } => wait_for(node, names.as_ref()),
         Operation::RestoreSynchronous { node, text } => set_synchronous(node, text.as_deref()),
         Operation::SetSynchronizedSlots { node, slots, .. } => set_synchronized(node, slots),
         Operation::Checkpoint { node } => vec![checkpoint(node)],

@@ -4,7 +4,8 @@ use super::conf::{Conf, Target, Value};
 use super::ids::{At, ClientId, HostId, Life, NodeId, StreamId};
 use super::wal::{BranchId, Wal};
 use crate::cluster::{
-    Archiving, ControlData, Footing, Forbidden, Lsn, Manager, NodeName, Rebuild, Sender, SlotName, SlotOrigin, StopMode, SyncNames, SystemId, Trouble, TroubleKind,
+    Archiving, ControlData, Footing, Forbidden, Lsn, Manager, NodeName, Rebuild, Sender, SlotName,
+    SlotOrigin, StopMode, SyncNames, SystemId, Trouble, TroubleKind,
 };
 use std::collections::BTreeMap;
 

@@ -7,9 +7,9 @@ use super::ids::{HostId, RUNNER};
 use super::inject::{Fault, What};
 use super::node::{Hang, Phase};
 use crate::cluster::{
-    Admission, Archiving, Footing, Forbidden, History, Host, Identity, Inventory, Lsn, ManagerKind, Managers, NodeName,
-    Observe, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot,
-    Timeline, Trouble, TroubleKind, WalFiles,
+    Admission, Archiving, Footing, Forbidden, History, Host, Identity, Inventory, Lsn, ManagerKind,
+    Managers, NodeName, Observe, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server,
+    Setting, Slot, Timeline, Trouble, TroubleKind, WalFiles,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;

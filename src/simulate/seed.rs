@@ -4,12 +4,12 @@ use super::conf;
 use super::ids::{At, HostId, NodeId, RUNNER};
 use super::node::{Dark, Hang, IDLE, Node, Phase, Process, Receiving, Replay, SlotState};
 use super::recall::strangers;
-use super::snapshot::{NodeFacts, Snapshot};
+use super::snapshot::{Fact, NodeFacts, Snapshot};
 use super::wal::{BranchId, Wal};
 use super::world::World;
 use crate::cluster::{
-    ControlData, ControlState, History, Inventory, Lsn, Node as Entry, NodeName, RepmgrNode,
-    StartupState, SystemId, Timeline, Transport, Trouble, TroubleKind,
+    ControlData, ControlState, History, Inventory, Lsn, Manager, Node as Entry, NodeName,
+    RepmgrNode, StartupState, SystemId, Timeline, Transport, Trouble, TroubleKind,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -216,10 +216,7 @@ impl Seeding {
             slots,
             strangers,
             archiving: archiving.cloned().unwrap_or(IDLE),
-            managers: facts
-                .and_then(|f| f.managers.as_ref()?.known())
-                .map(|managers| managers.found.clone())
-                .unwrap_or_default(),
+            managers: facts.map(managers).unwrap_or_default(),
             forbidden: facts
                 .and_then(|f| f.forbidden.as_ref()?.known())
                 .cloned()
@@ -371,4 +368,11 @@ fn unread(recovery: bool, system: SystemId, redo: Lsn) -> ControlData {
         redo,
         timeline: Timeline(1),
     }
+}
+
+/// Who else manages it, as far as anybody knows.
+fn managers(facts: &NodeFacts) -> Vec<Manager> {
+    let seen = facts.managers.as_ref().and_then(Fact::known);
+    seen.map(|managers| managers.found.clone())
+        .unwrap_or_default()
 }

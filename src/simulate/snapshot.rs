@@ -2,7 +2,8 @@
 
 use super::builder::ASKED;
 use crate::cluster::{
-    Archiving, Footing, Forbidden, History, Host, Identity, Lsn, Managers, NodeName, Observe, Rebuild, Remembered, RepmgrNode, Sender, Server, Setting, Slot, Trouble, WalFiles,
+    Archiving, Footing, Forbidden, History, Host, Identity, Lsn, Managers, NodeName, Observe,
+    Rebuild, Remembered, RepmgrNode, Sender, Server, Setting, Slot, Trouble, WalFiles,
 };
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,9 @@
 //! Which facts a run looks at: a cluster that keeps account of the questions.
 
 use crate::cluster::{
-    Admission, Archiving, Cluster, Footing, Forbidden, History, Host, Identity, Inventory, Lsn, Managers, NodeName, Observe, Operation, Outcome, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
+    Admission, Archiving, Cluster, Footing, Forbidden, History, Host, Identity, Inventory, Lsn,
+    Managers, NodeName, Observe, Operation, Outcome, Reach, Rebuild, Remembered, Render,
+    RepmgrNode, Sender, Server, Setting, Slot, Ticket, Timeline, Trouble, WalFiles,
 };
 use crate::simulate::SimCluster;
 use async_trait::async_trait;
