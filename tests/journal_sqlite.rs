@@ -687,7 +687,7 @@ async fn what_is_not_a_journal_of_this_program_is_left_as_it_is() {
         ("foreign", "is no journal of pgbaton"),
         (
             "later",
-            "has version 999, this pgbaton knows up to 2: use the pgbaton that wrote it",
+            "has version 999, this pgbaton knows up to 3: use the pgbaton that wrote it",
         ),
     ] {
         let before = fs::read(of(name)).unwrap();

@@ -212,7 +212,10 @@ mod tests {
             ..able.clone()
         };
         assert_eq!(told(&mounted, 1), None, "nothing takes its place");
-        assert_eq!(no_copy(&able), None);
-        assert!(no_copy(&mounted).is_some_and(|(lacks, _)| lacks.contains("mounted")));
+        let upstream = NodeName::parse("n2").unwrap();
+        let no_copy = |able: &Rebuild, release| no_copy(able, &upstream, release);
+        assert_eq!(no_copy(&able, 12), None);
+        assert!(no_copy(&able, 13).is_some_and(|(lacks, _)| lacks.contains("of release 12")));
+        assert!(no_copy(&mounted, 12).is_some_and(|(lacks, _)| lacks.contains("mounted")));
     }
 }

@@ -3,6 +3,7 @@
 use super::{Records, RunsError};
 use crate::engine::{Ask, Event, Letter, QUESTION, RunId, RunState, StepStatus};
 use crate::journal::Standing;
+use crate::transport::user_name;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -96,10 +97,12 @@ impl Records {
     }
 }
 
-/// Who writes: the user of this machine.
+/// Who writes: the user of this machine, by the process and not by what its environment says; whoever came by sudo.
 fn author() -> String {
     let host = rustix::system::uname();
-    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
-    let user = user.unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
+    let uid = rustix::process::getuid().as_raw();
+    let user = std::env::var("SUDO_USER").ok().filter(|_| uid == 0);
+    let user = user.or_else(|| user_name(uid));
+    let user = user.unwrap_or_else(|| uid.to_string());
     format!("{user}@{}", host.nodename().to_string_lossy())
 }

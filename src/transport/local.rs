@@ -127,6 +127,16 @@ pub fn user_id(user: &str) -> Option<u32> {
     Account::find(user).map(|account| account.uid)
 }
 
+/// The name of a user of `/etc/passwd`. Reads that file.
+pub fn user_name(uid: u32) -> Option<String> {
+    let text = std::fs::read_to_string("/etc/passwd").ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
 impl Account {
     /// Reads a small local file, too quickly for a thread of its own.
     fn find(user: &str) -> Option<Self> {

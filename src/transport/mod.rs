@@ -17,7 +17,7 @@ mod template;
 
 pub use command::{Command, Finished, Transport, TransportError};
 pub use http::{HttpAnswer, HttpClient, HttpError, HttpSend};
-pub use local::{Local, user_id};
+pub use local::{Local, user_id, user_name};
 pub use quote::{quote, quote_all};
 pub use records::{Claim, Held, Late, RECORDS, Recorded, Watch};
 pub use ssh::{Ssh, SshOptions};

@@ -92,7 +92,8 @@ impl Host {
 
     fn copy_of(&self, data: &str, former: &str, run: &str, spaces: &[&str]) -> Command {
         let copy = self.at("copy").display().to_string();
-        let more = [&[&copy, "host=u", "", former, run], spaces].concat();
+        let dirs = ["pg_wal", "pg_tblspc"];
+        let more = [&[&copy, "host=u", "", former, run], &dirs[..], spaces].concat();
         self.shell(COPY, data, &more)
     }
 
