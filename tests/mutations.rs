@@ -38,11 +38,16 @@ fn no_freeze(text: &str) -> String {
         "needs: [freeze]",
         "needs: [fence_host]",
     );
-    swap(&text, "steps.freeze.items[name].status == 'ok'", "true")
+    let text = swap(&text, "steps.freeze.items[name].status == 'ok'", "true");
+    swap(&text, "steps.freeze.items[name].status != 'ok'", "false")
 }
 
 fn no_fence(text: &str) -> String {
-    let text = swap(&without(text, "fence"), "needs: [fence]", "needs: [freeze]");
+    let text = swap(
+        &without(text, "fence"),
+        "needs: [fence, fitness]",
+        "needs: [freeze, fitness]",
+    );
     let text = swap(&text, "{{ steps.fence.proof }}", "stopped");
     swap(&text, "  proof: steps.fence.proof\n", "")
 }

@@ -202,6 +202,8 @@ impl View<'_> {
                 !state.running || state.standby,
                 format!("{node} is no running primary"),
             ),
+            // It says so where it made none.
+            "create_slot" if self.outputs.get("there") == Some(&Value::Boolean(false)) => None,
             "create_slot" => {
                 let slot = self.input("for")?.slot();
                 wrong(
