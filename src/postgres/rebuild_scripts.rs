@@ -22,8 +22,9 @@ lock=$R.pgbaton.lock held=
 no() { echo "$2" >&2; [ -z "$held" ] || rm -f -- "$lock"; exit "$1"; }
 # The end of what a program said, without what may repeat a password.
 said() { tail -n 4 -- "$1" 2>/dev/null | grep -v -i -e conninfo -e passw | cut -c 1-500 >&2; }
-settle() { sync "$@" 2>/dev/null || sync; }
-flush() { sync -f "$1" 2>/dev/null || sync; }
+# Without the lock: on a busy disk they cannot be killed for a while, and do no harm.
+settle() { { sync "$@" 2>/dev/null || sync; } 8>&-; }
+flush() { { sync -f "$1" 2>/dev/null || sync; } 8>&-; }
 runs() { line=; IFS= read -r line 2>/dev/null <"/proc/$1/stat" || return 1; case ${line##*) } in [ZX]*) return 1 ;; esac; }
 # What is otherwise only while crash recovery runs.
 back() {
@@ -54,8 +55,8 @@ put_back() {
 }
 true 2>/dev/null >>"$lock" || no 65 "nothing can be made beside $R, where its settings are to be kept"
 exec 8>>"$lock"
-# Whoever held it before has removed it.
-flock -n 8 && [ "$lock" -ef "/proc/$$/fd/8" ] || no 75 "an earlier rewind or copy of it is still at work: it holds $lock"
+# Whoever held it before has removed it. What was killed may take a moment to go.
+flock -w 3 8 && [ "$lock" -ef "/proc/$$/fd/8" ] || no 75 "an earlier rewind or copy of it is still at work: it holds $lock"
 held=1
 if alive; then no 65 "its server runs (process $pid)"; fi
 back
@@ -144,14 +145,15 @@ if ! [ -p "$M" ]; then
   fi
   mkfifo -m 600 -- "$M" || no 1 "the mark $M cannot be made"
 fi
-chmod o+x -- "$R" && settle "$R"
+chmod o+x -- "$R" || no 67 "$R cannot be closed to servers meanwhile"
+settle "$R"
 [ -d "$K/files" ] || no 67 "a rewind of it did not end, and the settings that were kept in $K are not there"
 # The control file is the last that a rewind writes: with this it was over, and what was to follow was not. Only then it
 # syncs the rest, which a loss of power may have taken.
 if [ "$(state)" = 'in archive recovery' ] && [ -e "$R/backup_label" ]; then
   was=; IFS= read -r was 2>/dev/null <"$K/boot"
   [ "$was" = "$boot" ] || no 67 "its host went down before all that was rewound was on its disk: only a new copy brings it back"
-  sync
+  settle
 else
   printf '%s\n' "$boot" >"$K/boot" || no 67 "$K/boot cannot be written"
   settle "$K/boot" "$K"
