@@ -27,6 +27,7 @@ table![
     check_login::CheckLogin,
     check_lsn::CheckLsn,
     check_rebuild::CheckRebuild,
+    check_subscribers::CheckSubscribers,
     approve::Approve,
     checkpoint::Checkpoint,
     choose::Choose,

@@ -11,6 +11,7 @@ mod check_candidate;
 mod check_login;
 mod check_lsn;
 mod check_rebuild;
+mod check_subscribers;
 mod checkpoint;
 mod choose;
 mod clone;
