@@ -221,3 +221,60 @@ async fn on_postgresql_17_a_subscriber_goes_on_at_the_new_primary() {
 async fn on_postgresql_18_a_subscriber_goes_on_at_the_new_primary() {
     a_subscriber_goes_on(18).await;
 }
+
+/// It heard what no standby had when the primary died, for nobody made it wait.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers of every release: scripts/test --all-versions"]
+async fn a_subscriber_that_is_ahead_of_the_new_primary_is_named() {
+    let servers = std::env::var_os("PGBATON_PG_VERSIONS")
+        .expect("PGBATON_PG_VERSIONS, which scripts/test --all-versions sets");
+    let bin = PathBuf::from(servers).join("17-whole/bin");
+    let cluster = cluster_of("sub-ahead", 1, Some(bin.clone()), &KEPT[..3]).await;
+    let often = [
+        ("wal_level", "logical"),
+        ("wal_retrieve_retry_interval", "200"),
+    ];
+    let subscriber = cluster_of("sub-aheads", 0, Some(bin), &often).await;
+    cluster
+        .tell("n2", "ALTER SYSTEM SET primary_slot_name = ''")
+        .await;
+    cluster.tell("n2", "SELECT pg_reload_conf()").await;
+    let follow = ["run", "follow", "-p", "node=n2", "-p", "upstream=n1"];
+    cluster.pgbaton(&follow).await.expect(0);
+    subscribe(
+        &subscriber,
+        &cluster,
+        &["n1", "n2"],
+        " WITH (failover = true)",
+    )
+    .await;
+    until_copied(&cluster, "n2").await;
+    let look = cluster.lab.dir().join("look.yaml");
+    let text =
+        "playbook: look\nsteps:\n  look: { action: check_subscribers, node: n2, timeout: 9s }\n";
+    std::fs::write(&look, text).unwrap();
+    let look = ["run", look.to_str().unwrap()];
+    cluster.fault("n2", Fault::Stop).await;
+    let many = "INSERT INTO told SELECT generate_series(2, 100000)";
+    cluster.tell("n1", many).await;
+    subscriber.until("n1", ROWS, "100000 to 100000").await;
+    cluster.fault("n1", Fault::Kill).await;
+    cluster.fault("n2", Fault::Start).await;
+    let failover = ["run", "failover", "-p", "accept_loss=the test"];
+    let said = cluster.pgbaton(&failover).await.expect(0);
+    assert!(
+        said.all()
+            .contains("synchronized_standby_slots is empty on n2"),
+        "{}",
+        said.all()
+    );
+    let ahead = "SELECT confirmed_flush_lsn > pg_current_wal_lsn() FROM pg_replication_slots WHERE slot_name = 'heard'";
+    cluster.until("n2", ahead, "t").await;
+    let said = cluster.pgbaton(&look).await.expect(0);
+    assert!(
+        said.all()
+            .contains("the subscriber of slot heard stands at"),
+        "{}",
+        said.all()
+    );
+}

@@ -29,6 +29,7 @@ table![
     check_rebuild::CheckRebuild,
     check_rights::CheckRights,
     check_standby::CheckStandby,
+    check_subscribers::CheckSubscribers,
     approve::Approve,
     checkpoint::Checkpoint,
     choose::Choose,

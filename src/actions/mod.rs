@@ -13,6 +13,7 @@ mod check_lsn;
 mod check_rebuild;
 mod check_rights;
 mod check_standby;
+mod check_subscribers;
 mod checkpoint;
 mod choose;
 mod clone;

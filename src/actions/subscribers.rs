@@ -139,7 +139,7 @@ fn taken_over(old: &str, candidate: &Candidate<'_>, on_disk: Option<Vec<SlotName
         ));
     } else if !known {
         fate.warnings.push(format!(
-            "what other slots {old} had cannot be told: logical ones of which {node} has no copy are lost with it"
+            "what logical slots {old} had cannot be told: those of which {node} has no copy are lost with it"
         ));
     }
     let copies: Vec<&Slot> = slots
@@ -184,6 +184,7 @@ mod tests {
             wal_status: WalStatus::Reserved,
             failover: true,
             origin,
+            confirmed: None,
         }
     }
 

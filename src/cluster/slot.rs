@@ -22,6 +22,9 @@ pub struct Slot {
     /// Where it comes from.
     #[serde(default)]
     pub origin: SlotOrigin,
+    /// How far its subscriber has come, as it confirmed; only of a logical one.
+    #[serde(default)]
+    pub confirmed: Option<Lsn>,
 }
 
 impl Slot {

@@ -235,7 +235,8 @@ pub(crate) fn slots(major: u32) -> String {
     };
     format!(
         "SELECT current_setting('max_replication_slots'), s.slot_name, s.slot_type, s.active_pid, s.restart_lsn, {status}, \
-         {copies} WHEN s.temporary THEN 'session' ELSE 'own' END \
+         {copies} WHEN s.temporary THEN 'session' ELSE 'own' END, \
+         s.confirmed_flush_lsn \
          FROM (SELECT 1) one LEFT JOIN pg_replication_slots s ON true ORDER BY s.slot_name"
     )
 }
@@ -267,6 +268,7 @@ pub(crate) fn slots_seen(answers: &[Answer]) -> Result<(Vec<Slot>, u32), Garbled
                 Some("session") => SlotOrigin::Session,
                 _ => SlotOrigin::Own,
             },
+            confirmed: f.optional::<Lsn>("confirmed_flush_lsn")?,
         });
     }
     Ok((slots, limit.ok_or(Garbled("max_replication_slots"))?))

@@ -128,6 +128,7 @@ impl World {
                 wal_status: self.wal_status(id, name),
                 failover: slot.failover,
                 origin: slot.origin,
+                confirmed: None,
             })
             .collect();
         let most = u32::try_from(node.conf.number(MAX_SLOTS)).unwrap_or(0);
