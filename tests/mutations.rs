@@ -42,7 +42,11 @@ fn no_freeze(text: &str) -> String {
 }
 
 fn no_fence(text: &str) -> String {
-    let text = swap(&without(text, "fence"), "needs: [fence]", "needs: [freeze]");
+    let text = swap(
+        &without(text, "fence"),
+        "needs: [fence, fitness]",
+        "needs: [freeze, fitness]",
+    );
     let text = swap(&text, "{{ steps.fence.proof }}", "stopped");
     swap(&text, "  proof: steps.fence.proof\n", "")
 }

@@ -238,19 +238,9 @@ async fn settings_lower_than_the_next_primarys_are_named_by_a_failover_and_mende
     cluster
         .tell("n3", "ALTER SYSTEM SET max_connections = 150")
         .await;
-    let restart = [
-        "run",
-        "follow",
-        "-p",
-        "node=n3",
-        "-p",
-        "upstream=n2",
-        "-p",
-        "apply=restart",
-    ];
-    cluster.pgbaton(&restart).await.expect(0);
-    let write = "CREATE TABLE since ()";
-    cluster.tell("n2", write).await;
+    cluster.fault("n3", Fault::Stop).await;
+    follow(&cluster, "n3", "n2").await.expect(0);
+    cluster.tell("n2", "CREATE TABLE since ()").await;
     cluster.until_replayed("n2", &["n3"]).await;
 }
 
