@@ -25,7 +25,7 @@ const MIN_FREE: i64 = 32 << 20;
 
 /// How long its host is waited for where others wait for the answer, and where nobody does.
 const HASTE: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(7);
 
 #[async_trait]
 impl Deed for CheckStandby {
@@ -82,14 +82,16 @@ impl Deed for CheckStandby {
         let receiver = server.as_ref().and_then(|server| server.receiver.as_ref());
         let source = receiver.and_then(|r| scene.inventory().node_at(&r.host, r.port));
         let follows = source.is_some_and(|source| Some(&source.name) == upstream.as_ref());
-        // What it would start with takes programs to find out: where others wait, only where replay stands still.
-        let (footing, own, asked, restarts, double) = tokio::join!(
-            footing(
-                scene,
-                &node,
-                !report || paused,
-                if report { HASTE } else { PATIENCE }
-            ),
+        // Who follows it already is left as it is.
+        let restarts = upstream.is_some()
+            && !follows
+            && server.is_some()
+            && (scene.text("apply") == Some("restart")
+                || by_restart(scene, &node).await.unwrap_or(false));
+        let starts = restarts || paused || (server.is_none() && !report);
+        // What it would start with takes programs to find out: it is asked for where it decides something.
+        let (footing, own, asked, double) = tokio::join!(
+            footing(scene, &node, starts, if report { HASTE } else { PATIENCE }),
             async {
                 match &server {
                     Some(_) => scene.cluster.settings(&node, &STANDBY_LIMITS).await.ok(),
@@ -97,13 +99,6 @@ impl Deed for CheckStandby {
                 }
             },
             asked_for(scene, upstream.as_ref()),
-            async {
-                // Who follows it already is left as it is.
-                let asked = scene.text("apply") == Some("restart");
-                upstream.is_some()
-                    && !follows
-                    && (asked || by_restart(scene, &node).await.unwrap_or(false))
-            },
             double(scene, &node, upstream.as_ref(), follows),
         );
         let mut wrong: Vec<String> = Vec::new();
