@@ -25,7 +25,7 @@ const MIN_FREE: i64 = 32 << 20;
 
 /// How long its host is waited for where others wait for the answer, and where nobody does.
 const HASTE: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(7);
 
 #[async_trait]
 impl Deed for CheckStandby {
@@ -79,14 +79,19 @@ impl Deed for CheckStandby {
         let look = tokio::time::timeout(HASTE, scene.cluster.server(&node));
         let server = look.await.ok().and_then(Result::ok);
         let paused = server.as_ref().is_some_and(|server| server.replay_paused);
-        // What it would start with takes programs to find out: where others wait, only where replay stands still.
-        let (footing, own, asked, restarts, double) = tokio::join!(
-            footing(
-                scene,
-                &node,
-                !report || paused,
-                if report { HASTE } else { PATIENCE }
-            ),
+        let receiver = server.as_ref().and_then(|server| server.receiver.as_ref());
+        let source = receiver.and_then(|r| scene.inventory().node_at(&r.host, r.port));
+        let follows = source.is_some_and(|source| Some(&source.name) == upstream.as_ref());
+        // Who follows it already is left as it is.
+        let restarts = upstream.is_some()
+            && !follows
+            && server.is_some()
+            && (scene.text("apply") == Some("restart")
+                || by_restart(scene, &node).await.unwrap_or(false));
+        let starts = restarts || paused || (server.is_none() && !report);
+        // What it would start with takes programs to find out: it is asked for where it decides something.
+        let (footing, own, asked, double) = tokio::join!(
+            footing(scene, &node, starts, if report { HASTE } else { PATIENCE }),
             async {
                 match &server {
                     Some(_) => scene.cluster.settings(&node, &STANDBY_LIMITS).await.ok(),
@@ -94,11 +99,7 @@ impl Deed for CheckStandby {
                 }
             },
             asked_for(scene, upstream.as_ref()),
-            async {
-                let asked = scene.text("apply") == Some("restart");
-                asked || (upstream.is_some() && by_restart(scene, &node).await.unwrap_or(false))
-            },
-            double(scene, &node, upstream.as_ref(), server.as_ref()),
+            double(scene, &node, upstream.as_ref(), follows),
         );
         let mut wrong: Vec<String> = Vec::new();
         match &footing {
@@ -204,15 +205,12 @@ async fn double(
     scene: &Scene<'_>,
     node: &NodeName,
     upstream: Option<&NodeName>,
-    server: Option<&Server>,
+    follows: bool,
 ) -> Option<String> {
     let upstream = upstream?;
     let senders = scene.cluster.senders(upstream).await.ok()?;
-    let receiver = server.and_then(|server| server.receiver.as_ref());
-    let source = receiver.and_then(|r| scene.inventory().node_at(&r.host, r.port));
-    let own = usize::from(source.is_some_and(|source| source.name == *upstream));
     let mut found = senders.iter().filter(|s| s.application == node.as_str());
-    let pid = found.nth(own)?.pid;
+    let pid = found.nth(usize::from(follows))?.pid;
     Some(format!(
         "another program receives from {upstream} under its name (`{node}`; of the two one is process {pid}): end it, or give it \
          an application_name of its own"

@@ -7,11 +7,9 @@ use super::node::{Hang, Receiving};
 use super::perform::Done;
 use super::world::World;
 use crate::cluster::{
-    ControlState, Footing, NodeName, Outcome, Rebuild, STANDBY_LIMITS, SlotName, StartLimits,
-    Trouble, TroubleKind,
+    ControlState, Footing, NodeName, Outcome, Rebuild, SlotName, Trouble, TroubleKind,
 };
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -54,17 +52,10 @@ pub(super) const FIRM: Footing = Footing {
 impl World {
     /// As it was when the world began: disks fill and settings are raised outside of the model.
     pub(super) fn footing(&self, id: NodeId, start: bool) -> Footing {
-        let node = self.node(id);
-        let seeded = node.footing.clone();
-        let limits = || {
-            let said = |name: &&str| Some(((*name).to_owned(), node.conf.number(name)));
-            StartLimits {
-                least: BTreeMap::new(),
-                files: STANDBY_LIMITS.iter().filter_map(said).collect(),
-            }
-        };
+        let seeded = self.node(id).footing.clone();
         Footing {
-            start: start.then(|| seeded.start.unwrap_or_else(limits)),
+            // Where nobody could read what it would start with, that stays unknown.
+            start: start.then(|| seeded.start.unwrap_or_default()),
             ..seeded
         }
     }
