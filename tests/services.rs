@@ -19,11 +19,7 @@ use support::{Cluster, Said, pgbaton};
 /// Root alone may write rules for sudo, and make Debian's clusters.
 fn can(program: &str) -> bool {
     let there = Path::new(program).exists();
-    let can = there && rustix::process::geteuid().is_root();
-    if !can {
-        eprintln!("needs root and {program}: nothing was tried");
-    }
-    can
+    there && rustix::process::geteuid().is_root()
 }
 
 /// Lines of sudoers, for as long as this lives.
@@ -65,11 +61,13 @@ impl BySudo {
             .find_map(|line| line.trim().strip_prefix("bin: "))
             .unwrap();
         let data = cluster.data(node);
-        let owner = data.metadata().unwrap().uid();
+        let about = data.metadata().unwrap();
+        // With the group as well: processes of another one may not be looked at by their own user.
+        let (uid, gid) = (about.uid(), about.gid());
         let (data, calls) = (data.display(), bin.path().join("calls"));
         let script = format!(
             "#!/bin/sh\necho \"$(id -un) $1\" >>{}\n[ \"$1\" = stop ] && set -- -m fast stop\n\
-             cd / && exec setpriv --reuid={owner} --clear-groups -- {programs}/pg_ctl -D {data} -l {data}/svc.log -w -t 60 \"$@\" >/dev/null\n",
+             cd / && exec setpriv --reuid={uid} --regid={gid} --clear-groups -- {programs}/pg_ctl -D {data} -l {data}/svc.log -w -t 60 \"$@\" >/dev/null\n",
             calls.display()
         );
         let svc = bin.path().join("svc");
@@ -163,6 +161,16 @@ async fn a_restart_that_sudo_does_not_allow_is_refused_with_the_line_that_is_mis
     by_sudo.follow("n1", "restart").await.expect(0);
     by_sudo.cluster.assert_streams("n3", "n1").await;
     assert_eq!(by_sudo.calls(), ["root stop", "root start"]);
+
+    // The same where the host is reached by commands alone.
+    let site = std::fs::read_to_string(by_sudo.cluster.lab.site_file()).unwrap();
+    let local = format!("{{ local: {{ user: {user} }} }}");
+    let template = format!("{{ template: [runuser, -u, {user}, --, sh, -c] }}");
+    let site = support::swap(&site, &local, &template);
+    std::fs::write(by_sudo.cluster.lab.site_file(), site).unwrap();
+    by_sudo.follow("n2", "restart").await.expect(0);
+    by_sudo.cluster.assert_streams("n3", "n2").await;
+    assert_eq!(by_sudo.calls()[2..], ["root stop", "root start"]);
     drop(rules);
 }
 
@@ -239,7 +247,7 @@ impl Debian {
             let own = "fsync = off\nlisten_addresses = '127.0.0.1'\nshared_buffers = 16MB\nwal_level = replica\n";
             std::fs::write(conf.join("conf.d/test.conf"), own).unwrap();
         }
-        debian.ctl("n1", "start");
+        Self::ctl("n1", "start");
         std::fs::remove_dir_all(debian.data("n2")).unwrap();
         let (data, port) = (debian.data("n2"), debian.ports[0].to_string());
         Self::run("install", &["-d", "-o", "postgres", "-m", "700", &data]);
@@ -265,7 +273,7 @@ impl Debian {
             "primary_conninfo = 'application_name=n2 user",
         );
         std::fs::write(&auto, text).unwrap();
-        debian.ctl("n2", "start");
+        Self::ctl("n2", "start");
         debian
     }
 
@@ -273,7 +281,7 @@ impl Debian {
         self.dir.path().join(node).display().to_string()
     }
 
-    fn ctl(&self, node: &str, action: &str) {
+    fn ctl(node: &str, action: &str) {
         Self::as_server("pg_ctlcluster", &["15", &Self::name(node), action]);
     }
 
@@ -320,6 +328,8 @@ impl Drop for Debian {
             let _ = Command::new("pg_dropcluster")
                 .args(["--stop", "15", &name])
                 .output();
+            // It leaves a file of ours.
+            let _ = std::fs::remove_dir_all(Path::new("/etc/postgresql/15").join(&name));
         }
     }
 }

@@ -271,8 +271,8 @@ mod tests {
     fn subsets<'n>(names: &[&'n str]) -> Vec<Vec<&'n str>> {
         let pick = |bits: usize| {
             let chosen = |(i, _): &(usize, &&str)| bits & (1 << i) != 0;
-            let named = names.iter().enumerate().filter(chosen);
-            named.map(|(_, n)| *n).collect()
+            let picked = names.iter().enumerate().filter(chosen);
+            picked.map(|(_, n)| *n).collect()
         };
         (0..1 << names.len()).map(pick).collect()
     }

@@ -260,13 +260,14 @@ impl Maker<'_> {
             Some(service) => service.start(),
             None => pg_ctl.map(str::to_owned).to_vec(),
         };
-        let arguments = [vec![log.clone(), tenths], command].concat();
+        let patient = node.service.iter().map(|_| "patient").collect();
+        let arguments = [vec![log.clone(), tenths, patient], command].concat();
         Ok(Step::Host(HostStep {
             node: name.clone(),
             task: Task::Start(deadline),
             script: scripts::START,
             arguments,
-            shown: Shown::Arguments(2),
+            shown: Shown::Arguments(3),
             deadline: deadline + GRACE,
             returns: Some("was"),
             login: None,

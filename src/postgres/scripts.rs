@@ -180,12 +180,12 @@ echo "$was"
 "#
 );
 
-/// Runs the rest of the arguments, which start the server; first: its log, and tenths of a second to wait where it
-/// runs already.
+/// Runs the rest of the arguments, which start the server; first: its log, tenths of a second to wait where it runs
+/// already, and a word where the command is waited for even when the server is there.
 pub(crate) const START: &str = concat!(
     prelude!(),
     r#"
-log=$1 n=$2; shift 2
+log=$1 n=$2 patient=$3; shift 3
 status() { l=; { for i in 1 2 3 4 5 6 7 8; do read -r l || break; done; } 2>/dev/null <"$D/$P"; }
 if alive; then
   while :; do
@@ -209,14 +209,21 @@ done
 "$@" >/dev/null 2>>"$log" &
 command=$!
 while :; do
-  if alive; then status; case $l in ready|standby) echo stopped; exit 0 ;; esac; fi
+  if [ -z "$patient" ] && alive; then status; case $l in ready|standby) echo stopped; exit 0 ;; esac; fi
   line=; IFS= read -r line 2>/dev/null <"/proc/$command/stat" || break
   case ${line##*) } in [ZX]*) break ;; esac
-  nap || :
+  [ -n "$patient" ] && sleep 0.05 || nap || :
 done
 wait "$command"
 rc=$?
-[ "$rc" -ne 0 ] || { echo stopped; exit 0; }
+if [ "$rc" -eq 0 ]; then
+  # A site's own command need not wait for the server.
+  while [ -n "$patient" ]; do
+    if alive; then status; case $l in ready|standby) break ;; esac; fi
+    nap || exit 75
+  done
+  echo stopped; exit 0
+fi
 if alive; then exit 75; fi
 tail -n 9 "$log" 2>/dev/null | grep -v -i -e conninfo -e passw -e ': could not start server' -e '^examine the log' >&2
 exit 1
