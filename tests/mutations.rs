@@ -38,8 +38,7 @@ fn no_freeze(text: &str) -> String {
         "needs: [freeze]",
         "needs: [fence_host]",
     );
-    let text = swap(&text, "steps.freeze.items[name].status == 'ok'", "true");
-    swap(&text, "steps.freeze.items[name].status != 'ok'", "false")
+    swap(&text, "steps.freeze.items[name].status == 'ok'", "true")
 }
 
 fn no_fence(text: &str) -> String {

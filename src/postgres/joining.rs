@@ -64,20 +64,34 @@ impl LiveCluster {
     }
 }
 
+/// What the client says where it did not get to the server.
+const NO_WAY: [&str; 6] = [
+    "Connection refused",
+    "Connection timed out",
+    "timeout expired",
+    "No route to host",
+    "Network is unreachable",
+    "could not translate host name",
+];
+
 /// `psql` exits with 2 when it has no session, and says why.
 fn told(finished: &Finished) -> Admission {
     if finished.success() {
         return Admission::Granted;
     }
     let complaint = finished.complaint();
-    // Of several tries, over TLS and without, the last one counts. Without a word from the server nobody was refused.
-    match complaint.rsplit_once("FATAL:") {
-        Some((_, why)) if finished.status == 2 => Admission::Refused(why.trim().to_owned()),
-        _ => Admission::Untold(format!(
-            "the client exited with {}: {complaint}",
-            finished.status
-        )),
+    // Of several tries, over TLS and without, the last one counts.
+    let last = complaint.rsplit("failed:").next().unwrap_or_default();
+    let why = last.trim().trim_start_matches("FATAL:").trim();
+    // Whoever does not get to the server was not refused by it.
+    let arrived = !NO_WAY.iter().any(|no_way| why.contains(no_way));
+    if finished.status == 2 && arrived && !why.is_empty() {
+        return Admission::Refused(why.to_owned());
     }
+    Admission::Untold(format!(
+        "the client exited with {}: {complaint}",
+        finished.status
+    ))
 }
 
 #[cfg(test)]
@@ -97,6 +111,9 @@ mod tests {
                      no pg_hba.conf entry for replication connection from host \"10.0.0.3\"\n";
         let why = "no pg_hba.conf entry for replication connection from host \"10.0.0.3\"";
         assert_eq!(told(&ended(2, fatal)), Admission::Refused(why.to_owned()));
+        let lacks = "psql: error: connection to server at \"127.0.0.1\", port 30789 failed: fe_sendauth: no password supplied\n";
+        let why = "fe_sendauth: no password supplied";
+        assert_eq!(told(&ended(2, lacks)), Admission::Refused(why.to_owned()));
         let refused = "psql: error: connection to server at \"10.0.0.2\", port 5432 failed: Connection refused\n";
         assert!(matches!(told(&ended(2, refused)), Admission::Untold(_)));
         let missing = "setpriv: failed to execute psql: No such file or directory\n";

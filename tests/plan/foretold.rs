@@ -86,10 +86,10 @@ pub(crate) fn decisions(plan: &Value, topic: &str) -> Vec<String> {
         .collect()
 }
 
-/// The steps of a plan, without the heading of the `finally`, which is no step of a run.
+/// The steps of a plan, without the headings of each `finally`, which are no steps of a run.
 fn steps_of(plan: &Value) -> impl Iterator<Item = &Value> {
     let steps = plan["steps"].as_array().unwrap().iter();
-    steps.filter(|step| step["path"] != "(finally)")
+    steps.filter(|step| !step["path"].as_str().unwrap().ends_with("(finally)"))
 }
 
 fn statuses_of_plan(plan: &Value) -> BTreeMap<String, String> {
@@ -98,8 +98,6 @@ fn statuses_of_plan(plan: &Value) -> BTreeMap<String, String> {
             let text = |key: &str| step[key].as_str().unwrap().to_owned();
             (text("path"), text("status"))
         })
-        // What holds a nested playbook's last steps is no step, and has no event.
-        .filter(|(path, _)| !path.ends_with("/(finally)"))
         .collect()
 }
 
