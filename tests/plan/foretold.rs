@@ -225,14 +225,16 @@ fn finding(evidence: &Value) -> Option<String> {
 fn shape(topology: &Value) -> Vec<String> {
     let rows = topology["rows"].as_array().unwrap().iter();
     rows.map(|row| {
+        // What the host of a silent node adds is looked for only until it is clear who the primary was.
+        let silent = row["status"] == "unreachable";
+        let upstream = if silent {
+            &Value::Null
+        } else {
+            &row["upstream"]
+        };
         format!(
             "{} {} {} timeline {} upstream {} attached {}",
-            row["name"],
-            row["role"],
-            row["status"],
-            row["timeline"],
-            row["upstream"],
-            row["attached"]
+            row["name"], row["role"], row["status"], row["timeline"], upstream, row["attached"]
         )
     })
     .collect()
