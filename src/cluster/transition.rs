@@ -120,7 +120,7 @@ mod tests {
         let living = |n: &&str| ready.contains(n) && rule.matches(n);
         let acks = (rule.acks as usize).min(ALL.iter().filter(|n| living(n)).count());
         let mut sets = subsets();
-        sets.retain(|set| set.len() == acks && set.iter().all(|n| living(n)));
+        sets.retain(|set| set.len() == acks && set.iter().all(living));
         sets
     }
 
