@@ -142,6 +142,12 @@ need_hosts() {
   fi
 }
 
+# Servers that are started through sudo, where the tests may write its rules.
+need_sudo() {
+  [[ $(id -u) -eq 0 ]] || return 0
+  have sudo || apt_install "sudo for the tests" sudo
+}
+
 # etcd itself for the tests of the journal of several machines, and etcdctl to look into it.
 need_etcd() {
   if have etcd && have etcdctl; then
