@@ -8,7 +8,7 @@
 
 mod support;
 
-use pgbaton::lab::Fault;
+use pgbaton::lab::{Fault, LabOptions};
 use std::time::Duration;
 use support::{Cluster, assert_nothing_lost};
 
@@ -101,13 +101,47 @@ async fn with_a_standby_down_the_run_ends_degraded_and_names_it() {
     let writer = cluster.writer().await;
     cluster.fault("n1", Fault::Kill).await;
     let said = cluster.pgbaton(&["run", "failover"]).await.expect(4);
-    assert!(said.all().contains("n3"), "{}", said.all());
+    let left = "n2 keeps no WAL for n3, which was away";
+    assert!(said.all().contains(left), "{}", said.all());
     assert_eq!(cluster.primary().await, "n2");
+    let slots = "SELECT count(*) FROM pg_replication_slots";
+    assert_eq!(
+        cluster.ask("n2", slots).await,
+        "0",
+        "nothing would bound it"
+    );
     assert!(
         writer.wait_for(20, Duration::from_secs(30)).await,
         "writes do not hang on the dead"
     );
     assert_nothing_lost(&cluster, &writer.finish().await, "n2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_was_away_gets_a_slot_where_its_size_is_bounded() {
+    let bound = ("max_slot_wal_keep_size".to_owned(), "1GB".to_owned());
+    let options = LabOptions {
+        settings: vec![bound],
+        ..LabOptions::default()
+    };
+    let cluster = Cluster::with("fo-away", options).await;
+    cluster.fault("n3", Fault::Stop).await;
+    cluster.fault("n1", Fault::Kill).await;
+    let said = cluster.pgbaton(&["run", "failover"]).await.expect(4);
+    let left = "n2 keeps WAL for n3, which was away, up to max_slot_wal_keep_size";
+    assert!(said.all().contains(left), "{}", said.all());
+    let held = "SELECT string_agg(slot_name || ' ' || active, ',') FROM pg_replication_slots";
+    assert_eq!(cluster.ask("n2", held).await, "pgbaton_n3 false");
+    // The WAL from before the promotion on is still there when it comes back.
+    let away = "SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()";
+    for _ in 0..8 {
+        cluster.tell("n2", away).await;
+    }
+    cluster.tell("n2", "CHECKPOINT").await;
+    let follow = ["run", "follow", "-p", "node=n3", "-p", "upstream=n2"];
+    cluster.pgbaton(&follow).await.expect(0);
+    cluster.until_replayed("n2", &["n3"]).await;
+    assert_eq!(cluster.ask("n2", held).await, "pgbaton_n3 true");
 }
 
 #[tokio::test(flavor = "multi_thread")]
