@@ -38,9 +38,10 @@ impl LiveCluster {
                 "its connection string holds a secret, which must not stand on a command line";
             return Ok(Admission::Untold(why.to_owned()));
         }
-        // The database is what a standby looks up in its passfile.
+        // The database is what a standby looks up in its passfile. Of two names the last one counts: under the node's own it
+        // would be taken for a second receiver of it.
         let conninfo = format!(
-            "{} dbname=replication replication=true connect_timeout={CONNECT}",
+            "{} application_name=pgbaton-login dbname=replication replication=true connect_timeout={CONNECT}",
             conninfo.sent()
         );
         let client = program(source, names.client);
