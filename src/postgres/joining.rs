@@ -41,7 +41,7 @@ impl LiveCluster {
         // The database is what a standby looks up in its passfile. Of two names the last one counts: under the node's own it
         // would be taken for a second receiver of it.
         let conninfo = format!(
-            "{} application_name=pgbaton-login dbname=replication replication=true connect_timeout={CONNECT}",
+            "{} application_name=pgbaton dbname=replication replication=true connect_timeout={CONNECT}",
             conninfo.sent()
         );
         let client = program(source, names.client);
