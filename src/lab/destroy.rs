@@ -1,6 +1,6 @@
 //! Removing a lab, whatever was done to it: thaw, ask, kill, then clear away.
 
-use super::processes::{self, Process};
+use super::processes::{self, Process, Quiet};
 use super::{Lab, LabError, claims, hosts, record};
 use crate::transport::RECORDS;
 use rustix::process::Signal;
@@ -115,9 +115,10 @@ fn end_processes(lab: &Lab) -> Result<(), LabError> {
     };
     let started = Instant::now();
     let mut asked: Vec<i32> = Vec::new();
+    let mut quiet = Quiet::default();
     loop {
         let alive = look()?;
-        if alive.is_empty() {
+        if quiet.after(alive.is_empty()) {
             return Ok(());
         }
         if started.elapsed() > BOUND {

@@ -41,6 +41,21 @@ struct Stat {
     state: char,
 }
 
+/// Whether looks at the processes have found none for long enough to believe it.
+///
+/// A process that hands on to a child and ends (`sshd` and `pg_ctl` do) may do so behind a look: the child was not yet
+/// listed, and the parent is gone when its turn comes. A second look sees the child.
+#[derive(Debug, Default)]
+pub(super) struct Quiet(u8);
+
+impl Quiet {
+    /// Counts a look; whether this and the one before it found nothing.
+    pub(super) fn after(&mut self, nothing: bool) -> bool {
+        self.0 = if nothing { self.0 + 1 } else { 0 };
+        self.0 >= 2
+    }
+}
+
 /// The living processes whose work is in or below `dir`.
 pub(super) fn under(dir: &Path, user: &ServerUser) -> io::Result<Vec<Process>> {
     let mut found = Vec::new();

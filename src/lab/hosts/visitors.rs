@@ -2,6 +2,7 @@
 //! by those, and the servers.
 
 use super::super::LabError;
+use super::super::processes::Quiet;
 use super::super::record::Lab;
 use super::make::namespaces;
 use super::network::path;
@@ -26,9 +27,10 @@ pub(in crate::lab) fn end(lab: &Lab) -> Result<(), LabError> {
         .map(|meta| identity(&meta))
         .collect();
     let started = Instant::now();
+    let mut quiet = Quiet::default();
     loop {
         let visitors = visitors(&hosts);
-        if visitors.is_empty() {
+        if quiet.after(visitors.is_empty()) {
             return Ok(());
         }
         if started.elapsed() > BOUND {
