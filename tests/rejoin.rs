@@ -358,7 +358,8 @@ async fn a_rewind_that_was_killed_is_not_told_as_failed() {
     let ends = outcomes(&said, "rewind");
     assert!(
         ends.len() > 1 && ends.iter().all(|e| e == "unknown"),
-        "{ends:?}"
+        "{ends:?}: {}",
+        said.all()
     );
     assert!(
         said.all().contains("it was killed before its end"),

@@ -3,7 +3,7 @@
 //! The node's own settings (port, name, who may log in, keys) are kept in `<data>.pgbaton.kept` while that is done, for
 //! both programs bring the upstream's along, and `pg_rewind` removes whatever its source does not have.
 
-use super::scripts::prelude;
+use super::scripts::{collected, prelude};
 
 /// What both do. `R` is the data directory, where it really lies; `K` the kept settings, `M` the mark.
 ///
@@ -114,6 +114,10 @@ if ! [ -p "$M" ]; then
   case $(state) in
     'shut down'|'shut down in recovery') ;;
     *)
+      pid=; IFS= read -r pid 2>/dev/null <"$R/$P"
+"#,
+    collected!(),
+    r#"
       # Crash recovery, by a server that nobody can connect to. It does not begin with standby.signal, so that is away until
       # it says that it has looked. Should the power fail until then, the right for others keeps every server from starting.
       trap 'back; exit 1' TERM HUP INT

@@ -72,6 +72,21 @@ parent_of() {
 
 pub(crate) use prelude;
 
+/// Waits for the process `$pid`.
+macro_rules! collected {
+    () => {
+        r#"
+# A dead postmaster that its parent has not collected yet still keeps the server from starting.
+m=0
+while [ -n "$pid" ] && [ "$m" -lt 50 ]; do
+  line=; IFS= read -r line 2>/dev/null <"/proc/$pid/stat" || break
+  case ${line##*) } in [ZX]*) m=$((m + 1)); sleep 0.1 ;; *) break ;; esac
+done
+"#
+    };
+}
+pub(crate) use collected;
+
 /// The tags of the settings that are kept beside the server's own.
 pub(crate) const SAVED: &str = r#"
 cd "$1" || exit 66
@@ -198,12 +213,9 @@ fi
 if [ -e "$D/pgbaton.rewinding" ]; then
   echo "a rewind of $D did not end: what lies there is no state of any server, and it is not started" >&2; exit 65
 fi
-# A dead postmaster that its parent has not collected yet still keeps the server from starting.
-m=0
-while [ -n "$pid" ] && [ "$m" -lt 50 ]; do
-  line=; IFS= read -r line 2>/dev/null <"/proc/$pid/stat" || break
-  case ${line##*) } in [ZX]*) m=$((m + 1)); sleep 0.1 ;; *) break ;; esac
-done
+"#,
+    collected!(),
+    r#"
 # The command looks ten times a second, and tells when the server does not start; we look more often, and need not wait
 # for it once the server is there.
 "$@" >/dev/null 2>>"$log" &
