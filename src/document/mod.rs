@@ -15,6 +15,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod units;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use file::read_file;
@@ -22,3 +23,4 @@ pub use parse::parse;
 pub use reader::{Lowering, MapReader};
 pub use suggest::suggest;
 pub use tree::{Entry, Source, Span, Spanned, Tree};
+pub use units::{format_bytes, format_duration, parse_bytes, parse_duration};

@@ -4,7 +4,6 @@
 //! [`check`] goes on with what needs the catalog of actions and the other playbooks: references, types, safety rules.
 
 mod check;
-mod duration;
 mod expression;
 mod load;
 mod model;
@@ -16,7 +15,6 @@ mod template;
 mod value;
 
 pub use check::{Checked, Library, UnreadablePlaybook, check, fit};
-pub use duration::{format_bytes, format_duration, parse_bytes, parse_duration};
 pub use expression::{EvaluationError, Expression, Reference, SyntaxError};
 pub use load::load;
 pub use model::{
@@ -31,3 +29,4 @@ pub use template::{Helper, Piece, RenderError, Template, TemplateTree};
 pub use value::{Map, Type, Value};
 
 pub use crate::cluster::{SecretSource, TroubleKind};
+pub use crate::document::{format_bytes, format_duration, parse_bytes, parse_duration};
