@@ -1,4 +1,4 @@
-//! `pgbaton serve`: goes on with every run whose runner died, at its start and for as long as it serves.
+//! `pgbaton serve`: watches the clusters, and goes on with every run whose runner died.
 
 use super::app::Context;
 use super::error::CommandError;
@@ -6,12 +6,16 @@ use super::exit_codes::Code;
 use super::run::listen;
 use super::screen;
 use super::signals::Hangup;
+use crate::cluster::Mode;
 use crate::engine::RunId;
 use crate::journal::RunSummary;
 use crate::runs::{Finished, Records, RunsError, World};
+use crate::trigger::{LiveDesk, Sentry};
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +33,8 @@ pub(crate) async fn serve(context: &Context) -> Result<Code, CommandError> {
         is_silent: false,
     };
     say(&format!("serving the runs of {}", records.place()));
+    // They end with this function: a run that one of them has started stays to be resumed.
+    let _watches = watch(context)?;
     loop {
         succession.look(&records).await;
         tokio::select! {
@@ -42,6 +48,33 @@ pub(crate) async fn serve(context: &Context) -> Result<Code, CommandError> {
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+}
+
+/// How many runs may be started by themselves at once: a data centre that is dead is no reason for a stampede.
+const AT_ONCE: usize = 4;
+
+/// Starts a watch over every cluster.
+fn watch(context: &Context) -> Result<JoinSet<()>, CommandError> {
+    let global = &context.global;
+    let limit = Arc::new(Semaphore::new(AT_ONCE));
+    let mut watches = JoinSet::new();
+    for world in World::open_all(global.site.as_deref(), global.cluster.as_deref())? {
+        let inventory = world.inventory();
+        say(&format!(
+            "watching {} ({})",
+            inventory.cluster,
+            match inventory.detector.mode {
+                Mode::Observe => "observe: it only tells",
+                Mode::Approve => "approve: it asks",
+                Mode::Auto => "auto: it acts",
+            }
+        ));
+        let port = world.watched();
+        let desk = Arc::new(LiveDesk::new(Arc::new(world), say));
+        let sentry = Sentry::new(port, desk, Arc::clone(&limit));
+        watches.spawn(sentry.watch());
+    }
+    Ok(watches)
 }
 
 /// Taking over what others left.

@@ -1,6 +1,6 @@
 //! What the site file says about one cluster: its nodes and how to reach them.
 
-use super::{NodeName, RepmgrTable, Service, SlotName};
+use super::{Detector, NodeName, RepmgrTable, Service, SlotName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,6 +43,9 @@ pub struct Inventory {
     /// repmgr's table of the nodes, where it is to be kept right.
     #[serde(default)]
     pub repmgr: Option<RepmgrTable>,
+    /// What whoever watches it may do by itself.
+    #[serde(default)]
+    pub detector: Detector,
 }
 
 /// One server.

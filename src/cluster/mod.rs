@@ -2,6 +2,7 @@
 //!
 //! Pure types and functions. The live side of the port ([`Cluster`]) is in `crate::postgres`.
 
+mod detector;
 mod facts;
 mod footing;
 mod given;
@@ -21,7 +22,9 @@ mod ticket;
 mod timeline;
 mod topology;
 mod transition;
+mod watch;
 
+pub use detector::{Detector, Mode, OnShutdown};
 pub use facts::{
     Admission, Archiving, ControlData, ControlState, Host, Identity, Position, Process, Reach,
     Rebuild, Receiver, Remembered, Sender, Server, Setting, StartupState, Timed, WalFiles,
@@ -48,3 +51,4 @@ pub use ticket::Ticket;
 pub use timeline::{Ancestry, Fork, History, HistoryError, SystemId, Timeline};
 pub use topology::{Row, RowStatus, Topology, Was};
 pub use transition::Transition;
+pub use watch::{Knock, Load, Watch};

@@ -4,7 +4,7 @@ mod access;
 mod node;
 
 use super::{Found, ImportError};
-use crate::cluster::{Inventory, Node, NodeName, RepmgrTable, Trouble};
+use crate::cluster::{Detector, Inventory, Node, NodeName, RepmgrTable, Trouble};
 use crate::document::Source;
 use crate::postgres::{Door, Registered, Seen};
 use crate::site::{Remarks, Site, to_yaml_with};
@@ -112,6 +112,7 @@ impl<'f> Pen<'f> {
                 database,
                 schema: "repmgr".to_owned(),
             }),
+            detector: Detector::default(),
             nodes,
         })
     }

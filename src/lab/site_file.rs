@@ -71,6 +71,7 @@ impl Lab {
             },
             synchronous: options.synchronous,
             repmgr: None,
+            detector: crate::cluster::Detector::default(),
         }
     }
 }

@@ -5,12 +5,14 @@ use super::secret::Secret;
 use super::session::Session;
 use super::tls::{self, Tls};
 use super::wire::{Connection, Stream};
+use crate::cluster::Knock;
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
 use postgres_protocol::message::backend::{AuthenticationSaslBody, ErrorResponseBody, Message};
 use postgres_protocol::message::frontend;
+use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -95,25 +97,45 @@ impl Login {
             })
     }
 
-    /// Whether a server answers at all: `None` is silence, `false` that it accepts no sessions now. Like `pg_isready`,
-    /// it logs in as nobody in particular and needs no password.
-    pub(crate) async fn answers(&self, within: Duration) -> Option<bool> {
+    /// What a new connection meets, up to the server's first word. Like `pg_isready`, it logs in as nobody in particular
+    /// and needs no password.
+    pub(crate) async fn knock(&self, within: Duration) -> Knock {
+        let end = tokio::time::Instant::now() + within;
+        let plain = Self {
+            tls: None,
+            ..self.clone()
+        };
+        let stream = match tokio::time::timeout_at(end, plain.socket()).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                return Knock::Closed;
+            }
+            // The socket of a server that is not there.
+            Ok(Err(error))
+                if error.kind() == io::ErrorKind::NotFound && plain.host.starts_with('/') =>
+            {
+                return Knock::Closed;
+            }
+            _ => return Knock::Silent,
+        };
         let ask = async {
-            let plain = Self {
-                tls: None,
-                ..self.clone()
-            };
-            let mut connection = Connection::new(plain.secured().await.ok()?, plain.clone());
+            let mut connection = Connection::new(stream, plain.clone());
             let mut out = BytesMut::new();
             frontend::startup_message(plain.parameters(), &mut out).ok()?;
             connection.write(&out).await.ok()?;
-            match connection.read().await.ok()? {
-                // cannot_connect_now
-                Message::ErrorResponse(body) => Some(server_error(&body).code != "57P03"),
-                _ => Some(true),
-            }
+            Some(match connection.read().await.ok()? {
+                Message::ErrorResponse(body) => match server_error(&body).code.as_str() {
+                    "57P03" => Knock::NotNow,
+                    "53300" => Knock::Full,
+                    code if code.starts_with("28") => Knock::Denied,
+                    _ => Knock::Refuses,
+                },
+                _ => Knock::Opens,
+            })
         };
-        tokio::time::timeout(within, ask).await.ok().flatten()
+        let met = tokio::time::timeout_at(end, ask).await;
+        // One that ends in the middle of a word was ended with its server.
+        met.map_or(Knock::Mute, |met| met.unwrap_or(Knock::Closed))
     }
 
     async fn steps(&self) -> Result<Connection, Fault> {
@@ -137,18 +159,29 @@ impl Login {
         }
     }
 
-    /// The socket, with TLS where that is wanted and to be had.
-    pub(crate) async fn secured(&self) -> Result<Box<dyn Stream>, Fault> {
-        let lost = |error: std::io::Error| self.unreachable(error.to_string());
+    /// A connection, before anything is said.
+    async fn socket(&self) -> io::Result<Box<dyn Stream>> {
         if self.host.starts_with('/') {
-            let stream = UnixStream::connect(self.address()).await.map_err(lost)?;
+            let stream = UnixStream::connect(self.address()).await?;
             return Ok(Box::new(stream));
         }
-        let mut stream = TcpStream::connect((self.host.as_str(), self.port))
-            .await
-            .map_err(lost)?;
+        Ok(Box::new(self.tcp().await?))
+    }
+
+    async fn tcp(&self) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         // Without it, small statements wait for the peer's delayed acknowledgement.
-        stream.set_nodelay(true).map_err(lost)?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// The socket, with TLS where that is wanted and to be had.
+    pub(crate) async fn secured(&self) -> Result<Box<dyn Stream>, Fault> {
+        let lost = |error: io::Error| self.unreachable(error.to_string());
+        if self.host.starts_with('/') {
+            return self.socket().await.map_err(lost);
+        }
+        let mut stream = self.tcp().await.map_err(lost)?;
         let Some(tls) = &self.tls else {
             return Ok(Box::new(stream));
         };
@@ -214,7 +247,7 @@ impl Login {
         connection: &mut Connection,
         body: &AuthenticationSaslBody,
     ) -> Result<(), Fault> {
-        let protocol = |error: std::io::Error| self.denied(format!("SCRAM failed: {error}"));
+        let protocol = |error: io::Error| self.denied(format!("SCRAM failed: {error}"));
         let mut known = false;
         let mut mechanisms = body.mechanisms();
         while let Some(mechanism) = mechanisms.next().map_err(protocol)? {

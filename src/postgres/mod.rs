@@ -44,6 +44,7 @@ mod vocabulary;
 mod wal_files;
 mod wal_walk;
 mod waldump;
+mod watch;
 mod wire;
 
 pub use live::{LiveCluster, renderer};

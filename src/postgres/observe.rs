@@ -10,9 +10,9 @@ use super::pool::{Error, Warm};
 use super::questions;
 use super::{archiving, control, host, rebuild, scripts, wal_files, waldump};
 use crate::cluster::{
-    Admission, Archiving, Footing, Forbidden, History, Host, Identity, Inventory, Lsn, Managers,
-    NodeName, Observe, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server, Setting,
-    Slot, Timeline, Transport, Trouble, TroubleKind, WalFiles,
+    Admission, Archiving, Footing, Forbidden, History, Host, Identity, Inventory, Knock, Lsn,
+    Managers, NodeName, Observe, Reach, Rebuild, Remembered, Render, RepmgrNode, Sender, Server,
+    Setting, Slot, Timeline, Transport, Trouble, TroubleKind, WalFiles,
 };
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
@@ -305,10 +305,10 @@ impl Observe for LiveCluster {
         };
         let source = self.node(from)?;
         if matches!(source.transport, Transport::Local { .. }) {
-            return Ok(match self.pool.answers(target, within).await {
-                Some(true) => Reach::Accepts,
-                Some(false) => Reach::Rejects,
-                None => Reach::Silent,
+            return Ok(match self.pool.knock(target, within).await {
+                Knock::NotNow => Reach::Rejects,
+                met if met.is_word() => Reach::Accepts,
+                _ => Reach::Silent,
             });
         }
         let prober = program(source, self.dialect.names().is_ready);

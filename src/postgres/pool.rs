@@ -6,7 +6,7 @@ use super::passfile;
 use super::session::Session;
 use super::tls::{self, Tls};
 use super::wire::{Answer, Connection};
-use crate::cluster::{Inventory, Node, NodeName, Product, Trouble, TroubleKind};
+use crate::cluster::{Inventory, Knock, Node, NodeName, Product, Trouble, TroubleKind};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -125,8 +125,8 @@ impl Pool {
         login.open(within).await.map_err(Error::Fault)
     }
 
-    /// Whether a server answers, to anybody on this machine; see [`Login::answers`].
-    pub(crate) async fn answers(&self, node: &Node, within: Duration) -> Option<bool> {
+    /// What anybody on this machine meets; see [`Login::knock`].
+    pub(crate) async fn knock(&self, node: &Node, within: Duration) -> Knock {
         let access = &self.inventory.sql;
         let login = Login {
             host: node.host.clone(),
@@ -136,7 +136,7 @@ impl Pool {
             tls: None,
             kind: SessionKind::Site(access.dbname.clone()),
         };
-        login.answers(within).await
+        login.knock(within).await
     }
 
     /// Whether a server lets this user replicate without a password, to whoever comes from this machine.

@@ -15,13 +15,13 @@ use std::str::FromStr;
 pub(crate) struct Garbled(pub(super) &'static str);
 
 /// One row, read by position.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     row: &'a [Option<String>],
     next: usize,
 }
 
 impl<'a> Fields<'a> {
-    fn of(row: &'a [Option<String>]) -> Self {
+    pub(super) fn of(row: &'a [Option<String>]) -> Self {
         Self { row, next: 0 }
     }
 
@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
             .transpose()
     }
 
-    fn required<T: FromStr>(&mut self, name: &'static str) -> Result<T, Garbled> {
+    pub(super) fn required<T: FromStr>(&mut self, name: &'static str) -> Result<T, Garbled> {
         self.optional(name)?.ok_or(Garbled(name))
     }
 

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::DbError;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_util::sync::CancellationToken;
 
 /// What a cancelled statement's server is given to hear of it.
 const CANCEL: Duration = Duration::from_secs(2);
@@ -26,6 +27,7 @@ pub(crate) struct Session {
     client: Client,
     /// What moves the bytes.
     task: AbortHandle,
+    ended: CancellationToken,
     login: Login,
     major: u32,
     /// Where the server has names of its own.
@@ -64,12 +66,16 @@ impl Session {
             .map_err(|error| refused(login, &error))?;
         let major = connection.parameter("server_version").map_or(0, major);
         // Its error reaches the client's calls too.
+        let ended = CancellationToken::new();
+        let end = ended.clone().drop_guard();
         let task = tokio::spawn(async move {
             let _ = connection.await;
+            drop(end);
         });
         Ok(Self {
             client,
             task: task.abort_handle(),
+            ended,
             login: login.clone(),
             major,
             vocabulary: None,
@@ -101,6 +107,11 @@ impl Session {
             tokio::task::yield_now().await;
         }
         !self.is_spent() && !self.client.is_closed()
+    }
+
+    /// Waits for its end, which is told by whoever ends it.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// It was given up with a statement under way, or ended with an error.

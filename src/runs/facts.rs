@@ -3,7 +3,7 @@
 mod lost;
 
 use crate::cluster::{
-    Cluster, Identity, Inventory, Lsn, Manager, Node, NodeName, Row, RowStatus, Server, Topology,
+    Identity, Inventory, Lsn, Manager, Node, NodeName, Observe, Row, RowStatus, Server, Topology,
     Trouble, TroubleKind,
 };
 use crate::playbook::{Map, Value};
@@ -22,7 +22,7 @@ struct View {
 }
 
 /// Asks every node at once; takes no longer than the slowest, and never longer than [`PATIENCE`].
-pub async fn topology(cluster: &dyn Cluster) -> Topology {
+pub async fn topology(cluster: &dyn Observe) -> Topology {
     let inventory = cluster.inventory();
     let mut nodes: Vec<&Node> = inventory.nodes.values().collect();
     nodes.sort_by_key(|node| node.id);
@@ -44,7 +44,7 @@ pub async fn topology(cluster: &dyn Cluster) -> Topology {
 }
 
 /// Who else manages the nodes, as far as they say so within [`PATIENCE`].
-pub(super) async fn managers(cluster: &dyn Cluster) -> Vec<(NodeName, Manager)> {
+pub(super) async fn managers(cluster: &dyn Observe) -> Vec<(NodeName, Manager)> {
     let nodes: Vec<&NodeName> = cluster.inventory().nodes.keys().collect();
     let looks = nodes
         .iter()
@@ -56,7 +56,7 @@ pub(super) async fn managers(cluster: &dyn Cluster) -> Vec<(NodeName, Manager)> 
         .collect()
 }
 
-async fn view(cluster: &dyn Cluster, node: &NodeName) -> View {
+async fn view(cluster: &dyn Observe, node: &NodeName) -> View {
     // A server that does not answer ends the look at its node: what its files say would take longer to find out, and is
     // shown nowhere.
     let asked = tokio::time::timeout(PATIENCE, async {
@@ -203,7 +203,7 @@ fn note_problems(rows: &mut [Row]) {
 }
 
 /// Whether commits wait for whom the site file says. Told by what the primary said of itself a moment ago.
-fn note_synchronous(cluster: &dyn Cluster, rows: &mut [Row]) {
+fn note_synchronous(cluster: &dyn Observe, rows: &mut [Row]) {
     let inventory = cluster.inventory();
     let others = |primary: &NodeName| -> Vec<NodeName> {
         let names = inventory.nodes.keys();

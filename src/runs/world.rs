@@ -9,7 +9,7 @@ use super::place::{cluster_of, site_file, site_vars};
 use super::stale;
 use super::{Finished, Order, Records, RunsError};
 use crate::actions::{LiveActions, catalog};
-use crate::cluster::{Cluster, Inventory, Manager, NodeName, Topology};
+use crate::cluster::{Cluster, Inventory, Manager, NodeName, Topology, Watch};
 use crate::document::Diagnostics;
 use crate::engine::{Engine, Envelope, Inbox, Recorder, Request, Resume, RunId};
 use crate::journal::Store;
@@ -40,23 +40,43 @@ impl World {
     pub fn open(site: Option<&Path>, cluster: Option<&str>) -> Result<Self, RunsError> {
         let file = site_file(site)?;
         let site = Site::load(&file)?;
-        let inventory = Arc::new(cluster_of(&site, cluster)?.clone());
-        let vars = site_vars(&site);
+        let inventory = cluster_of(&site, cluster)?.clone();
         let records = Arc::new(Records::of(&site));
-        let store = Arc::clone(&records);
+        Ok(Self::of(&file, &site, inventory, &records))
+    }
+
+    /// All clusters of a site file, or the one that is named. They share their records.
+    pub fn open_all(site: Option<&Path>, cluster: Option<&str>) -> Result<Vec<Self>, RunsError> {
+        let file = site_file(site)?;
+        let site = Site::load(&file)?;
+        let records = Arc::new(Records::of(&site));
+        let inventories = match cluster {
+            Some(_) => vec![cluster_of(&site, cluster)?.clone()],
+            None => site.clusters.values().cloned().collect(),
+        };
+        let worlds = inventories
+            .into_iter()
+            .map(|inventory| Self::of(&file, &site, inventory, &records));
+        Ok(worlds.collect())
+    }
+
+    fn of(file: &Path, site: &Site, inventory: Inventory, records: &Arc<Records>) -> Self {
+        let inventory = Arc::new(inventory);
+        let vars = site_vars(site);
+        let store = Arc::clone(records);
         let live = LiveCluster::new(Arc::clone(&inventory)).fenced_by(move || store.name());
         let live = Arc::new(live);
         let port: Arc<dyn Cluster> = Arc::clone(&live) as Arc<dyn Cluster>;
-        Ok(Self {
+        Self {
             actions: Arc::new(LiveActions::new(&port)),
             cluster: live,
-            shelves: Shelves::beside(Some(&file))
+            shelves: Shelves::beside(Some(file))
                 .for_site(vars.clone())
                 .for_cluster(&inventory),
             vars,
             inventory,
-            records,
-        })
+            records: Arc::clone(records),
+        }
     }
 
     /// The cluster's nodes.
@@ -77,6 +97,11 @@ impl World {
     /// The live side of the port.
     pub fn cluster(&self) -> Arc<dyn Cluster> {
         Arc::clone(&self.cluster) as Arc<dyn Cluster>
+    }
+
+    /// The live side of the port, for a watch that goes on.
+    pub fn watched(&self) -> Arc<dyn Watch> {
+        Arc::clone(&self.cluster) as Arc<dyn Watch>
     }
 
     /// Opens connections to all nodes that answer; bounded by a few seconds whatever the servers do.

@@ -3,7 +3,9 @@
 use super::client::Habit;
 use super::conf::{self, CONNINFO, Conf, SLOT_NAME, SYNC_NAMES, Target, Value};
 use super::ids::{At, HostId, NodeId, RUNNER};
-use super::node::{Dark, Hang, IDLE, Node, Phase, Process, Receiving, Replay, SlotState};
+use super::node::{
+    Dark, Disk, Door, Hang, IDLE, Node, Phase, Process, Receiving, Replay, SlotState,
+};
 use super::rebuild::ABLE;
 use super::wal::{BranchId, Wal, segment_start};
 use super::world::World;
@@ -67,6 +69,7 @@ pub fn rehearsal_inventory(names: &[NodeName], synchronous: Synchronous) -> Inve
         },
         synchronous,
         repmgr: None,
+        detector: crate::cluster::Detector::default(),
     }
 }
 
@@ -251,6 +254,8 @@ impl<'a> WorldBuilder<'a> {
             footing: super::rebuild::FIRM,
             tablespaces: Vec::new(),
             dark: Dark::default(),
+            door: Door::default(),
+            disk: Disk::default(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use super::ids::{At, ClientId, HostId, Life, NodeId};
-use super::node::{Commit, Waiter};
+use super::node::{Commit, Disk, Waiter};
 use super::world::World;
 use std::time::Duration;
 
@@ -121,6 +121,10 @@ impl World {
     }
 
     fn commit(&mut self, client: ClientId, node: NodeId) {
+        if self.node(node).disk == Disk::Stalls {
+            // Its record is not made durable, so nobody hears of it.
+            return;
+        }
         self.write(node, COMMIT);
         let commit = Commit {
             node,
@@ -132,7 +136,13 @@ impl World {
             self.acknowledge(client, commit);
         } else {
             self.clients[client.0].waiting = Some((commit, self.now));
-            self.node_mut(node).waiters.push(Waiter { client, commit });
+            let since = self.now;
+            let waiter = Waiter {
+                client,
+                commit,
+                since,
+            };
+            self.node_mut(node).waiters.push(waiter);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use super::ids::{At, Life, NodeId, RUNNER};
 use super::inject::Injections;
-use super::node::{Hang, Phase};
+use super::node::{Door, Hang, Phase};
 use super::outside::{Outside, Unknowable};
 use super::world::World;
 use crate::cluster::{Inventory, NodeName, Render, TroubleKind};
@@ -24,6 +24,8 @@ const SQL_HOP: Duration = Duration::from_micros(300);
 pub(super) enum Way {
     Sql,
     Replication,
+    /// The one that nobody uses.
+    Watch,
 }
 
 /// What a call needs besides the world.
@@ -272,6 +274,21 @@ impl SimCluster {
                 TroubleKind::Unreachable,
                 format!("the database system is {doing} [57P03]"),
             ));
+        }
+        let refused = match node.door {
+            Door::Open => None,
+            Door::Full => Some((
+                TroubleKind::Unreachable,
+                "sorry, too many clients already [53300]",
+            )),
+            Door::Barred => Some((TroubleKind::Denied, "no pg_hba.conf entry for host [28000]")),
+            Door::Password => Some((
+                TroubleKind::Denied,
+                "password authentication failed [28P01]",
+            )),
+        };
+        if let Some((kind, why)) = refused {
+            return Open::Refused(Fault::Refused(kind, why.to_owned()));
         }
         let life = process.life;
         if way == Way::Replication && state.world.senders_are_taken(id) {

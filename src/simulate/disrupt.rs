@@ -3,7 +3,7 @@
 use super::event::Event;
 use super::ids::{At, HostId, NodeId, RUNNER};
 use super::network::Shell;
-use super::node::Hang;
+use super::node::{Disk, Door, Hang};
 use super::world::World;
 use crate::cluster::{NodeName, SlotName, StopMode};
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,12 @@ pub enum Disruption {
     Rejoin(NodeName),
     /// Commands on the node's machine fare like this from now on.
     Shell(NodeName, Shell),
+    /// New sessions of pgbaton's fare like this from now on.
+    Door(NodeName, Door),
+    /// The disk below the node's data does nothing any more: what is to be made durable waits.
+    StallDisk(NodeName),
+    /// It goes on.
+    ResumeDisk(NodeName),
     /// The walreceiver takes nothing off the wire (SIGSTOP to it alone).
     StallReceiver(NodeName),
     /// It goes on.
@@ -132,6 +138,9 @@ impl World {
             Disruption::Isolate(_) => self.isolate(host, true),
             Disruption::Rejoin(_) => self.isolate(host, false),
             Disruption::Shell(_, shell) => self.machines[host.0].shell = *shell,
+            Disruption::Door(_, door) => self.node_mut(id).door = *door,
+            Disruption::StallDisk(_) => self.node_mut(id).disk = Disk::Stalls,
+            Disruption::ResumeDisk(_) => self.node_mut(id).disk = Disk::Works,
             Disruption::StallReceiver(_) => self.node_mut(id).replay.stalled = true,
             Disruption::ResumeReceiver(_) => self.resume_receiver(id),
             Disruption::PauseReplay(_) => self.node_mut(id).replay.paused = true,
@@ -174,6 +183,8 @@ impl World {
         }
         for id in self.ids() {
             self.node_mut(id).hang = Hang::None;
+            self.node_mut(id).door = Door::Open;
+            self.node_mut(id).disk = Disk::Works;
             self.resume_receiver(id);
             self.resume_replay(id);
         }
@@ -274,6 +285,9 @@ impl Disruption {
             | Self::Isolate(node)
             | Self::Rejoin(node)
             | Self::Shell(node, _)
+            | Self::Door(node, _)
+            | Self::StallDisk(node)
+            | Self::ResumeDisk(node)
             | Self::StallReceiver(node)
             | Self::ResumeReceiver(node)
             | Self::PauseReplay(node)

@@ -37,6 +37,7 @@ mod snapshot;
 mod stream;
 mod sync;
 mod wal;
+mod watch;
 mod world;
 
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use disrupt::{Disruption, Place};
 pub use ids::At;
 pub use inject::{Call, Fault, Injections, What};
 pub use network::Shell;
+pub use node::Door;
 pub use outside::{Outside, Unknowable};
 pub use probe::{Acknowledged, NodeState, OrphanedSlot};
 pub use seed::Assumption;

@@ -60,6 +60,8 @@ pub(super) struct Node {
     /// Where its tablespaces lie.
     pub(super) tablespaces: Vec<String>,
     pub(super) dark: Dark,
+    pub(super) door: Door,
+    pub(super) disk: Disk,
 }
 
 /// A server that runs.
@@ -90,6 +92,30 @@ pub(super) enum Hang {
     Backend,
     /// SIGSTOP: nothing of it reacts to anything but SIGKILL.
     Server,
+}
+
+/// What lies below the node's data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Disk {
+    #[default]
+    Works,
+    /// It does nothing of what it is asked to.
+    Stalls,
+}
+
+/// How a new session fares; those that are open stay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Door {
+    /// It is let in.
+    #[default]
+    Open,
+    /// There is no free connection.
+    Full,
+    /// No entry of `pg_hba.conf` lets pgbaton in.
+    Barred,
+    /// Its password is not right any more.
+    Password,
 }
 
 /// A session that outlived its postmaster.
@@ -177,6 +203,7 @@ pub(super) struct Replay {
 pub(super) struct Waiter {
     pub(super) client: ClientId,
     pub(super) commit: Commit,
+    pub(super) since: At,
 }
 
 /// A commit of a client's.

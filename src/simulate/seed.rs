@@ -2,7 +2,9 @@
 
 use super::conf;
 use super::ids::{At, HostId, NodeId, RUNNER};
-use super::node::{Dark, Hang, IDLE, Node, Phase, Process, Receiving, Replay, SlotState};
+use super::node::{
+    Dark, Disk, Door, Hang, IDLE, Node, Phase, Process, Receiving, Replay, SlotState,
+};
 use super::recall::strangers;
 use super::snapshot::{Fact, NodeFacts, Snapshot};
 use super::wal::{BranchId, Wal};
@@ -243,6 +245,8 @@ impl Seeding {
                 .and_then(|f| f.tablespaces.as_ref()?.known().cloned())
                 .unwrap_or_default(),
             dark,
+            door: Door::default(),
+            disk: Disk::default(),
         }
     }
 

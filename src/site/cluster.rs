@@ -1,8 +1,8 @@
 //! One entry of `clusters`.
 
 use super::node::{self, Defaults, Numbered};
-use super::{replication, repmgr, sql, transport};
-use crate::cluster::{Inventory, Node, NodeName, Product};
+use super::{detector, replication, repmgr, sql, transport};
+use crate::cluster::{Detector, Inventory, Node, NodeName, Product};
 use crate::document::{Entry, Label, Lowering, Span};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -57,6 +57,10 @@ pub(super) fn lower(to: &mut Lowering<'_>, cluster: &Entry, base: &Path) -> Opti
     let repmgr = map
         .optional(to, "repmgr")
         .and_then(|e| repmgr::lower(to, &e.value, product));
+    let detector = match map.optional(to, "detector") {
+        Some(entry) => detector::lower(to, &entry.value),
+        None => Some(Detector::default()),
+    };
     map.finish(to);
     Some(Inventory {
         cluster: cluster.key.value.clone(),
@@ -66,6 +70,7 @@ pub(super) fn lower(to: &mut Lowering<'_>, cluster: &Entry, base: &Path) -> Opti
         replication: replication?,
         synchronous: synchronous?,
         repmgr,
+        detector: detector?,
     })
 }
 

@@ -4,6 +4,7 @@
 //! imports; [`schema`] is what editors check it against.
 
 mod cluster;
+mod detector;
 mod error;
 mod model;
 mod node;

@@ -1,6 +1,7 @@
 //! JSON Schema of the site file, for editors.
 
 use super::cluster::PRODUCTS;
+use super::detector::{MODES as DETECTOR_MODES, ON_SHUTDOWN};
 use super::node::PROMOTE;
 use super::replication::MODES;
 use super::sql::SSL_MODES;
@@ -121,6 +122,7 @@ fn cluster() -> Json {
             },
             "synchronous": synchronous(),
             "repmgr": repmgr(),
+            "detector": detector(),
             "ssh": { "$ref": "#/$defs/ssh" },
             "transport": { "$ref": "#/$defs/transport" },
             "defaults": {
@@ -178,6 +180,43 @@ fn repmgr() -> Json {
             "database": text("Its database; repmgr, for KingbaseES esrep."),
             "schema": text("Its schema; repmgr.")
         }
+    })
+}
+
+fn detector() -> Json {
+    let time = |what: &str| json!({ "description": what, "type": "string", "pattern": "^([0-9.]+(d|h|m|s|ms))+$" });
+    json!({
+        "description": "What `serve` may do by itself about this cluster: a mode, or a map.",
+        "oneOf": [
+            choice(&DETECTOR_MODES, "observe by default: it only tells."),
+            {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "mode": choice(&DETECTOR_MODES, "observe by default: it only tells. approve: it asks. auto: it acts."),
+                    "every": time("Between two looks while all is well; 1s."),
+                    "connect_every": time("Between two new connections to a node while all is well; 10s."),
+                    "patience": time("How long an answer may take before it counts as silence; 1s."),
+                    "looks": {
+                        "description": "How many looks in a row must come to the same.",
+                        "type": "integer", "minimum": 2, "maximum": 100, "default": 2
+                    },
+                    "pause": time("Between two looks at a suspicion; 50ms."),
+                    "silent": time("How long nothing must be heard of a primary and of its host; 2s."),
+                    "hangs": time("How long a server that is there must do nothing; 30s."),
+                    "stalled": time("How long a commit may wait for a standby before that is told; 5s."),
+                    "on_shutdown": choice(&ON_SHUTDOWN, "What a clean shutdown means; alert by default: an administrator is at work."),
+                    "cooldown": time("How long nothing is started by itself after a run; 10m."),
+                    "approval": time("How long a person is waited for in the mode approve; 30m."),
+                    "playbook": text("What is run for a primary that is dead; failover by default."),
+                    "params": {
+                        "description": "Its parameters.",
+                        "type": "object",
+                        "additionalProperties": { "type": ["string", "integer", "boolean"] }
+                    }
+                }
+            }
+        ]
     })
 }
 

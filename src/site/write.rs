@@ -4,6 +4,7 @@
 
 use super::Site;
 use super::cluster::PRODUCTS;
+use super::detector;
 use super::node::PROMOTE;
 use super::replication::MODES;
 use super::sql::SSL_MODES;
@@ -139,6 +140,9 @@ fn cluster(inventory: &Inventory, remarks: &Remarks) -> Out {
     if let Some(table) = &inventory.repmgr {
         let about = json!({ "database": table.database, "schema": table.schema });
         out.put("repmgr", &about);
+    }
+    if let Some(about) = detector::written(&inventory.detector) {
+        out.put("detector", &about);
     }
     let default = inventory.product.default_port();
     let mut nodes: Vec<&Node> = inventory.nodes.values().collect();

@@ -197,6 +197,7 @@ impl Pair {
                 acks: 1,
             },
             repmgr: None,
+            detector: pgbaton::cluster::Detector::default(),
         };
         Self { dir, inventory }
     }

@@ -1,7 +1,7 @@
 //! What nodes that do not answer were: with a primary and a standby of standbys gone, only their files tell which was which.
 
 use super::{PATIENCE, name_at};
-use crate::cluster::{Cluster, ControlState, Host, NodeName, Topology, Was};
+use crate::cluster::{ControlState, Host, NodeName, Observe, Topology, Was};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 type Told = (NodeName, Option<Was>, Option<(String, u16)>);
 
 /// Looks at the hosts of silent nodes, where who the primary was hangs on it, and no longer than until that is clear.
-pub(super) async fn clear_up(cluster: &dyn Cluster, topology: &mut Topology) {
+pub(super) async fn clear_up(cluster: &dyn Observe, topology: &mut Topology) {
     let silent: Vec<NodeName> = names(topology);
     let limit = Instant::now() + PATIENCE;
     let mut looks: FuturesUnordered<_> = silent.iter().map(|node| look(cluster, node)).collect();
@@ -36,7 +36,7 @@ fn names(topology: &Topology) -> Vec<NodeName> {
         .collect()
 }
 
-async fn look(cluster: &dyn Cluster, node: &NodeName) -> Told {
+async fn look(cluster: &dyn Observe, node: &NodeName) -> Told {
     let (host, upstream) = tokio::join!(cluster.host(node), cluster.upstream(node));
     let was = host.ok().as_ref().and_then(was);
     (node.clone(), was, upstream.ok().flatten())
@@ -55,7 +55,7 @@ fn was(host: &Host) -> Option<Was> {
 }
 
 /// Where the files did not tell: the node that this process saw as a primary last.
-fn remember(cluster: &dyn Cluster, topology: &mut Topology) {
+fn remember(cluster: &dyn Observe, topology: &mut Topology) {
     if names(topology).is_empty() {
         return;
     }

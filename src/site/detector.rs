@@ -1,0 +1,158 @@
+//! `detector`: what a watch over the cluster may do by itself.
+
+use super::words;
+use crate::cluster::{Detector, Mode, OnShutdown};
+use crate::document::{Lowering, MapReader, Spanned, Tree, format_duration, parse_duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The words of `mode`.
+pub(super) const MODES: [(&str, Mode); 3] = [
+    ("observe", Mode::Observe),
+    ("approve", Mode::Approve),
+    ("auto", Mode::Auto),
+];
+
+/// The words of `on_shutdown`.
+pub(super) const ON_SHUTDOWN: [(&str, OnShutdown); 2] =
+    [("alert", OnShutdown::Alert), ("act", OnShutdown::Act)];
+
+/// None only after an error.
+pub(super) fn lower(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Detector> {
+    let mut detector = Detector::default();
+    if matches!(value.value, Tree::String { .. }) {
+        detector.mode = to.one_of("`detector`", value, &MODES)?.value;
+        return Some(detector);
+    }
+    let mut map = to.map("`detector`", value)?;
+    let mode = map.optional(to, "mode");
+    let mode = mode.map(|e| to.one_of("`mode`", &e.value, &MODES));
+    let on_shutdown = map.optional(to, "on_shutdown");
+    let on_shutdown = on_shutdown.map(|e| to.one_of("`on_shutdown`", &e.value, &ON_SHUTDOWN));
+    let looks = map.optional(to, "looks");
+    let looks = looks.map(|e| to.integer("`looks`", &e.value, 2, 100));
+    let (ms, s) = (Duration::from_millis, Duration::from_secs);
+    let least = [
+        ("every", &mut detector.every, ms(100)),
+        ("connect_every", &mut detector.connect_every, ms(100)),
+        ("patience", &mut detector.patience, ms(200)),
+        ("pause", &mut detector.pause, ms(10)),
+        ("silent", &mut detector.silent, s(0)),
+        ("hangs", &mut detector.hangs, s(1)),
+        ("stalled", &mut detector.stalled, ms(100)),
+        ("cooldown", &mut detector.cooldown, s(0)),
+        ("approval", &mut detector.approval, s(1)),
+    ];
+    let mut good = true;
+    for (key, field, least) in least {
+        good &= time(to, &mut map, key, field, least).is_some();
+    }
+    let playbook = map.optional(to, "playbook");
+    let playbook = playbook.map(|e| words::text(to, "`playbook`", &e.value));
+    let params = map.optional(to, "params");
+    let params = params.map(|e| params_of(to, &e.value));
+    map.finish(to);
+    if let Some(mode) = mode {
+        detector.mode = mode?.value;
+    }
+    if let Some(on_shutdown) = on_shutdown {
+        detector.on_shutdown = on_shutdown?.value;
+    }
+    if let Some(looks) = looks {
+        detector.looks = u32::try_from(looks?).unwrap_or(2);
+    }
+    if let Some(playbook) = playbook {
+        detector.playbook = playbook?.value;
+    }
+    if let Some(params) = params {
+        detector.params = params?;
+    }
+    good.then_some(detector)
+}
+
+fn time(
+    to: &mut Lowering<'_>,
+    map: &mut MapReader<'_>,
+    key: &'static str,
+    field: &mut Duration,
+    least: Duration,
+) -> Option<()> {
+    let Some(entry) = map.optional(to, key) else {
+        return Some(());
+    };
+    let what = format!("`{key}`");
+    let text = words::text(to, &what, &entry.value)?;
+    match parse_duration(&text.value) {
+        Some(time) if time >= least => {
+            *field = time;
+            Some(())
+        }
+        Some(_) => {
+            let least = format_duration(least);
+            let message = format!("{what} is at least {least}");
+            to.error("out-of-range", text.span, message);
+            None
+        }
+        None => {
+            let message = format!("{what} is a time with its unit");
+            to.error("bad-value", text.span, message).help =
+                Some("write it like `500ms`, `2s` or `10m`".to_owned());
+            None
+        }
+    }
+}
+
+/// Parameters as the command line would have them.
+fn params_of(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<BTreeMap<String, String>> {
+    let mut params = BTreeMap::new();
+    for entry in to.entries("`params`", value)? {
+        let text = match words::json(&entry.value.value) {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        params.insert(entry.key.value.clone(), text);
+    }
+    Some(params)
+}
+
+/// What differs from the defaults, as the file has it; none where nothing does.
+pub(super) fn written(detector: &Detector) -> Option<serde_json::Value> {
+    use serde_json::{Map, json};
+    let mut map = Map::new();
+    let usual = Detector::default();
+    let word = |words: &[(&str, Mode)], mode| {
+        let found = words.iter().find(|(_, known)| *known == mode);
+        found.map_or("", |(word, _)| word).to_owned()
+    };
+    if detector.mode != usual.mode {
+        map.insert("mode".to_owned(), json!(word(&MODES, detector.mode)));
+    }
+    for (key, own, usual) in [
+        ("every", detector.every, usual.every),
+        ("connect_every", detector.connect_every, usual.connect_every),
+        ("patience", detector.patience, usual.patience),
+        ("pause", detector.pause, usual.pause),
+        ("silent", detector.silent, usual.silent),
+        ("hangs", detector.hangs, usual.hangs),
+        ("stalled", detector.stalled, usual.stalled),
+        ("cooldown", detector.cooldown, usual.cooldown),
+        ("approval", detector.approval, usual.approval),
+    ] {
+        if own != usual {
+            map.insert(key.to_owned(), json!(format_duration(own)));
+        }
+    }
+    if detector.looks != usual.looks {
+        map.insert("looks".to_owned(), json!(detector.looks));
+    }
+    if detector.on_shutdown != usual.on_shutdown {
+        map.insert("on_shutdown".to_owned(), json!("act"));
+    }
+    if detector.playbook != usual.playbook {
+        map.insert("playbook".to_owned(), json!(detector.playbook));
+    }
+    if !detector.params.is_empty() {
+        map.insert("params".to_owned(), json!(detector.params));
+    }
+    (!map.is_empty()).then_some(serde_json::Value::Object(map))
+}

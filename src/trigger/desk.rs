@@ -1,0 +1,70 @@
+//! The desk of a live cluster: runs go to the engine, notices to the journal and to whoever reads the log.
+
+use super::pause::Pause;
+use super::sentry::{Desk, Notice, TRIGGER};
+use crate::engine::{Outcome, RunId};
+use crate::journal::{Filter, Standing};
+use crate::runs::{Order, World};
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How many of the last runs are looked through for one that was started by itself.
+const LAST: u32 = 20;
+
+/// The desk of one cluster.
+pub struct LiveDesk {
+    world: Arc<World>,
+    /// For people.
+    say: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+impl LiveDesk {
+    /// A desk that says what happens in sentences, too.
+    pub fn new(world: Arc<World>, say: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self {
+            world,
+            say: Box::new(say),
+        }
+    }
+}
+
+#[async_trait]
+impl Desk for LiveDesk {
+    async fn start(&self, order: Order) -> Result<(RunId, Outcome), String> {
+        let cluster = &self.world.inventory().cluster;
+        (self.say)(&format!("{cluster}: starting `{}`", order.playbook));
+        // Whoever serves stops by leaving runs as they are, to be resumed.
+        let never = CancellationToken::new();
+        match self.world.run(order, Vec::new(), never).await {
+            Ok(finished) => Ok((finished.run, finished.report.outcome)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn pause(&self) -> Option<Pause> {
+        None
+    }
+
+    async fn last(&self) -> Option<(String, Duration)> {
+        let filter = Filter {
+            cluster: Some(self.world.inventory().cluster.clone()),
+            limit: Some(LAST),
+            ..Filter::default()
+        };
+        let runs = self.world.records().list(&filter).await.ok()?;
+        let own = |run: &&crate::journal::RunSummary| {
+            run.trigger == TRIGGER && matches!(run.standing, Standing::Ended(_))
+        };
+        let run = runs.iter().find(own)?;
+        let ended: jiff::Timestamp = run.ended.as_ref()?.parse().ok()?;
+        let ago = jiff::Timestamp::now().duration_since(ended);
+        Some((run.run.to_string(), ago.try_into().unwrap_or_default()))
+    }
+
+    async fn tell(&self, notice: Notice) {
+        tracing::warn!(cluster = %notice.cluster, code = %notice.code, "{}", notice.text);
+        (self.say)(&format!("{}: {}", notice.cluster, notice.text));
+    }
+}

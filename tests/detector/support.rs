@@ -1,0 +1,156 @@
+//! A simulated cluster with a watch over it, and a desk that counts.
+
+use async_trait::async_trait;
+use pgbaton::cluster::{Detector, Inventory, Mode, NodeName, SyncMode, Synchronous, Watch};
+use pgbaton::engine::{Outcome, RunId};
+use pgbaton::runs::{Order, on_paused_clock, sim_cluster};
+use pgbaton::simulate::{Disruption, SimCluster, WorldBuilder, rehearsal_inventory};
+use pgbaton::trigger::{Analysis, Code, Desk, Notice, Pause, Sentry, State};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+pub(super) fn name(text: &str) -> NodeName {
+    NodeName::parse(text).unwrap()
+}
+
+/// What the desk was asked for.
+#[derive(Default)]
+pub(super) struct Log {
+    pub(super) orders: Vec<Order>,
+    pub(super) notices: Vec<Notice>,
+    pub(super) pause: Option<Pause>,
+    /// What a run ends with, and whether it promotes.
+    pub(super) fails: bool,
+}
+
+pub(super) struct CountingDesk {
+    sim: SimCluster,
+    log: Mutex<Log>,
+}
+
+impl CountingDesk {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Log) -> T) -> T {
+        work(&mut self.log.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl Desk for CountingDesk {
+    async fn start(&self, order: Order) -> Result<(RunId, Outcome), String> {
+        let number = self.with(|log| {
+            log.orders.push(order);
+            log.orders.len()
+        });
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let run = RunId(format!("run-{number}").into());
+        if self.with(|log| log.fails) {
+            return Ok((run, Outcome::Refused));
+        }
+        self.sim
+            .with(|w| w.disrupt(&Disruption::Promote(name("n2"))));
+        Ok((run, Outcome::Ok))
+    }
+
+    async fn pause(&self) -> Option<Pause> {
+        self.with(|log| log.pause.clone())
+    }
+
+    async fn last(&self) -> Option<(String, Duration)> {
+        None
+    }
+
+    async fn tell(&self, notice: Notice) {
+        self.with(|log| log.notices.push(notice));
+    }
+}
+
+/// One primary, two standbys, and a watch.
+pub(super) struct Site {
+    pub(super) sim: SimCluster,
+    pub(super) desk: Arc<CountingDesk>,
+    pub(super) state: watch::Receiver<State>,
+    _watch: AbortOnDropHandle<()>,
+}
+
+impl Site {
+    pub(super) fn disrupt(&self, disruption: Disruption) {
+        self.sim.with(|w| w.disrupt(&disruption));
+    }
+
+    pub(super) async fn seconds(&self, seconds: f64) {
+        self.sim.pass(Duration::from_secs_f64(seconds)).await;
+    }
+
+    pub(super) fn analysis(&self) -> Analysis {
+        self.state.borrow().analysis.clone().unwrap()
+    }
+
+    pub(super) fn code(&self) -> Code {
+        self.analysis().code
+    }
+
+    pub(super) fn findings(&self) -> Vec<Code> {
+        self.analysis().findings.iter().map(|f| f.code).collect()
+    }
+
+    pub(super) fn orders(&self) -> usize {
+        self.desk.with(|log| log.orders.len())
+    }
+
+    /// What was told and was no good news.
+    pub(super) fn told(&self) -> Vec<String> {
+        self.desk.with(|log| {
+            let bad = log.notices.iter().filter(|n| n.code != Code::Ok);
+            bad.map(|n| n.text.clone()).collect()
+        })
+    }
+}
+
+/// Lets `work` go on with a site that is watched for three seconds already.
+pub(super) fn watched<T>(detector: Detector, seed: u64, work: impl AsyncFnOnce(Site) -> T) -> T {
+    on_paused_clock(async move {
+        let nodes: Vec<NodeName> = ["n1", "n2", "n3"].map(name).into();
+        let sync = Synchronous {
+            mode: SyncMode::Quorum,
+            acks: 1,
+        };
+        let mut inventory: Inventory = rehearsal_inventory(&nodes, sync);
+        inventory.detector = detector;
+        let inventory = Arc::new(inventory);
+        let world = WorldBuilder::new(&inventory, seed)
+            .synchronous("ANY 1 (n2, n3)")
+            .client(
+                Duration::from_millis(200),
+                pgbaton::simulate::Habit::Statements,
+            )
+            .build();
+        let sim = sim_cluster(&inventory, world);
+        let desk = Arc::new(CountingDesk {
+            sim: sim.clone(),
+            log: Mutex::default(),
+        });
+        let port: Arc<dyn Watch> = Arc::new(sim.clone());
+        let desk_port: Arc<dyn Desk> = Arc::clone(&desk) as Arc<dyn Desk>;
+        let sentry = Sentry::new(port, desk_port, Arc::new(Semaphore::new(4)));
+        let state = sentry.state();
+        let site = Site {
+            sim,
+            desk,
+            state,
+            _watch: AbortOnDropHandle::new(tokio::spawn(sentry.watch())),
+        };
+        site.seconds(3.0).await;
+        assert_eq!(site.code(), Code::Ok);
+        work(site).await
+    })
+    .unwrap()
+}
+
+pub(super) fn auto() -> Detector {
+    Detector {
+        mode: Mode::Auto,
+        ..Detector::default()
+    }
+}

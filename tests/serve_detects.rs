@@ -1,0 +1,180 @@
+//! `pgbaton serve` over real servers: it replaces a primary that is dead, once, and leaves alone whatever is not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+
+mod hosts_support;
+mod serve_support;
+mod support;
+
+use hosts_support::{can_have_hosts, on_hosts};
+use pgbaton::lab::{Cut, Fault, Peer};
+use serve_support::{Serving, runs, with_detector};
+use std::time::Duration;
+use support::{Cluster, assert_nothing_lost, name};
+use tokio::time::sleep;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_is_killed_is_replaced_by_itself() {
+    let cluster = Cluster::up("sd-kill", 2).await;
+    with_detector(&cluster, "auto");
+    let mut serving = Serving::start(&cluster).await;
+    let writer = cluster.writer().await;
+    cluster.fault("n1", Fault::Kill).await;
+    serving
+        .until("`failover` was run and reached its goal")
+        .await;
+    assert!(
+        writer.wait_for(20, Duration::from_secs(20)).await,
+        "it is written to"
+    );
+    let report = writer.finish().await;
+    let primary = cluster.primary().await;
+    assert_ne!(primary, "n1");
+    assert_nothing_lost(&cluster, &report, &primary).await;
+    let all = runs(&cluster).await;
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!(
+        (&all[0]["playbook"], &all[0]["trigger"]),
+        (&"failover".into(), &"detector".into())
+    );
+    let code = serving.stop().await;
+    assert_eq!(code, 0);
+}
+
+/// Its host answers nothing any more, and the primary goes on in its corner: commits there wait for standbys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_whose_host_is_cut_off_is_replaced_with_a_proof() {
+    if !can_have_hosts().await {
+        return;
+    }
+    let cluster = on_hosts("sd-cut", 2).await;
+    with_detector(&cluster, "auto");
+    let mut serving = Serving::start(&cluster).await;
+    let writer = cluster.writer().await;
+    cluster.fault("n1", Fault::Cut).await;
+    serving
+        .until("`failover` was run and reached its goal")
+        .await;
+    assert!(
+        writer.wait_for(20, Duration::from_secs(20)).await,
+        "it is written to"
+    );
+    let report = writer.finish().await;
+    let run = runs(&cluster).await[0]["run"].as_str().unwrap().to_owned();
+    let shown = cluster.pgbaton(&["runs", "show", &run]).await.expect(0);
+    assert!(shown.all().contains("starved"), "{}", shown.all());
+    cluster.fault("n1", Fault::Heal).await;
+    cluster.fault("n1", Fault::Kill).await;
+    let primary = cluster.primary().await;
+    assert_nothing_lost(&cluster, &report, &primary).await;
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_observes_only_says_what_would_have_been_run() {
+    let cluster = Cluster::up("sd-observe", 1).await;
+    with_detector(&cluster, "observe");
+    let mut serving = Serving::start(&cluster).await;
+    cluster.fault("n1", Fault::Kill).await;
+    serving
+        .until("`failover` would have been run, and nothing was started")
+        .await;
+    assert_eq!(runs(&cluster).await.len(), 0);
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_an_administrator_stopped_is_left_alone() {
+    let cluster = Cluster::up("sd-stop", 1).await;
+    with_detector(&cluster, "auto");
+    let mut serving = Serving::start(&cluster).await;
+    cluster.fault("n1", Fault::Stop).await;
+    serving.until("it was shut down cleanly").await;
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(runs(&cluster).await.len(), 0);
+    serving.stop().await;
+}
+
+/// Rule 9. Each kind on real servers, one after the other under one watch.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_dead_primary_starts_nothing() {
+    if !can_have_hosts().await {
+        return;
+    }
+    let cluster = on_hosts("sd-calm", 2).await;
+    with_detector(
+        &cluster,
+        "{ mode: auto, hangs: 15s, silent: 4s, connect_every: 1s }",
+    );
+    let serving = Serving::start(&cluster).await;
+    let writer = cluster.writer().await;
+    let spell = Duration::from_secs(6);
+    // The observer loses the primary, its ssh included; the standbys do not.
+    cluster
+        .lab
+        .cut(&name("n1"), &Cut::From(Peer::Here))
+        .await
+        .unwrap();
+    sleep(spell).await;
+    cluster.fault("n1", Fault::Heal).await;
+    // The observer loses everybody.
+    for node in ["n1", "n2", "n3"] {
+        cluster
+            .lab
+            .cut(&name(node), &Cut::To(Peer::Here))
+            .await
+            .unwrap();
+    }
+    sleep(spell).await;
+    for node in ["n1", "n2", "n3"] {
+        cluster.fault(node, Fault::Heal).await;
+    }
+    // A link between two nodes.
+    cluster
+        .lab
+        .cut(&name("n2"), &Cut::From(Peer::Node("n1".to_owned())))
+        .await
+        .unwrap();
+    sleep(spell).await;
+    cluster.fault("n2", Fault::Heal).await;
+    // The primary stands still, for less than the limit.
+    cluster.fault("n1", Fault::Freeze).await;
+    sleep(spell).await;
+    cluster.fault("n1", Fault::Thaw).await;
+    // Nobody gets in any more, by its rules; then by its number of connections.
+    let hba = cluster.data("n1").join("pg_hba.conf");
+    let kept = std::fs::read(&hba).unwrap();
+    std::fs::write(
+        &hba,
+        "host replication all 0.0.0.0/0 trust\nlocal all all trust\n",
+    )
+    .unwrap();
+    cluster.tell("n1", "SELECT pg_reload_conf()").await;
+    sleep(spell).await;
+    std::fs::write(&hba, kept).unwrap();
+    serve_support::reload(&cluster, "n1");
+    sleep(Duration::from_secs(1)).await;
+    let crowd = serve_support::crowd(&cluster, "n1").await;
+    sleep(spell).await;
+    drop(crowd);
+    // A standby is stopped.
+    cluster.fault("n3", Fault::Stop).await;
+    sleep(spell).await;
+    drop(writer.finish().await);
+    assert_eq!(runs(&cluster).await.len(), 0, "{}", serving.said());
+    assert_eq!(cluster.primary().await, "n1");
+    let said = serving.said();
+    assert!(
+        said.contains("is not reached from here, and lives"),
+        "{said}"
+    );
+    assert!(
+        said.contains("nothing of the cluster is reached from here"),
+        "{said}"
+    );
+    serving.stop().await;
+}
