@@ -31,9 +31,15 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Client {
 
 impl Rig {
     pub(crate) async fn up(tag: &str, standbys: u32) -> Self {
+        Self::on(tag, standbys, false).await
+    }
+
+    /// The same, with every node on a host of its own where that is asked for; needs root.
+    pub(crate) async fn on(tag: &str, standbys: u32, hosts: bool) -> Self {
         let options = LabOptions {
             name: format!("bench-{tag}-{}", std::process::id()),
             standbys,
+            hosts,
             ..LabOptions::default()
         };
         let lab = Lab::up(options).await.expect("lab up").disposable();
