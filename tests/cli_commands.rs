@@ -181,7 +181,15 @@ fn validate_as_json_is_data_alone() {
 fn the_stock_playbooks_are_valid() {
     let said = pgbaton(folder(&[]).path(), &["validate"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
-    for name in ["failover", "follow", "rejoin", "switchover", "synchronous"] {
+    let stock = [
+        "approved_failover",
+        "failover",
+        "follow",
+        "rejoin",
+        "switchover",
+        "synchronous",
+    ];
+    for name in stock {
         let line = format!("<stock>/{name}.yaml: playbook ok");
         assert!(said.stdout.lines().any(|l| l == line), "{}", said.stdout);
     }

@@ -9,16 +9,16 @@ use pgbaton::engine::{
     Ask, Durability, Held, Inbox, Lease, LeaseError, Letter, Outcome, Owed, Recorder,
 };
 use pgbaton::journal::{
-    Announced, FileRecorder, Filter, History, HistoryError, Imported, JournalError, SqliteHistory,
-    SqliteJournal, Standing, Store, Which, open_debts,
+    Announced, FileRecorder, Filter, History, HistoryError, Imported, JournalError, Note,
+    SqliteHistory, SqliteJournal, Standing, Store, Which, open_debts,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use support::{
-    Helper, Mount, PATIENCE, ended, leave_something_to_do, lengthy, note, record, run, started,
-    until,
+    Helper, Mount, PATIENCE, ended, kept_note, leave_something_to_do, lengthy, note, record, run,
+    started, until,
 };
 
 /// So long that no lease of a test runs out by itself.
@@ -615,12 +615,27 @@ async fn journals_of_every_version_are_read() {
         // Whoever only looks reads it as it is; who writes brings it up to date.
         let looked = SqliteHistory::open(&path).unwrap();
         let seen = looked.runs(&Filter::default()).await.unwrap();
+        let at_first = looked.notes(Some("orders"), "pause", 10).await.unwrap();
         let journal = SqliteJournal::open(&path).unwrap();
         let runs = journal.runs(&Filter::default()).await.unwrap();
         assert_eq!(runs, seen, "version {version}");
         let owed = looked.ledger("orders").await.unwrap();
-        assert_eq!(owed.len(), usize::from(version == "3"), "version {version}");
+        let has_debts = matches!(version.as_str(), "3" | "4");
+        assert_eq!(owed.len(), usize::from(has_debts), "version {version}");
         assert_eq!(journal.ledger("orders").await.unwrap(), owed);
+        let mut notes = if version == "4" {
+            vec![kept_note()]
+        } else {
+            vec![]
+        };
+        assert_eq!(at_first, notes, "version {version}");
+        let next = Note {
+            id: "next".to_owned(),
+            ..kept_note()
+        };
+        assert!(journal.keep_note_if_new(&next).await.unwrap());
+        notes.insert(0, next);
+        assert_eq!(looked.notes(None, "pause", 10).await.unwrap(), notes);
         let standing: Vec<_> = runs.iter().map(|run| (&*run.run.0, run.standing)).collect();
         assert_eq!(
             standing,
@@ -660,7 +675,7 @@ async fn journals_of_every_version_are_read() {
         .await;
         versions += 1;
     }
-    assert_eq!(versions, 3);
+    assert_eq!(versions, 4);
 }
 
 #[tokio::test]
@@ -687,7 +702,7 @@ async fn what_is_not_a_journal_of_this_program_is_left_as_it_is() {
         ("foreign", "is no journal of pgbaton"),
         (
             "later",
-            "has version 999, this pgbaton knows up to 3: use the pgbaton that wrote it",
+            "has version 999, this pgbaton knows up to 4: use the pgbaton that wrote it",
         ),
     ] {
         let before = fs::read(of(name)).unwrap();

@@ -6,8 +6,8 @@ use super::exit_codes::Code;
 use super::paint::{ColorWish, Paint};
 use super::screen;
 use super::{
-    completions, demo, graph, import, lab, plan, playbook, rehearse, run, runs, schema, serve,
-    status, validate,
+    completions, demo, graph, import, lab, pause, plan, playbook, rehearse, run, runs, schema,
+    serve, status, unpause, validate,
 };
 use clap::Parser;
 use std::process::ExitCode;
@@ -77,6 +77,8 @@ fn act(arguments: Arguments) -> Result<Code, CommandError> {
         Command::Run(args) => wait_for(run::run(&context, args)),
         Command::Runs(command) => wait_for(runs::runs(&context, command)),
         Command::Serve => wait_for(serve::serve(&context)),
+        Command::Pause(args) => wait_for(pause::pause(&context, &args)),
+        Command::Unpause => wait_for(unpause::unpause(&context)),
         Command::Status(args) => wait_for(status::status(&context, &args)),
         Command::Lab(command) => wait_for(lab::lab(&context, command)),
         Command::Demo(args) => wait_for(demo::demo(&context, &args)),

@@ -73,6 +73,10 @@ pub(crate) enum Command {
     Runs(RunsCommand),
     /// Go on with every run whose runner died, now and until it is stopped
     Serve,
+    /// For some time, let nothing be started automatically on the cluster
+    Pause(PauseArgs),
+    /// End the cluster's pause before its time
+    Unpause,
     /// A real, disposable cluster on this machine
     #[command(subcommand, arg_required_else_help = true)]
     Lab(LabCommand),
@@ -228,6 +232,8 @@ pub(crate) enum RunsCommand {
     Deny(RunsDecideArgs),
     /// End a run that somebody else runs; refused after the point of no return
     Cancel(RunsCancelArgs),
+    /// Say that a run which was started by itself has been looked at: the next need not wait any more
+    Acknowledge(RunsCancelArgs),
 }
 
 /// `runs list`.
@@ -300,6 +306,17 @@ pub(crate) struct RunsReportArgs {
     /// Write over a file that is there
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// `pause`.
+#[derive(Debug, Args)]
+pub(crate) struct PauseArgs {
+    /// For how long, `90s` or `2h`; a year at most
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub(crate) for_long: std::time::Duration,
+    /// Why; shown to everybody who looks
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
 }
 
 /// `lab`.
@@ -465,7 +482,7 @@ mod tests {
     #[test]
     fn what_is_written_is_collected() {
         type Case = (&'static [&'static str], fn(&Arguments) -> bool);
-        let cases: [Case; 9] = [
+        let cases: [Case; 10] = [
             (&["status", "--watch", "--json"], |a| {
                 a.global.json && matches!(&a.command, Command::Status(s) if s.watch)
             }),
@@ -484,6 +501,10 @@ mod tests {
             (&["plan", "failover", "-p", "a=b", "--out", "x"], |a| {
                 matches!(&a.command, Command::Plan(p)
                     if p.params[0].0 == "a" && p.out.as_deref() == Some(std::path::Path::new("x")))
+            }),
+            (&["pause", "--for", "1h30m", "--reason", "x"], |a| {
+                matches!(&a.command, Command::Pause(p)
+                    if p.for_long.as_secs() == 5400 && p.reason == "x")
             }),
             (&["run", "failover", "--plan", "x"], |a| {
                 matches!(&a.command, Command::Run(r)
@@ -520,6 +541,9 @@ mod tests {
             &["pgbaton", "plan"],
             &["pgbaton", "plan", "failover", "--plan", "x"],
             &["pgbaton", "demo", "--standbys", "0"],
+            &["pgbaton", "pause", "--reason", "x"],
+            &["pgbaton", "pause", "--for", "2h"],
+            &["pgbaton", "pause", "--for", "2", "--reason", "x"],
         ] {
             assert!(Arguments::try_parse_from(bad).is_err(), "{bad:?}");
         }

@@ -18,6 +18,7 @@ mod keep;
 mod lab;
 mod library;
 mod paint;
+mod pause;
 mod plan;
 mod playbook;
 mod rehearse;
@@ -31,6 +32,7 @@ mod signals;
 mod status;
 mod text;
 mod topology_table;
+mod unpause;
 mod validate;
 
 pub use app::main;

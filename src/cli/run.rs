@@ -7,6 +7,7 @@ use super::detach;
 use super::error::{CommandError, Kind};
 use super::exit_codes::Code;
 use super::paint::Paint;
+use super::pause;
 use super::runs;
 use super::screen;
 use super::signals::{Hangup, Interrupts};
@@ -16,11 +17,17 @@ use std::path::Path;
 
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, CommandError> {
     let interrupts = listen(Hangup::Ignored)?;
-    if args.detach {
-        return detach::detach(context, &interrupts).await;
-    }
     let global = &context.global;
-    let world = World::open(global.site.as_deref(), global.cluster.as_deref())?;
+    let world = World::open(global.site.as_deref(), global.cluster.as_deref());
+    if args.detach {
+        let run = detach::detach(context, &interrupts);
+        // What is wrong with the site file is told by whoever runs it.
+        let Ok(world) = world else {
+            return run.await;
+        };
+        return tokio::join!(run, pause::mention(&world)).0;
+    }
+    let world = world?;
     let order = match &args.plan {
         None => Order {
             playbook: args.playbook,
@@ -44,7 +51,14 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, Comman
         ..order
     };
     let style = Style::pick(global.json);
-    match started(&world, order, &interrupts, style, context.paint).await {
+    let run = started(&world, order, &interrupts, style, context.paint);
+    let ran = if is_detached {
+        run.await
+    } else {
+        // Beside the run, which does not wait for it.
+        tokio::join!(run, pause::mention(&world)).0
+    };
+    match ran {
         Ok((finished, view)) => {
             conclude(&view, Some(&finished.journal), style, context.paint);
             Ok(finished.report.outcome.into())

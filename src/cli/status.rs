@@ -5,10 +5,12 @@ use super::args::StatusArgs;
 use super::error::CommandError;
 use super::exit_codes::Code;
 use super::signals::Hangup;
-use super::{run, screen, text, topology_table};
+use super::{pause, run, screen, text, topology_table};
 use crate::cluster::{Manager, NodeName, Topology};
 use crate::journal::Entry;
 use crate::runs::{RunsError, World};
+use crate::trigger::{Pause, PauseError, paused};
+use jiff::Timestamp;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -23,18 +25,13 @@ pub(crate) async fn status(context: &Context, args: &StatusArgs) -> Result<Code,
     let world = World::open(global.site.as_deref(), global.cluster.as_deref())?;
     let mut code = Code::Cancelled;
     loop {
-        let (topology, managers, debts) = tokio::select! {
+        let seen = tokio::select! {
             biased;
             () = interrupts.cancel.cancelled() => break,
-            seen = async { tokio::join!(world.topology(), world.managers(), world.debts()) } => seen,
+            seen = Seen::of(&world) => seen,
         };
-        let health = Health::of(&topology);
+        let health = Health::of(&seen.topology);
         code = code_of(health);
-        let seen = Seen {
-            topology,
-            managers,
-            debts,
-        };
         show(context, &seen, health, args.watch);
         if !args.watch {
             break;
@@ -65,6 +62,25 @@ struct Seen {
     topology: Topology,
     managers: Vec<(NodeName, Manager)>,
     debts: Result<Vec<Entry>, RunsError>,
+    pause: Result<Option<Pause>, PauseError>,
+}
+
+impl Seen {
+    async fn of(world: &World) -> Self {
+        let cluster = &world.inventory().cluster;
+        let (topology, managers, debts, pause) = tokio::join!(
+            world.topology(),
+            world.managers(),
+            world.debts(),
+            paused(world.records(), cluster, Timestamp::now())
+        );
+        Self {
+            topology,
+            managers,
+            debts,
+            pause,
+        }
+    }
 }
 
 fn show(context: &Context, seen: &Seen, health: Health, again: bool) {
@@ -72,6 +88,7 @@ fn show(context: &Context, seen: &Seen, health: Health, again: bool) {
         topology,
         managers,
         debts,
+        pause,
     } = seen;
     if context.global.json {
         let mut said = as_json(topology, health);
@@ -84,6 +101,10 @@ fn show(context: &Context, seen: &Seen, health: Health, again: bool) {
             Ok(debts) => debts.iter().map(debt_as_json).collect(),
             Err(_) => serde_json::Value::Null,
         };
+        said["pause"] = match pause {
+            Ok(pause) => json!(pause),
+            Err(error) => json!({ "unknown": error.to_string() }),
+        };
         screen::data(&format!("{said}\n"));
         return;
     }
@@ -94,7 +115,7 @@ fn show(context: &Context, seen: &Seen, health: Health, again: bool) {
         let line = format!("also manages {node}: {manager}");
         let _ = writeln!(shown, "{}", text::cut(&line, columns));
     }
-    for told in debts_told(debts) {
+    for told in pause_told(pause).into_iter().chain(debts_told(debts)) {
         for line in text::wrap(&told, columns) {
             let _ = writeln!(shown, "{line}");
         }
@@ -109,6 +130,19 @@ fn show(context: &Context, seen: &Seen, health: Health, again: bool) {
             let gap = if again { "\n" } else { "" };
             screen::data(&format!("{shown}{gap}"));
         }
+    }
+}
+
+/// Whether anything is started automatically; nothing is said where nobody holds it back.
+fn pause_told(pause: &Result<Option<Pause>, PauseError>) -> Option<String> {
+    match pause {
+        Ok(pause) => {
+            let told = pause::told(pause.as_ref()?);
+            Some(format!("automatic runs are paused {told}"))
+        }
+        Err(error) => Some(format!(
+            "whether automatic runs are paused is not known: {error}"
+        )),
     }
 }
 

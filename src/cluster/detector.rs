@@ -51,8 +51,6 @@ pub struct Detector {
     pub on_shutdown: OnShutdown,
     /// After a run nothing is started by itself for so long, unless a person has acknowledged it.
     pub cooldown: Duration,
-    /// How long a person is waited for in the mode `approve`.
-    pub approval: Duration,
     /// The playbook for a primary that is dead.
     pub playbook: String,
     /// Its parameters.
@@ -73,7 +71,6 @@ impl Default for Detector {
             stalled: Duration::from_secs(5),
             on_shutdown: OnShutdown::Alert,
             cooldown: Duration::from_mins(10),
-            approval: Duration::from_mins(30),
             playbook: "failover".to_owned(),
             params: BTreeMap::new(),
         }

@@ -1,6 +1,6 @@
 //! What can be asked about runs, past and under way.
 
-use super::{Entry, JournalError};
+use super::{Entry, JournalError, Note};
 use crate::engine::{Envelope, Outcome, RunId};
 use async_trait::async_trait;
 
@@ -133,6 +133,22 @@ pub enum HistoryError {
         /// Why.
         why: String,
     },
+    /// A note says what no version of this program writes.
+    #[error(
+        "the note `{kind}` {id} about cluster {cluster} in the journal {place} is damaged: {why}"
+    )]
+    Note {
+        /// The cluster.
+        cluster: String,
+        /// The note's kind.
+        kind: String,
+        /// Its id.
+        id: String,
+        /// Where.
+        place: String,
+        /// Why.
+        why: String,
+    },
     /// A run's own row says what no version of this program writes.
     #[error("the summary of run {run} in the journal {place} is damaged: {why}")]
     Summary {
@@ -167,6 +183,14 @@ pub trait History: Send + Sync {
 
     /// What runs of this cluster leave to be done and what they have done of it, oldest first. Opens no event.
     async fn ledger(&self, cluster: &str) -> Result<Vec<Entry>, HistoryError>;
+
+    /// Notes of this kind, of one cluster where it is named, otherwise of all: so many at most, the newest first.
+    async fn notes(
+        &self,
+        cluster: Option<&str>,
+        kind: &str,
+        newest: usize,
+    ) -> Result<Vec<Note>, HistoryError>;
 
     /// Runs that nobody goes on with, newest first.
     async fn interrupted(&self) -> Result<Vec<RunSummary>, HistoryError> {

@@ -1,6 +1,6 @@
 //! All that an installation keeps about its runs, in one file or between several machines.
 
-use super::History;
+use super::{History, Note};
 use crate::engine::{Inbox, Lease, Letter, RecordError, Recorder, RunId};
 use async_trait::async_trait;
 
@@ -13,7 +13,7 @@ pub enum Announced {
     Before(RunId),
 }
 
-/// Journals, leases, idempotency keys and messages to runs, shared by all runners of an installation.
+/// Journals, leases, idempotency keys, messages to runs and notes about clusters, shared by all runners of an installation.
 #[async_trait]
 pub trait Store: Recorder + Lease + History + Inbox {
     /// Where it is, for people.
@@ -34,6 +34,16 @@ pub trait Store: Recorder + Lease + History + Inbox {
 
     /// Keeps a message to a run, durably, and gives it its number.
     async fn post(&self, run: &RunId, letter: &Letter) -> Result<u64, RecordError>;
+
+    /// Keeps a note, durably, in place of the one of its cluster, kind and id.
+    async fn keep_note(&self, note: &Note) -> Result<(), RecordError>;
+
+    /// Keeps a note, durably, where there is none of its cluster, kind and id; tells whether it was kept. Of all who try,
+    /// on whatever machines, one is told so.
+    async fn keep_note_if_new(&self, note: &Note) -> Result<bool, RecordError>;
+
+    /// Takes a note away, durably; tells whether it was there.
+    async fn discard_note(&self, cluster: &str, kind: &str, id: &str) -> Result<bool, RecordError>;
 
     /// Puts in order what a run left, so that the next one starts fast. For the end of a program that ran something.
     async fn tidy(&self) -> Result<(), RecordError>;

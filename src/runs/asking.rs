@@ -97,8 +97,9 @@ impl Records {
     }
 }
 
-/// Who writes: the user of this machine, by the process and not by what its environment says; whoever came by sudo.
-fn author() -> String {
+/// Who asks for something: the user of this machine, by the process and not by what its environment says; whoever came by
+/// sudo.
+pub fn author() -> String {
     let host = rustix::system::uname();
     let uid = rustix::process::getuid().as_raw();
     let user = std::env::var("SUDO_USER").ok().filter(|_| uid == 0);

@@ -5,7 +5,6 @@ use crate::cluster::{Cluster, NodeName, SlotName};
 use crate::engine::Owed;
 use crate::journal::Entry;
 use futures_util::future::join_all;
-use std::io;
 use std::time::Duration;
 
 /// How long the store, and then every node, may take to answer.
@@ -17,13 +16,7 @@ impl World {
     pub async fn debts(&self) -> Result<Vec<Entry>, RunsError> {
         let cluster = self.cluster();
         let told = self.records().debts(&self.inventory().cluster);
-        let open =
-            tokio::time::timeout(PATIENCE, told)
-                .await
-                .map_err(|_| RunsError::Journal {
-                    place: self.records().place(),
-                    source: io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time"),
-                })??;
+        let open = self.records().within(PATIENCE, told).await?;
         let looks = open.into_iter().map(|entry| {
             let cluster = &cluster;
             async move {

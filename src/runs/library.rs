@@ -18,6 +18,10 @@ pub struct Stock {
 pub fn stock_playbooks() -> &'static [Stock] {
     &[
         Stock {
+            name: "approved_failover",
+            text: include_str!("../../playbooks/approved_failover.yaml"),
+        },
+        Stock {
             name: "failover",
             text: include_str!("../../playbooks/failover.yaml"),
         },

@@ -7,6 +7,7 @@ mod error;
 mod facts;
 mod follow;
 mod library;
+mod notes;
 mod order;
 mod params;
 mod pinned;
@@ -17,7 +18,7 @@ mod simulated;
 mod stale;
 mod world;
 
-pub use asking::Answer;
+pub use asking::{Answer, author};
 pub use error::RunsError;
 pub use facts::{pinned, topology};
 pub use library::{Shelves, Stock, stock_playbooks};

@@ -90,7 +90,7 @@ impl Records {
     }
 
     /// The store to look at, which is not made; none while there was no run.
-    async fn history(&self) -> Result<Option<Arc<dyn History>>, RunsError> {
+    pub(super) async fn history(&self) -> Result<Option<Arc<dyn History>>, RunsError> {
         if let Some(store) = self.store.get() {
             return Ok(Some(Arc::clone(store) as Arc<dyn History>));
         }

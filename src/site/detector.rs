@@ -41,7 +41,6 @@ pub(super) fn lower(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Dete
         ("hangs", &mut detector.hangs, s(1)),
         ("stalled", &mut detector.stalled, ms(100)),
         ("cooldown", &mut detector.cooldown, s(0)),
-        ("approval", &mut detector.approval, s(1)),
     ];
     let mut good = true;
     for (key, field, least) in least {
@@ -136,7 +135,6 @@ pub(super) fn written(detector: &Detector) -> Option<serde_json::Value> {
         ("hangs", detector.hangs, usual.hangs),
         ("stalled", detector.stalled, usual.stalled),
         ("cooldown", detector.cooldown, usual.cooldown),
-        ("approval", detector.approval, usual.approval),
     ] {
         if own != usual {
             map.insert(key.to_owned(), json!(format_duration(own)));

@@ -207,7 +207,6 @@ fn detector() -> Json {
                     "stalled": time("How long a commit may wait for a standby before that is told; 5s."),
                     "on_shutdown": choice(&ON_SHUTDOWN, "What a clean shutdown means; alert by default: an administrator is at work."),
                     "cooldown": time("How long nothing is started by itself after a run; 10m."),
-                    "approval": time("How long a person is waited for in the mode approve; 30m."),
                     "playbook": text("What is run for a primary that is dead; failover by default."),
                     "params": {
                         "description": "Its parameters.",

@@ -1,10 +1,14 @@
 //! The desk of a live cluster: runs go to the engine, notices to the journal and to whoever reads the log.
 
-use super::pause::Pause;
+use super::acknowledge::acknowledged;
+use super::code::Code;
+use super::gate::Known;
+use super::incident;
+use super::pause::paused;
 use super::sentry::{Desk, Notice, TRIGGER};
 use crate::engine::{Outcome, RunId};
-use crate::journal::{Filter, Standing};
-use crate::runs::{Order, World};
+use crate::journal::{Filter, RunSummary, Standing};
+use crate::runs::{Order, Records, World};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,28 +47,49 @@ impl Desk for LiveDesk {
         }
     }
 
-    async fn pause(&self) -> Option<Pause> {
-        None
-    }
-
-    async fn last(&self) -> Option<(String, Duration)> {
-        let filter = Filter {
-            cluster: Some(self.world.inventory().cluster.clone()),
-            limit: Some(LAST),
-            ..Filter::default()
-        };
-        let runs = self.world.records().list(&filter).await.ok()?;
-        let own = |run: &&crate::journal::RunSummary| {
-            run.trigger == TRIGGER && matches!(run.standing, Standing::Ended(_))
-        };
-        let run = runs.iter().find(own)?;
-        let ended: jiff::Timestamp = run.ended.as_ref()?.parse().ok()?;
-        let ago = jiff::Timestamp::now().duration_since(ended);
-        Some((run.run.to_string(), ago.try_into().unwrap_or_default()))
+    async fn known(&self) -> Known {
+        let cluster = &self.world.inventory().cluster;
+        let records = self.world.records();
+        let (pause, last) = tokio::join!(
+            paused(records, cluster, jiff::Timestamp::now()),
+            last(records, cluster)
+        );
+        Known {
+            pause: pause.map_err(|error| error.to_string()),
+            last,
+        }
     }
 
     async fn tell(&self, notice: Notice) {
-        tracing::warn!(cluster = %notice.cluster, code = %notice.code, "{}", notice.text);
+        if notice.code == Code::Ok {
+            tracing::info!(cluster = %notice.cluster, "{}", notice.text);
+        } else {
+            tracing::warn!(cluster = %notice.cluster, code = %notice.code, "{}", notice.text);
+        }
         (self.say)(&format!("{}: {}", notice.cluster, notice.text));
+        if notice.code.is_loss()
+            && let Err(error) = incident::keep(self.world.records(), &notice).await
+        {
+            tracing::warn!(%error, "what happened could not be kept");
+        }
     }
+}
+
+/// The last run that was started by itself, where nobody has acknowledged it.
+async fn last(records: &Records, cluster: &str) -> Option<(String, Duration)> {
+    let filter = Filter {
+        cluster: Some(cluster.to_owned()),
+        limit: Some(LAST),
+        ..Filter::default()
+    };
+    let runs = records.list(&filter).await.ok()?;
+    let own =
+        |run: &&RunSummary| run.trigger == TRIGGER && matches!(run.standing, Standing::Ended(_));
+    let run = runs.iter().find(own)?;
+    if acknowledged(records, cluster, &run.run).await {
+        return None;
+    }
+    let ended: jiff::Timestamp = run.ended.as_ref()?.parse().ok()?;
+    let ago = jiff::Timestamp::now().duration_since(ended);
+    Some((run.run.to_string(), ago.try_into().unwrap_or_default()))
 }

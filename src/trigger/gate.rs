@@ -4,7 +4,6 @@ use super::pause::Pause;
 use crate::cluster::Mode;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Why nothing was started, or that something may be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +13,11 @@ pub enum Passage {
     Open,
     /// The site file says that it is only told.
     Observe,
-    /// A person is to be asked.
-    Ask,
+    /// It cannot be told whether somebody has paused it: it counts as paused.
+    Unknown {
+        /// Why.
+        why: String,
+    },
     /// Somebody has paused what starts by itself.
     Paused {
         /// Who.
@@ -40,7 +42,9 @@ impl Passage {
         match self {
             Self::Open => "nothing stands against it".to_owned(),
             Self::Observe => "the site file says `mode: observe`".to_owned(),
-            Self::Ask => "a person is to approve it, as the site file says".to_owned(),
+            Self::Unknown { why } => {
+                format!("it cannot be told whether somebody has paused it: {why}")
+            }
             Self::Paused {
                 owner,
                 reason,
@@ -50,59 +54,43 @@ impl Passage {
             }
             Self::Cooldown { run, seconds } => format!(
                 "run {run} has only just ended; nothing is started by itself for another {seconds} s, unless somebody \
-                 acknowledges that run"
+                 says `pgbaton runs acknowledge {run} --reason …`"
             ),
         }
     }
 }
 
-/// The gate of one cluster.
-#[derive(Debug, Default)]
-pub struct Gate {
-    last: Option<(String, Instant)>,
+/// What is known of what may stand against a run.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The pause, if there is one. An error: nobody knows.
+    pub pause: Result<Option<Pause>, String>,
+    /// The last run that was started by itself, and how long ago it ended; none where somebody has acknowledged it.
+    pub last: Option<(String, Duration)>,
 }
 
-impl Gate {
-    /// A run that was started by itself has ended.
-    pub fn ended(&mut self, run: &str, at: Instant) {
-        self.last = Some((run.to_owned(), at));
-    }
-
-    /// Somebody has looked at the last run.
-    pub fn acknowledged(&mut self, run: &str) {
-        if self.last.as_ref().is_some_and(|(last, _)| last == run) {
-            self.last = None;
-        }
-    }
-
-    /// Whether something may be started now.
-    pub fn passage(
-        &self,
-        mode: Mode,
-        pause: Option<&Pause>,
-        cooldown: Duration,
-        now: Instant,
-    ) -> Passage {
-        if let Some(pause) = pause {
+/// Whether something may be started now.
+pub fn passage(mode: Mode, cooldown: Duration, known: Known) -> Passage {
+    match known.pause {
+        Err(why) => return Passage::Unknown { why },
+        Ok(Some(pause)) => {
             return Passage::Paused {
-                owner: pause.owner.clone(),
-                reason: pause.reason.clone(),
-                until: pause.until.clone(),
+                owner: pause.owner,
+                reason: pause.reason,
+                until: pause.until.to_string(),
             };
         }
-        if let Some((run, at)) = &self.last {
-            let left = cooldown.saturating_sub(now.saturating_duration_since(*at));
-            if !left.is_zero() {
-                return Passage::Cooldown {
-                    run: run.clone(),
-                    seconds: left.as_secs() + 1,
-                };
-            }
-        }
-        match mode {
-            Mode::Observe => Passage::Observe,
-            Mode::Approve => Passage::Ask,
-            Mode::Auto => Passage::Open,
-        }
+        Ok(None) => {}
+    }
+    if let Some((run, ago)) = known.last
+        && ago < cooldown
+    {
+        let seconds = (cooldown - ago).as_secs() + 1;
+        return Passage::Cooldown { run, seconds };
+    }
+    match mode {
+        Mode::Observe => Passage::Observe,
+        // Its run begins with the question.
+        Mode::Approve | Mode::Auto => Passage::Open,
     }
 }

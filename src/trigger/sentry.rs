@@ -2,11 +2,10 @@
 
 use super::analysis::{Analysis, analyse};
 use super::code::Code;
-use super::gate::{Gate, Passage};
+use super::gate::{Known, Passage, passage};
 use super::judge::{Judge, Verdict};
 use super::look;
-use super::pause::Pause;
-use crate::cluster::{Detector, NodeName, Watch};
+use crate::cluster::{Detector, Mode, NodeName, Watch};
 use crate::engine::{Outcome, RunId};
 use crate::runs::Order;
 use async_trait::async_trait;
@@ -22,6 +21,10 @@ const REOPEN: Duration = Duration::from_secs(1);
 /// How often a loss that is only told is looked at again.
 const STANDING: Duration = Duration::from_secs(10);
 
+/// What a dead primary is replaced by, and the same with a question before it.
+const FAILOVER: &str = "failover";
+const APPROVED: &str = "approved_failover";
+
 /// What started the runs of a watch, as their records say.
 pub const TRIGGER: &str = "detector";
 
@@ -31,11 +34,8 @@ pub trait Desk: Send + Sync {
     /// Runs it to its end: its id, and how it ended. An error says why it did not begin.
     async fn start(&self, order: Order) -> Result<(RunId, Outcome), String>;
 
-    /// Whether what starts by itself is paused now.
-    async fn pause(&self) -> Option<Pause>;
-
-    /// The last run that was started by itself, and how long ago it ended, where nobody has acknowledged it.
-    async fn last(&self) -> Option<(String, Duration)>;
+    /// What stands against starting something.
+    async fn known(&self) -> Known;
 
     /// Keeps what happened, and tells whoever is to know.
     async fn tell(&self, notice: Notice);
@@ -90,7 +90,6 @@ pub struct Sentry {
     limit: Arc<Semaphore>,
     detector: Detector,
     judge: Judge,
-    gate: Gate,
     /// The node that was the primary when it was last seen to be one, by this process.
     primary: Option<NodeName>,
     /// What was told last of a loss: it is told once.
@@ -109,7 +108,6 @@ impl Sentry {
             desk,
             limit,
             judge: Judge::new(),
-            gate: Gate::default(),
             primary: None,
             told: None,
             faint: None,
@@ -124,10 +122,6 @@ impl Sentry {
 
     /// Watches until it is dropped. A run that it has started is left as it is then, to be resumed.
     pub async fn watch(mut self) {
-        if let Some((run, ago)) = self.desk.last().await {
-            let now = Instant::now();
-            self.gate.ended(&run, now.checked_sub(ago).unwrap_or(now));
-        }
         let (told, mut ended) = mpsc::unbounded_channel();
         let mut vigils = JoinSet::new();
         for node in self.cluster.inventory().nodes.keys() {
@@ -257,11 +251,8 @@ impl Sentry {
     /// Starts what the site file says, where the gate is open.
     async fn act(&mut self, found: &Analysis) {
         let order = self.order(found);
-        let pause = self.desk.pause().await;
-        let (mode, cooldown) = (self.detector.mode, self.detector.cooldown);
-        let passage = self
-            .gate
-            .passage(mode, pause.as_ref(), cooldown, Instant::now());
+        let known = self.desk.known().await;
+        let passage = passage(self.detector.mode, self.detector.cooldown, known);
         if passage != Passage::Open {
             let text = format!(
                 "{}; `{}` would have been run, and nothing was started: {}",
@@ -294,14 +285,11 @@ impl Sentry {
         let ended = self.desk.start(order).await;
         self.state.send_modify(|state| state.running = false);
         let text = match ended {
-            Ok((run, how)) => {
-                self.gate.ended(&run.0, Instant::now());
-                format!(
-                    "{}; `{playbook}` was run and {} (run {run})",
-                    found.text,
-                    ended_so(how)
-                )
-            }
+            Ok((run, how)) => format!(
+                "{}; `{playbook}` was run and {} (run {run})",
+                found.text,
+                ended_so(how)
+            ),
             Err(why) => format!("{}; `{playbook}` could not be run: {why}", found.text),
         };
         self.tell_loss(found, text, None).await;
@@ -316,8 +304,12 @@ impl Sentry {
             params.retain(|(known, _)| known != name);
             params.push((name.clone(), value.clone()));
         }
+        let mut playbook = self.detector.playbook.clone();
+        if self.detector.mode == Mode::Approve && playbook == FAILOVER {
+            APPROVED.clone_into(&mut playbook);
+        }
         Order {
-            playbook: self.detector.playbook.clone(),
+            playbook,
             params,
             trigger: TRIGGER.to_owned(),
             ..Order::default()

@@ -83,31 +83,35 @@ fn an_administrator_who_stops_the_primary_is_left_alone() {
 
 #[test]
 fn who_only_observes_says_once_what_would_have_been_run() {
-    for (mode, passage) in [
-        (Mode::Observe, Passage::Observe),
-        (Mode::Approve, Passage::Ask),
-    ] {
-        let detector = Detector {
-            mode,
-            ..Detector::default()
-        };
-        watched(detector, 1, async |site| {
-            site.disrupt(D::KillServer(name("n1")));
-            site.seconds(120.0).await;
-            assert_eq!(site.orders(), 0);
-            let held: Vec<_> = site.desk.with(|log| {
-                log.notices
-                    .iter()
-                    .filter_map(|n| n.held_back.clone())
-                    .collect()
-            });
-            assert_eq!(held.len(), 1, "{:?}", site.told());
-            assert_eq!(
-                (&held[0].passage, held[0].playbook.as_str()),
-                (&passage, "failover")
-            );
+    watched(Detector::default(), 1, async |site| {
+        site.disrupt(D::KillServer(name("n1")));
+        site.seconds(120.0).await;
+        assert_eq!(site.orders(), 0);
+        let held: Vec<_> = site.desk.with(|log| {
+            let notices = log.notices.iter();
+            notices.filter_map(|n| n.held_back.clone()).collect()
         });
-    }
+        assert_eq!(held.len(), 1, "{:?}", site.told());
+        let held = &held[0];
+        assert_eq!(
+            (&held.passage, held.playbook.as_str()),
+            (&Passage::Observe, "failover")
+        );
+    });
+}
+
+#[test]
+fn who_is_to_ask_starts_with_the_question() {
+    let detector = Detector {
+        mode: Mode::Approve,
+        ..Detector::default()
+    };
+    watched(detector, 1, async |site| {
+        site.disrupt(D::KillServer(name("n1")));
+        site.seconds(5.0).await;
+        let asked = site.desk.with(|log| log.orders[0].playbook.clone());
+        assert_eq!(asked, "approved_failover");
+    });
 }
 
 #[test]
@@ -116,8 +120,8 @@ fn a_pause_holds_it_back_and_its_end_lets_it_through() {
         let pause = Pause {
             owner: "ann".to_owned(),
             reason: "moving racks".to_owned(),
-            since: "2026-01-01T00:00:00Z".to_owned(),
-            until: "2026-01-01T01:00:00Z".to_owned(),
+            since: "2026-01-01T00:00:00Z".parse().unwrap(),
+            until: "2026-01-01T01:00:00Z".parse().unwrap(),
         };
         site.desk.with(|log| log.pause = Some(pause));
         site.disrupt(D::KillServer(name("n1")));

@@ -5,10 +5,11 @@ use pgbaton::cluster::{Detector, Inventory, Mode, NodeName, SyncMode, Synchronou
 use pgbaton::engine::{Outcome, RunId};
 use pgbaton::runs::{Order, on_paused_clock, sim_cluster};
 use pgbaton::simulate::{Disruption, SimCluster, WorldBuilder, rehearsal_inventory};
-use pgbaton::trigger::{Analysis, Code, Desk, Notice, Pause, Sentry, State};
+use pgbaton::trigger::{Analysis, Code, Desk, Known, Notice, Pause, Sentry, State};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 pub(super) fn name(text: &str) -> NodeName {
@@ -23,6 +24,7 @@ pub(super) struct Log {
     pub(super) pause: Option<Pause>,
     /// What a run ends with, and whether it promotes.
     pub(super) fails: bool,
+    pub(super) last: Option<(String, Instant)>,
 }
 
 pub(super) struct CountingDesk {
@@ -45,6 +47,7 @@ impl Desk for CountingDesk {
         });
         tokio::time::sleep(Duration::from_millis(400)).await;
         let run = RunId(format!("run-{number}").into());
+        self.with(|log| log.last = Some((run.to_string(), Instant::now())));
         if self.with(|log| log.fails) {
             return Ok((run, Outcome::Refused));
         }
@@ -53,12 +56,14 @@ impl Desk for CountingDesk {
         Ok((run, Outcome::Ok))
     }
 
-    async fn pause(&self) -> Option<Pause> {
-        self.with(|log| log.pause.clone())
-    }
-
-    async fn last(&self) -> Option<(String, Duration)> {
-        None
+    async fn known(&self) -> Known {
+        self.with(|log| Known {
+            pause: Ok(log.pause.clone()),
+            last: log
+                .last
+                .as_ref()
+                .map(|(run, at)| (run.clone(), at.elapsed())),
+        })
     }
 
     async fn tell(&self, notice: Notice) {

@@ -14,7 +14,7 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct Losses {
-    /// How many answers are still to be lost, to requests that write this key.
+    /// How many answers are still to be lost, to requests that write or delete this key.
     left: usize,
     key: String,
     /// How many were.
@@ -44,7 +44,7 @@ impl Proxy {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The answers to the next so many requests that write this key.
+    /// The answers to the next so many requests that write or delete this key.
     pub fn lose(&self, left: usize, key: &str) {
         *self.losses.lock().unwrap() = Losses {
             left,
@@ -92,8 +92,11 @@ fn pass(client: TcpStream, member: u16, losses: &Mutex<Losses>) {
 
 impl Losses {
     fn concern(&mut self, request: &[u8]) -> bool {
-        let written = format!("\"request_put\":{{\"key\":\"{}\"", self.key);
-        let is_lost = self.left > 0 && String::from_utf8_lossy(request).contains(&written);
+        let request = String::from_utf8_lossy(request);
+        let changes =
+            |how: &&str| request.contains(&format!("\"{how}\":{{\"key\":\"{}\"", self.key));
+        let mut hows = ["request_put", "request_delete_range"].iter();
+        let is_lost = self.left > 0 && hows.any(changes);
         if is_lost {
             self.left -= 1;
             self.count += 1;

@@ -13,7 +13,7 @@
 use pgbaton::engine::{
     Durability, Envelope, Event, Evidence, Lease, Outcome, Owed, PAID, Recorder, RunId, StepPath,
 };
-use pgbaton::journal::{SqliteJournal, Store as _};
+use pgbaton::journal::{Note, SqliteJournal, Store as _};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -378,7 +378,19 @@ async fn fixture(path: &str) {
             record(&journal, run, &rest, Durability::Synced).await;
         }
     }
+    journal.keep_note(&kept_note()).await.unwrap();
     journal.tidy().await.unwrap();
+}
+
+/// The note of a fixture.
+pub fn kept_note() -> Note {
+    Note {
+        cluster: "orders".to_owned(),
+        kind: "pause".to_owned(),
+        id: "automatic".to_owned(),
+        at: "2026-11-23T01:46:09.123456789Z".parse().unwrap(),
+        body: serde_json::json!({ "v": 1, "because": "'of' \"that\"\n" }),
+    }
 }
 
 /// Holds a lease, and says whether it believes in it when asked.

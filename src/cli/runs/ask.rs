@@ -7,6 +7,7 @@ use crate::cli::exit_codes::Code;
 use crate::cli::screen;
 use crate::engine::{Ask, RunId};
 use crate::runs::{Answer, Records};
+use crate::trigger;
 
 pub(super) async fn decide(
     context: &Context,
@@ -33,6 +34,17 @@ pub(super) async fn cancel(context: &Context, args: RunsCancelArgs) -> Result<Co
     let run = records.find(&args.run).await?.run;
     let answer = records.ask(&run, Ask::Cancel, &args.reason).await?;
     told(context, &run, answer, "it is being cancelled")
+}
+
+pub(super) async fn acknowledge(
+    context: &Context,
+    args: RunsCancelArgs,
+) -> Result<Code, CommandError> {
+    let records = Records::open(context.global.site.as_deref())?;
+    let run = records.find(&args.run).await?;
+    let by = crate::runs::author();
+    trigger::acknowledge(&records, &run.cluster, &run.run, &by, &args.reason).await?;
+    told(context, &run.run, Answer::Accepted, "it is acknowledged")
 }
 
 fn only_one(run: &RunId, mut asking: Vec<String>) -> Result<String, CommandError> {

@@ -23,5 +23,6 @@ pub(crate) async fn runs(context: &Context, command: RunsCommand) -> Result<Code
         RunsCommand::Approve(args) => ask::decide(context, args, true).await,
         RunsCommand::Deny(args) => ask::decide(context, args, false).await,
         RunsCommand::Cancel(args) => ask::cancel(context, args).await,
+        RunsCommand::Acknowledge(args) => ask::acknowledge(context, args).await,
     }
 }

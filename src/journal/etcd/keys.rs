@@ -12,6 +12,7 @@
 //! | `keys/CLUSTER/KEY` | the run that began with it |
 //! | `messages/RUN/NUMBER` | a message to a run |
 //! | `debts/CLUSTER/RUN/SEQ` | what a run leaves to be done, or has done of it; SEQ is the event that says so |
+//! | `notes/KIND/CLUSTER/ID` | a note about a cluster; the kind comes first, for those of all clusters are asked for together |
 
 use super::wire::after_all;
 use crate::engine::RunId;
@@ -106,6 +107,21 @@ impl Keys {
         format!("{}{}/{seq:010}", self.debts(cluster), word(&run.0))
     }
 
+    /// All notes of a kind, of one cluster where it is named.
+    pub(super) fn notes(&self, kind: &str, cluster: Option<&str>) -> String {
+        let cluster = cluster.map(|cluster| format!("{}/", word(cluster)));
+        format!(
+            "{}notes/{}/{}",
+            self.0,
+            word(kind),
+            cluster.unwrap_or_default()
+        )
+    }
+
+    pub(super) fn note(&self, cluster: &str, kind: &str, id: &str) -> String {
+        format!("{}{}", self.notes(kind, Some(cluster)), word(id))
+    }
+
     fn messages(&self, run: &RunId) -> String {
         format!("{}messages/{}/", self.0, word(&run.0))
     }
@@ -151,6 +167,12 @@ mod tests {
         assert_ne!(keys.holder("a%2Fb"), keys.holder("a/b"));
         assert_eq!(keys.holder("größe"), "/ours/holders/gr%C3%B6%C3%9Fe");
         assert_eq!(Keys::below(None).store(), "/pgbaton/store");
+        assert_eq!(keys.note("a/b", "c", "d"), "/ours/notes/c/a%2Fb/d");
+        assert!(
+            !keys
+                .note("orders-2", "c", "d")
+                .starts_with(&keys.notes("c", Some("orders")))
+        );
     }
 
     #[test]

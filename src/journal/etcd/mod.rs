@@ -18,6 +18,7 @@ mod gateway;
 mod keys;
 mod lease;
 mod messages;
+mod notes;
 mod page;
 mod reader;
 mod rows;

@@ -293,14 +293,14 @@ async fn text(shared: &Shared, run: &RunId, from: u64, last: u64) -> Result<Vec<
     }
 }
 
-fn unusable(shared: &Shared, why: String) -> JournalError {
+pub(super) fn unusable(shared: &Shared, why: String) -> JournalError {
     JournalError::Unusable {
         place: shared.place(),
         why,
     }
 }
 
-fn silent(shared: &Shared) -> impl Fn(Trouble) -> HistoryError {
+pub(super) fn silent(shared: &Shared) -> impl Fn(Trouble) -> HistoryError {
     move |trouble| HistoryError::Journal(unusable(shared, trouble.words()))
 }
 

@@ -93,6 +93,19 @@ pub(super) struct LetterRow {
     pub(super) letter: Letter,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoteRow {
+    pub(super) v: u32,
+    /// Tells it from others that say the same.
+    pub(super) mark: String,
+    pub(super) cluster: String,
+    pub(super) kind: String,
+    pub(super) id: String,
+    pub(super) at: String,
+    pub(super) body: serde_json::Value,
+}
+
 #[derive(Deserialize)]
 struct Version {
     v: u32,

@@ -4,13 +4,13 @@ use super::append::{self, Batch};
 use super::lease::{HeldInEtcd, Taken, take};
 use super::shared::Shared;
 use super::worker::Worker;
-use super::{messages, reader};
+use super::{messages, notes, reader};
 use crate::engine::{
     Durability, Envelope, Held, Inbox, Lease, LeaseError, Letter, Message, RecordError, Recorder,
     RunId,
 };
 use crate::journal::{
-    Announced, Entry, Filter, History, HistoryError, JournalError, RunSummary, Store,
+    Announced, Entry, Filter, History, HistoryError, JournalError, Note, RunSummary, Store,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const TTL: Duration = Duration::from_secs(10);
 ///
 /// Endpoints that begin with `https://` must show a certificate that the authorities of this machine vouch for (those in
 /// `SSL_CERT_FILE`, if that is set). There are no certificates of clients, and no users and passwords, yet: an etcd that
-/// asks for them refuses. Nothing is ever deleted: see to the compaction of old revisions
+/// asks for them refuses. Nothing of a run is ever deleted: see to the compaction of old revisions
 /// (`--auto-compaction-retention`) and to the quota of its space. After etcd was restored from a backup, delete the key
 /// `store` below the prefix: tokens begin anew then, and hosts would refuse them as those of the store that they know.
 #[derive(Debug, Clone)]
@@ -185,6 +185,19 @@ impl History for EtcdStore {
         self.tells(|shared| async move { reader::ledger(&shared, &cluster).await })
             .await
     }
+
+    async fn notes(
+        &self,
+        cluster: Option<&str>,
+        kind: &str,
+        newest: usize,
+    ) -> Result<Vec<Note>, HistoryError> {
+        let (cluster, kind) = (cluster.map(str::to_owned), kind.to_owned());
+        self.tells(|shared| async move {
+            notes::newest(&shared, cluster.as_deref(), &kind, newest).await
+        })
+        .await
+    }
 }
 
 #[async_trait]
@@ -228,6 +241,30 @@ impl Store for EtcdStore {
             .does(|shared| async move { messages::post(&shared, &run, &letter).await })
             .await;
         posted.and_then(|it| it).map_err(|why| self.lost(why))
+    }
+
+    async fn keep_note(&self, note: &Note) -> Result<(), RecordError> {
+        let note = note.clone();
+        let kept = self
+            .does(|shared| async move { notes::keep(&shared, &note).await })
+            .await;
+        kept.and_then(|it| it).map_err(|why| self.lost(why))
+    }
+
+    async fn keep_note_if_new(&self, note: &Note) -> Result<bool, RecordError> {
+        let note = note.clone();
+        let kept = self
+            .does(|shared| async move { notes::keep_if_new(&shared, &note).await })
+            .await;
+        kept.and_then(|it| it).map_err(|why| self.lost(why))
+    }
+
+    async fn discard_note(&self, cluster: &str, kind: &str, id: &str) -> Result<bool, RecordError> {
+        let (cluster, kind, id) = (cluster.to_owned(), kind.to_owned(), id.to_owned());
+        let gone = self
+            .does(|shared| async move { notes::discard(&shared, &cluster, &kind, &id).await })
+            .await;
+        gone.and_then(|it| it).map_err(|why| self.lost(why))
     }
 
     /// Nothing is left to be put in order: what has been acknowledged is where it stays.

@@ -3,6 +3,7 @@
 use super::super::belief::Belief;
 use super::append::Batch;
 use super::lease::Grant;
+use super::notes::{Earlier, Name, Row};
 use crate::engine::{Held, RunId};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -29,6 +30,10 @@ pub(super) enum Job {
     Post(RunId, String, Answer<u64>),
     /// The messages to a run above this number.
     Messages(RunId, u64, Answer<Vec<(u64, String)>>),
+    /// Keep a note; answers whether it was kept.
+    Keep(Row, Earlier, Answer<bool>),
+    /// Take a note away; answers whether it was there.
+    Discard(Name, Answer<bool>),
     /// Copy the log into the file.
     Tidy(Answer<()>),
 }

@@ -12,6 +12,7 @@ mod error;
 mod job;
 mod lease;
 mod messages;
+mod notes;
 mod open;
 mod process;
 mod reader;

@@ -4,10 +4,11 @@ use super::super::belief::now_ms;
 use super::super::outline::word;
 use super::error::JournalError;
 use super::lease::Row as LeaseRow;
+use super::notes;
 use super::open::open_to_read;
 use super::process::Process;
 use crate::engine::{Envelope, Outcome, RunId};
-use crate::journal::{Entry, Filter, History, HistoryError, RunSummary, Standing, Which};
+use crate::journal::{Entry, Filter, History, HistoryError, Note, RunSummary, Standing, Which};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::path::{Path, PathBuf};
@@ -97,6 +98,17 @@ impl History for SqliteHistory {
     async fn ledger(&self, cluster: &str) -> Result<Vec<Entry>, HistoryError> {
         let cluster = cluster.to_owned();
         self.ask(move |store| store.ledger(&cluster)).await
+    }
+
+    async fn notes(
+        &self,
+        cluster: Option<&str>,
+        kind: &str,
+        newest: usize,
+    ) -> Result<Vec<Note>, HistoryError> {
+        let (cluster, kind) = (cluster.map(str::to_owned), kind.to_owned());
+        self.ask(move |store| store.notes(cluster.as_deref(), &kind, newest))
+            .await
     }
 }
 
@@ -212,6 +224,26 @@ impl Store {
             }
         };
         rows.into_iter().map(entry).collect()
+    }
+
+    fn notes(
+        &self,
+        cluster: Option<&str>,
+        kind: &str,
+        newest: usize,
+    ) -> Result<Vec<Note>, HistoryError> {
+        let rows = notes::newest(&self.connection, cluster, kind, newest);
+        let rows = rows.map_err(|error| self.sql(&error))?;
+        let understood = rows.into_iter().map(|row| {
+            row.understood().map_err(|(name, why)| HistoryError::Note {
+                cluster: name.cluster,
+                kind: name.kind,
+                id: name.id,
+                place: self.place(),
+                why,
+            })
+        });
+        understood.collect()
     }
 
     fn summaries(

@@ -5,6 +5,7 @@ use super::append::Batch;
 use super::error::JournalError;
 use super::job::{Announcement, Answer, Job, Taken, Wish};
 use super::messages::understood;
+use super::notes::{Earlier, Name, Row};
 use super::reader::SqliteHistory;
 use super::worker::start;
 use crate::engine::{
@@ -12,7 +13,7 @@ use crate::engine::{
     Recorder, RunId,
 };
 use crate::journal::{
-    Announced, Entry, Filter, History, HistoryError, ReadError, RunSummary, Store,
+    Announced, Entry, Filter, History, HistoryError, Note, ReadError, RunSummary, Store,
 };
 use async_trait::async_trait;
 use std::path::{Path, PathBuf};
@@ -139,6 +140,12 @@ impl SqliteJournal {
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
+    async fn keep(&self, note: &Note, earlier: Earlier) -> Result<bool, RecordError> {
+        let row = Row::of(note).map_err(|why| self.lost(why))?;
+        let kept = self.ask(|answer| Job::Keep(row, earlier, answer)).await;
+        kept.map_err(|why| self.lost(why))
+    }
+
     fn lost(&self, why: String) -> RecordError {
         RecordError {
             place: self.path.display().to_string(),
@@ -207,6 +214,15 @@ impl History for SqliteJournal {
     async fn ledger(&self, cluster: &str) -> Result<Vec<Entry>, HistoryError> {
         self.history.ledger(cluster).await
     }
+
+    async fn notes(
+        &self,
+        cluster: Option<&str>,
+        kind: &str,
+        newest: usize,
+    ) -> Result<Vec<Note>, HistoryError> {
+        self.history.notes(cluster, kind, newest).await
+    }
 }
 
 #[async_trait]
@@ -251,6 +267,24 @@ impl Store for SqliteJournal {
             .ask(|answer| Job::Post(run.clone(), json, answer))
             .await;
         posted.map_err(|why| self.lost(why))
+    }
+
+    async fn keep_note(&self, note: &Note) -> Result<(), RecordError> {
+        self.keep(note, Earlier::Goes).await.map(drop)
+    }
+
+    async fn keep_note_if_new(&self, note: &Note) -> Result<bool, RecordError> {
+        self.keep(note, Earlier::Stays).await
+    }
+
+    async fn discard_note(&self, cluster: &str, kind: &str, id: &str) -> Result<bool, RecordError> {
+        let name = Name {
+            cluster: cluster.to_owned(),
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+        };
+        let gone = self.ask(|answer| Job::Discard(name, answer)).await;
+        gone.map_err(|why| self.lost(why))
     }
 
     /// Copies the log into the file. While it waits for work it does so by itself.

@@ -6,6 +6,7 @@ use super::error::{JournalError, is_passing, words};
 use super::job::{Announcement, HeldInStore, Job, Taken, Wish};
 use super::lease::{Grant, Granted, give_back, renew, take};
 use super::messages::{messages, post};
+use super::notes::{discard, keep};
 use super::open::open_to_write;
 use super::process::Process;
 use crate::engine::{Durability, RunId};
@@ -200,6 +201,12 @@ impl Worker {
             Job::Messages(run, after, answer) => {
                 let there = messages(&self.connection, &run, after);
                 let _ = answer.send(there.map_err(|error| words(&error)));
+            }
+            Job::Keep(row, earlier, answer) => {
+                let _ = answer.send(self.write(true, |change| keep(change, &row, earlier)));
+            }
+            Job::Discard(name, answer) => {
+                let _ = answer.send(self.write(true, |change| discard(change, &name)));
             }
             Job::Tidy(answer) => {
                 let _ = answer.send(self.tidy());
