@@ -4,9 +4,11 @@ mod look;
 mod loss;
 
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::NodeName;
+use crate::cluster::{Host, NodeName, Trouble};
 use crate::engine::{Consequence, Failure, Probe};
-use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, Type};
+use crate::playbook::{
+    EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type, Value,
+};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use look::{Entry, look, one_history};
@@ -44,6 +46,11 @@ impl Deed for Choose {
                     "accept_loss",
                     Type::String,
                     "who accepts a greater or unknown loss, and why",
+                ),
+                Field::optional(
+                    "host_reachable",
+                    Type::Boolean,
+                    "false: the old primary's host did not answer just now, and its files are not asked for",
                 ),
             ],
             outputs: vec![
@@ -96,7 +103,7 @@ impl Deed for Choose {
             .collect();
         let (found, host) = tokio::join!(
             join_all(others.iter().map(|node| look(scene, node, &old))),
-            scene.cluster.host(&old),
+            old_host(scene, &old),
         );
         let mut entries = Vec::new();
         let mut absent = Vec::new();
@@ -114,9 +121,7 @@ impl Deed for Choose {
             .ok_or_else(|| nobody(&absent))?;
         let timeline = one_history(scene, &entries).await?;
         let chosen = pick(scene.node_input("candidate")?.as_ref(), &entries, &absent)?.clone();
-        // What its files say where its host is reached; otherwise what is remembered of it must do.
-        let written = host.ok().and_then(|host| host.timeline());
-        let loss = loss(scene, &old, timeline, best, &entries, written).await?;
+        let loss = loss(scene, &old, timeline, best, &entries, host).await?;
         let source = (chosen.at < best)
             .then(|| entries.iter().find(|e| e.at == best))
             .flatten();
@@ -145,6 +150,18 @@ impl Deed for Choose {
             ),
         ]))
     }
+}
+
+/// What the files of the old primary say, by its host.
+async fn old_host(scene: &Scene<'_>, old: &NodeName) -> Result<Host, Trouble> {
+    if matches!(
+        scene.step.inputs.get("host_reachable"),
+        Value::Boolean(false)
+    ) {
+        let why = "its host did not answer";
+        return Err(Trouble::on(TroubleKind::Unreachable, old, why));
+    }
+    scene.cluster.host(old).await
 }
 
 fn nobody(absent: &[(NodeName, String)]) -> Failure {

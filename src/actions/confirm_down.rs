@@ -3,7 +3,7 @@
 use super::scene::{Deed, Scene, outputs};
 use crate::cluster::{Host, NodeName, Reach, Server};
 use crate::engine::{Failure, Probe};
-use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type, Value};
+use crate::playbook::{EffectClass, Field, Map, NodeRule, Signature, TroubleKind, Type};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -21,7 +21,7 @@ impl Deed for ConfirmDown {
             inputs: vec![Field::optional(
                 "patience",
                 Type::Duration,
-                "how long a new connection may stay without an answer before it counts as silence; 2s",
+                "how long a new connection, or the host, may stay without an answer before that counts as silence; 2s",
             )],
             outputs: vec![
                 Field::required(
@@ -48,10 +48,7 @@ impl Deed for ConfirmDown {
 
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let primary = scene.node()?;
-        let patience = match scene.step.inputs.get("patience") {
-            Value::Duration(patience) => *patience,
-            _ => Duration::from_secs(2),
-        };
+        let patience = scene.time("patience").unwrap_or(Duration::from_secs(2));
         let suspicion = Instant::now();
         let others: Vec<&NodeName> = scene
             .inventory()
@@ -62,13 +59,14 @@ impl Deed for ConfirmDown {
         // Everybody is asked at once, and the host besides: nothing here waits for anything else.
         let (from_here, host, views) = tokio::join!(
             scene.cluster.reach(None, &primary, patience),
-            bounded(patience, scene.cluster.host(&primary)),
+            tokio::time::timeout(patience, scene.cluster.host(&primary)),
             join_all(
                 others
                     .iter()
                     .map(|node| view(scene, node, &primary, patience))
             ),
         );
+        let host = host.ok().and_then(Result::ok);
         refuse_unless_silent("from here", &primary, from_here?)?;
         // A postmaster that runs, and is not frozen.
         let running = host

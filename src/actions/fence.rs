@@ -4,9 +4,11 @@ mod starved;
 mod stopped;
 
 use super::scene::{Deed, Scene, outputs};
-use crate::cluster::{CustomEffect, ExecPlace, NodeName, Operation, StopMode};
+use crate::cluster::{CustomEffect, ExecPlace, Host, NodeName, Operation, StopMode};
 use crate::engine::{Done, Failure, Owed, Probe, Undone};
-use crate::playbook::{EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type};
+use crate::playbook::{
+    EffectClass, Field, Map, NodeRule, Role, Signature, TroubleKind, Type, Value,
+};
 use async_trait::async_trait;
 use serde_json::json;
 use starved::starved;
@@ -42,6 +44,16 @@ impl Deed for Fence {
                     Type::String,
                     "who accepts the risk of going on without proof, and why",
                 ),
+                Field::optional(
+                    "host_reachable",
+                    Type::Boolean,
+                    "false: its host did not answer just now, and *stopped* is tried last",
+                ),
+                Field::optional(
+                    "patience",
+                    Type::Duration,
+                    "how long its host may stay without an answer before *stopped* is not tried; as long as commands may take unless given",
+                ),
             ],
             outputs: vec![
                 Field::required("proof", Type::String, "the proof that was found")
@@ -56,7 +68,7 @@ impl Deed for Fence {
     async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
         let node = scene.node()?;
         if scene.texts("proofs").iter().any(|p| p == "stopped")
-            && let Ok(host) = scene.cluster.host(&node).await
+            && let Ok(host) = host(scene, &node).await
             && is_proof(&host)
         {
             let why = record_stopped(scene, &node, &host).await;
@@ -94,9 +106,17 @@ impl Deed for Fence {
     async fn apply(&self, scene: &Scene<'_>) -> Result<Map, Failure> {
         let node = scene.node()?;
         let mut missed = Vec::new();
-        for proof in scene.texts("proofs") {
+        let mut proofs = scene.texts("proofs");
+        if matches!(
+            scene.step.inputs.get("host_reachable"),
+            Value::Boolean(false)
+        ) {
+            // It would only be waited for.
+            proofs.sort_by_key(|proof| proof == "stopped");
+        }
+        for proof in proofs {
             let tried = match proof.as_str() {
-                "stopped" => stopped(scene, &node).await,
+                "stopped" => reached(scene, &node).await,
                 "starved" => starved(scene, &node).await,
                 _ => external(scene, &node).await,
             };
@@ -155,6 +175,29 @@ impl Deed for Fence {
             Undone::Done(what.join(", "))
         })
     }
+}
+
+/// What its host says, as long as that is waited for.
+async fn host(scene: &Scene<'_>, node: &NodeName) -> Result<Host, Failure> {
+    let look = scene.cluster.host(node);
+    match scene.time("patience") {
+        None => Ok(look.await?),
+        Some(patience) => match tokio::time::timeout(patience, look).await {
+            Ok(host) => Ok(host?),
+            Err(_) => Err(Failure::new(
+                TroubleKind::Timeout,
+                format!("the host of {node} said nothing within {patience:?}"),
+            )),
+        },
+    }
+}
+
+/// The proof *stopped*, where the host answers at all.
+async fn reached(scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure> {
+    if scene.time("patience").is_some() {
+        host(scene, node).await?;
+    }
+    stopped(scene, node).await
 }
 
 /// The site's own command, and its own check.

@@ -20,8 +20,12 @@ pub(super) struct Found {
 /// Looks on all nodes at once. Refuses where somebody acts on the nodes who cannot be paused from here.
 pub(super) async fn look(scene: &Scene<'_>) -> Result<Found, Failure> {
     let nodes: Vec<&NodeName> = scene.inventory().nodes.keys().collect();
+    let suspect = scene.node_input("suspect")?;
+    let suspect = suspect.as_ref();
     let looks = nodes.iter().map(|node| async move {
-        let look = tokio::time::timeout(PATIENCE, look_at(scene, node));
+        let own = suspect == Some(*node);
+        let patience = scene.time("patience").filter(|_| own);
+        let look = tokio::time::timeout(patience.unwrap_or(PATIENCE), look_at(scene, node));
         look.await.unwrap_or_default()
     });
     let mut found = Found {

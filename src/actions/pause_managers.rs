@@ -24,7 +24,14 @@ impl Deed for PauseManagers {
             name: "pause_managers",
             summary: "Look on all nodes for other managers: repmgrd is paused, kbha and a Patroni that is not in maintenance mode refuse the run.",
             node: NodeRule::Refused,
-            inputs: vec![],
+            inputs: vec![
+                Field::optional("suspect", Type::Node, "a node whose host may not answer"),
+                Field::optional(
+                    "patience",
+                    Type::Duration,
+                    "how long that host may stay without an answer; 3s, as everybody's",
+                ),
+            ],
             outputs: vec![Field::required(
                 "paused",
                 Type::List,

@@ -222,6 +222,14 @@ impl Scene<'_> {
         matches!(self.step.inputs.get(name), Value::Boolean(true))
     }
 
+    /// A time.
+    pub(super) fn time(&self, name: &str) -> Option<Duration> {
+        match self.step.inputs.get(name) {
+            Value::Duration(time) => Some(*time),
+            _ => None,
+        }
+    }
+
     /// A size or number.
     pub(super) fn integer(&self, name: &str) -> Option<i64> {
         if let Value::Integer(number) = self.step.inputs.get(name) {

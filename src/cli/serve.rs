@@ -53,12 +53,18 @@ pub(crate) async fn serve(context: &Context) -> Result<Code, CommandError> {
 /// How many runs may be started by themselves at once: a data centre that is dead is no reason for a stampede.
 const AT_ONCE: usize = 4;
 
+/// Up to so many clusters, the ways to their hosts are opened beforehand and kept: an ssh connection takes a quarter of a
+/// second to open, and some megabytes.
+const FEW: usize = 16;
+
 /// Starts a watch over every cluster.
 fn watch(context: &Context) -> Result<JoinSet<()>, CommandError> {
     let global = &context.global;
     let limit = Arc::new(Semaphore::new(AT_ONCE));
     let mut watches = JoinSet::new();
-    for world in World::open_all(global.site.as_deref(), global.cluster.as_deref())? {
+    let worlds = World::open_all(global.site.as_deref(), global.cluster.as_deref())?;
+    let few = worlds.len() <= FEW;
+    for world in worlds {
         let inventory = world.inventory();
         say(&format!(
             "watching {} ({})",
@@ -70,7 +76,12 @@ fn watch(context: &Context) -> Result<JoinSet<()>, CommandError> {
             }
         ));
         let port = world.watched();
-        let desk = Arc::new(LiveDesk::new(Arc::new(world), say));
+        let world = Arc::new(world);
+        if few {
+            let world = Arc::clone(&world);
+            watches.spawn(async move { world.warm().await });
+        }
+        let desk = Arc::new(LiveDesk::new(world, say));
         let sentry = Sentry::new(port, desk, Arc::clone(&limit));
         watches.spawn(sentry.watch());
     }

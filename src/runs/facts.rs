@@ -14,6 +14,9 @@ use std::time::Duration;
 /// How long one node may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// The same for one that was silent just now.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// What one node said.
 struct View {
     server: Result<Server, Trouble>,
@@ -23,10 +26,20 @@ struct View {
 
 /// Asks every node at once; takes no longer than the slowest, and never longer than [`PATIENCE`].
 pub async fn topology(cluster: &dyn Observe) -> Topology {
+    topology_but(cluster, &[]).await
+}
+
+/// The same; these nodes are hardly waited for.
+pub(super) async fn topology_but(cluster: &dyn Observe, silent: &[NodeName]) -> Topology {
     let inventory = cluster.inventory();
     let mut nodes: Vec<&Node> = inventory.nodes.values().collect();
     nodes.sort_by_key(|node| node.id);
-    let views = join_all(nodes.iter().map(|node| view(cluster, &node.name))).await;
+    let views = nodes.iter().map(|node| {
+        let is_silent = silent.contains(&node.name);
+        let patience = if is_silent { MOMENT } else { PATIENCE };
+        view(cluster, &node.name, patience)
+    });
+    let views = join_all(views).await;
     let primary_at = primary_position(&views);
     let rows = nodes
         .iter()
@@ -56,10 +69,10 @@ pub(super) async fn managers(cluster: &dyn Observe) -> Vec<(NodeName, Manager)> 
         .collect()
 }
 
-async fn view(cluster: &dyn Observe, node: &NodeName) -> View {
+async fn view(cluster: &dyn Observe, node: &NodeName, patience: Duration) -> View {
     // A server that does not answer ends the look at its node: what its files say would take longer to find out, and is
     // shown nowhere.
-    let asked = tokio::time::timeout(PATIENCE, async {
+    let asked = tokio::time::timeout(patience, async {
         tokio::try_join!(
             cluster.server(node),
             async { Ok(cluster.identify(node).await) },
@@ -82,7 +95,7 @@ async fn view(cluster: &dyn Observe, node: &NodeName) -> View {
         Err(_) => silent(Trouble::on(
             TroubleKind::Timeout,
             node,
-            format!("no answer within {PATIENCE:?}"),
+            format!("no answer within {patience:?}"),
         )),
     }
 }

@@ -1,5 +1,6 @@
 //! A run as it is asked for, and as it ended.
 
+use crate::cluster::NodeName;
 use crate::engine::{Report, RunId};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub struct Order {
     pub key: Option<String>,
     /// How long to wait where another run holds the cluster.
     pub wait: Option<Duration>,
+    /// Nodes that have just been found to be silent: the first look does not wait for them as for the others.
+    pub silent: Vec<NodeName>,
     /// The id that the run is to have, where somebody gave it one beforehand.
     pub run: Option<RunId>,
 }

@@ -146,7 +146,8 @@ impl World {
     ) -> Result<Finished, RunsError> {
         // The servers answer while the playbook is read.
         let cluster = self.cluster();
-        let look = async move { facts::topology(cluster.as_ref()).await };
+        let silent = order.silent.clone();
+        let look = async move { facts::topology_but(cluster.as_ref(), &silent).await };
         let look = AbortOnDropHandle::new(tokio::spawn(look));
         let playbook = self.load(&order.playbook)?;
         let mut topology = match look.await {

@@ -23,6 +23,8 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Judge {
     suspicion: Option<Suspicion>,
+    /// A sign of which nobody has told yet what it means: when it came.
+    sign: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -57,15 +59,19 @@ fn class(code: Code) -> Option<Class> {
 impl Judge {
     /// One that suspects nothing.
     pub fn new() -> Self {
-        Self { suspicion: None }
+        Self {
+            suspicion: None,
+            sign: None,
+        }
     }
 
-    /// Forgets what it suspected.
-    pub fn clear(&mut self) {
+    /// Forgets what it suspected: there is a new sign, which came then. It counts as the first look.
+    pub fn begin(&mut self, sign: Instant) {
         self.suspicion = None;
+        self.sign = Some(sign);
     }
 
-    /// Judges a look that began at `begun` and came to `found`. Only closer looks count; the others begin a suspicion.
+    /// Judges a closer look that lasted from `begun` to `ended` and came to `found`.
     pub fn judge(
         &mut self,
         found: &Analysis,
@@ -83,12 +89,15 @@ impl Judge {
                 old.looks += 1;
                 old
             }
-            None => Suspicion {
-                class,
-                primary: found.primary.clone(),
-                since: begun,
-                looks: 1,
-            },
+            None => {
+                let sign = self.sign.take();
+                Suspicion {
+                    class,
+                    primary: found.primary.clone(),
+                    since: sign.unwrap_or(begun),
+                    looks: 1 + u32::from(sign.is_some()),
+                }
+            }
         };
         let lasted = ended.saturating_duration_since(suspicion.since);
         let must_last = match class {

@@ -6,6 +6,7 @@ use super::gate::{Known, Passage, passage};
 use super::judge::{Judge, Verdict};
 use super::look;
 use crate::cluster::{Detector, Mode, NodeName, Watch};
+use crate::document::format_duration;
 use crate::engine::{Outcome, RunId};
 use crate::runs::Order;
 use async_trait::async_trait;
@@ -213,7 +214,7 @@ impl Sentry {
         let Some(primary) = self.primary.clone() else {
             return;
         };
-        self.judge.clear();
+        self.judge.begin(suspicion);
         loop {
             let begun = Instant::now();
             let patience = self.detector.patience;
@@ -300,6 +301,14 @@ impl Sentry {
         if let Some(primary) = &found.primary {
             params.push(("old_primary".to_owned(), primary.to_string()));
         }
+        // The run looks once more itself. What has been silent for so long already need not be waited for as long again.
+        if matches!(
+            found.code,
+            Code::PrimaryDead | Code::PrimaryDeadAndSomeStandbys
+        ) {
+            let patience = format_duration(self.detector.patience / 2);
+            params.push(("patience".to_owned(), patience));
+        }
         for (name, value) in &self.detector.params {
             params.retain(|(known, _)| known != name);
             params.push((name.clone(), value.clone()));
@@ -312,6 +321,7 @@ impl Sentry {
             playbook,
             params,
             trigger: TRIGGER.to_owned(),
+            silent: found.primary.clone().into_iter().collect(),
             ..Order::default()
         }
     }

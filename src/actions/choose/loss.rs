@@ -2,7 +2,7 @@
 
 use super::super::scene::Scene;
 use super::look::Entry;
-use crate::cluster::{Lsn, NodeName, SyncNames, Timeline, starves};
+use crate::cluster::{Host, Lsn, NodeName, SyncNames, Timeline, Trouble, starves};
 use crate::engine::Failure;
 use crate::playbook::format_bytes;
 use serde_json::json;
@@ -20,7 +20,7 @@ pub(super) async fn loss(
     timeline: Timeline,
     best: Lsn,
     entries: &[Entry],
-    written: Option<Timeline>,
+    host: Result<Host, Trouble>,
 ) -> Result<Loss, Failure> {
     let remembered = scene.cluster.remembered(old);
     if let Some((last, _)) = remembered.position.as_ref().map(|p| p.value)
@@ -30,6 +30,8 @@ pub(super) async fn loss(
             "the standbys are on timeline {timeline}, {old} was last seen on {last}: another promotion happened"
         )));
     }
+    // What its files say where its host is reached; otherwise what is remembered of it must do.
+    let written = host.as_ref().ok().and_then(Host::timeline);
     let seen = remembered.position.as_ref().map(|p| p.value.0);
     if let Some(newest) = seen.max(written).filter(|newest| *newest > timeline) {
         return Err(left_behind(old, newest, timeline));
@@ -59,7 +61,11 @@ pub(super) async fn loss(
             why,
         });
     }
-    match scene.cluster.wal_end(old, timeline, best).await {
+    let end = match host {
+        Ok(_) => scene.cluster.wal_end(old, timeline, best).await,
+        Err(trouble) => Err(trouble),
+    };
+    match end {
         Ok(end) => {
             let bytes = end.max(best).bytes_since(best);
             Ok(Loss {
