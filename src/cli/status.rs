@@ -9,7 +9,7 @@ use super::{pause, run, screen, text, topology_table};
 use crate::cluster::{Manager, NodeName, Topology};
 use crate::journal::Entry;
 use crate::runs::{RunsError, World};
-use crate::trigger::{Pause, PauseError, paused};
+use crate::trigger::{Obstacle, Pause, PauseError, could_fail_over, paused};
 use jiff::Timestamp;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -63,22 +63,27 @@ struct Seen {
     managers: Vec<(NodeName, Manager)>,
     debts: Result<Vec<Entry>, RunsError>,
     pause: Result<Option<Pause>, PauseError>,
+    /// What a failover would meet; none where there is no one primary that works.
+    obstacles: Option<Vec<Obstacle>>,
 }
 
 impl Seen {
     async fn of(world: &World) -> Self {
         let cluster = &world.inventory().cluster;
-        let (topology, managers, debts, pause) = tokio::join!(
+        let watched = world.watched();
+        let (topology, managers, debts, pause, obstacles) = tokio::join!(
             world.topology(),
             world.managers(),
             world.debts(),
-            paused(world.records(), cluster, Timestamp::now())
+            paused(world.records(), cluster, Timestamp::now()),
+            could_fail_over(watched.as_ref())
         );
         Self {
             topology,
             managers,
             debts,
             pause,
+            obstacles,
         }
     }
 }
@@ -89,6 +94,7 @@ fn show(context: &Context, seen: &Seen, health: Health, again: bool) {
         managers,
         debts,
         pause,
+        obstacles,
     } = seen;
     if context.global.json {
         let mut said = as_json(topology, health);
@@ -105,6 +111,7 @@ fn show(context: &Context, seen: &Seen, health: Health, again: bool) {
             Ok(pause) => json!(pause),
             Err(error) => json!({ "unknown": error.to_string() }),
         };
+        said["obstacles"] = json!(obstacles);
         screen::data(&format!("{said}\n"));
         return;
     }
@@ -115,7 +122,13 @@ fn show(context: &Context, seen: &Seen, health: Health, again: bool) {
         let line = format!("also manages {node}: {manager}");
         let _ = writeln!(shown, "{}", text::cut(&line, columns));
     }
-    for told in pause_told(pause).into_iter().chain(debts_told(debts)) {
+    let met = obstacles.iter().flatten();
+    let met = met.map(|obstacle| format!("a failover now: {}", obstacle.text));
+    for told in pause_told(pause)
+        .into_iter()
+        .chain(debts_told(debts))
+        .chain(met)
+    {
         for line in text::wrap(&told, columns) {
             let _ = writeln!(shown, "{line}");
         }

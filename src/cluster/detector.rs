@@ -61,7 +61,7 @@ impl Default for Detector {
     fn default() -> Self {
         Self {
             mode: Mode::Observe,
-            every: Duration::from_secs(1),
+            every: Duration::from_millis(500),
             connect_every: Duration::from_secs(10),
             patience: Duration::from_secs(1),
             looks: 2,

@@ -194,7 +194,7 @@ fn detector() -> Json {
                 "additionalProperties": false,
                 "properties": {
                     "mode": choice(&DETECTOR_MODES, "observe by default: it only tells. approve: it asks. auto: it acts."),
-                    "every": time("Between two looks while all is well; 1s."),
+                    "every": time("Between two looks while all is well; 500ms."),
                     "connect_every": time("Between two new connections to a node while all is well; 10s."),
                     "patience": time("How long an answer may take before it counts as silence; 1s."),
                     "looks": {

@@ -1,5 +1,6 @@
 //! Looking at a cluster: lightly, thoroughly, and closely where there is a suspicion.
 
+use super::readiness::{Obstacle, obstacles};
 use super::snapshot::{Snapshot, Witness};
 use crate::cluster::{
     Inventory, NodeName, Reach, Server, Slot, Trouble, TroubleKind, WalStatus, Watch,
@@ -7,6 +8,9 @@ use crate::cluster::{
 use futures_util::future::join_all;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
+
+/// One of them has to be on in a primary that is to be rewound later.
+const REWINDS: [&str; 2] = ["wal_log_hints", "data_checksums"];
 
 /// Every node's server is asked for its own view on a session that is open; nothing else.
 pub(super) async fn lightly(
@@ -158,10 +162,17 @@ async fn look_at_primary(
     patience: Duration,
     witness: &mut Witness,
 ) {
-    let (load, slots) = tokio::join!(
+    let (load, slots, settings) = tokio::join!(
         timeout(patience, cluster.load(node)),
         timeout(patience, cluster.slots(node)),
+        timeout(patience, cluster.settings(node, &REWINDS)),
     );
+    if let Ok(Ok(settings)) = settings {
+        let told = REWINDS.iter().filter_map(|name| settings.get(*name));
+        witness.can_be_rewound = told
+            .map(|setting| setting.value == "on")
+            .reduce(|a, b| a || b);
+    }
     witness.load = load.ok().and_then(Result::ok);
     if let Ok(Ok((slots, _))) = slots {
         witness.slots_at_risk = slots.iter().filter_map(at_risk).collect();
@@ -174,6 +185,7 @@ async fn look_at_primary(
             .filter(|other| *other != node)
             .cloned()
             .collect();
+        witness.synchronous = Some(names.value.clone());
         witness.deviation = inventory.synchronous.deviation(&names.value, &others, &[]);
     }
 }
@@ -185,4 +197,11 @@ fn at_risk(slot: &Slot) -> Option<String> {
         _ => return None,
     };
     Some(format!("slot {} {how}", slot.name))
+}
+
+/// What a failover would meet now; none where there is no one primary that works. Bounded by a few seconds.
+pub async fn could_fail_over(cluster: &dyn Watch) -> Option<Vec<Obstacle>> {
+    let patience = cluster.inventory().detector.patience;
+    let seen = thoroughly(cluster, None, patience).await;
+    obstacles(cluster.inventory(), &seen)
 }

@@ -12,6 +12,7 @@ mod incident;
 mod judge;
 mod look;
 mod pause;
+mod readiness;
 mod sentry;
 mod snapshot;
 
@@ -22,6 +23,8 @@ pub use desk::LiveDesk;
 pub use gate::{Known, Passage, passage};
 pub use incident::incidents;
 pub use judge::{Judge, Verdict};
+pub use look::could_fail_over;
 pub use pause::{Pause, PauseError, pause, paused, unpause};
+pub use readiness::{Obstacle, ObstacleCode, obstacles};
 pub use sentry::{Desk, HeldBack, Notice, Sentry, State, TRIGGER};
 pub use snapshot::{Snapshot, Witness};

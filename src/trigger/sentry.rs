@@ -5,6 +5,7 @@ use super::code::Code;
 use super::gate::{Known, Passage, passage};
 use super::judge::{Judge, Verdict};
 use super::look;
+use super::readiness::{Obstacle, obstacles};
 use crate::cluster::{Detector, Mode, NodeName, Watch};
 use crate::document::format_duration;
 use crate::engine::{Outcome, RunId};
@@ -73,6 +74,8 @@ pub struct HeldBack {
 pub struct State {
     /// What the last look came to.
     pub analysis: Option<Analysis>,
+    /// What a failover would meet now; none where nobody can tell, the primary being gone.
+    pub obstacles: Option<Vec<Obstacle>>,
     /// When that began to be so.
     pub since: Option<String>,
     /// Looks so far.
@@ -197,6 +200,10 @@ impl Sentry {
         }
         let found = analyse(&seen, &self.detector);
         self.publish(found.clone());
+        if full {
+            let obstacles = obstacles(self.cluster.inventory(), &seen);
+            self.state.send_modify(|state| state.obstacles = obstacles);
+        }
         if found.code != Code::Ok {
             self.tell_loss(&found, found.text.clone(), None).await;
             return false;

@@ -36,6 +36,10 @@ pub struct Witness {
     pub load: Option<Load>,
     /// How what commits wait for deviates from the site file; of a primary.
     pub deviation: Option<String>,
+    /// `synchronous_standby_names` as running; of a primary.
+    pub synchronous: Option<String>,
+    /// It has what a rewind of it would need; of a primary.
+    pub can_be_rewound: Option<bool>,
     /// Slots that have lost WAL, or soon will; of a primary.
     pub slots_at_risk: Vec<String>,
     /// What a new connection to the primary met, tried from its host.

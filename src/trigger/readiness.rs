@@ -1,0 +1,229 @@
+//! Could this cluster be failed over now? Told beforehand, while the primary works.
+
+use super::snapshot::{Snapshot, Witness};
+use crate::cluster::{Inventory, NodeName, PromotePolicy, SyncNames};
+use serde::{Deserialize, Serialize};
+
+/// How much WAL a candidate may lack unless the parameters of the site say otherwise: as in the playbook.
+const MAX_LOSS: i64 = 1 << 20;
+
+/// Something that a failover would meet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Obstacle {
+    /// What.
+    pub code: ObstacleCode,
+    /// In a sentence.
+    pub text: String,
+}
+
+/// What a failover would meet. The first ones keep it from succeeding, the others make it worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObstacleCode {
+    /// Nobody can be promoted.
+    NoCandidate,
+    /// Nobody who can be promoted holds all but what may be lost.
+    TooFarBehind,
+    /// A primary that is cut off could go on acknowledging: there would be no proof without fencing it.
+    NoProof,
+    /// All who can be promoted are where the primary is.
+    SameLocation,
+    /// Replay is paused on a candidate.
+    ReplayPaused,
+    /// A standby would have to be copied afterwards.
+    SlotAtRisk,
+    /// The old primary could not be rewound.
+    NoRewind,
+}
+
+impl ObstacleCode {
+    /// It would not succeed, or only with a person's word.
+    pub fn is_grave(self) -> bool {
+        matches!(self, Self::NoCandidate | Self::TooFarBehind | Self::NoProof)
+    }
+}
+
+/// What stands against a failover, by a thorough look at a cluster whose primary works; none where it does not work.
+pub fn obstacles(inventory: &Inventory, seen: &Snapshot) -> Option<Vec<Obstacle>> {
+    let mut primaries = seen
+        .nodes
+        .iter()
+        .filter(|(_, witness)| witness.is_primary());
+    let (primary, about) = primaries.next()?;
+    if primaries.next().is_some() {
+        return None;
+    }
+    let mut found = Vec::new();
+    let mut add = |code, text: String| found.push(Obstacle { code, text });
+    let may = |node: &NodeName| {
+        inventory
+            .node(node)
+            .is_some_and(|node| node.promote == PromotePolicy::Allowed)
+    };
+    let candidates: Vec<(&NodeName, &Witness)> = seen
+        .nodes
+        .iter()
+        .filter(|(node, witness)| {
+            *node != primary && witness.is_standby() && witness.streams() && may(node)
+        })
+        .collect();
+    let written = about.server.as_ref().and_then(|server| server.written);
+    let limit = inventory.detector.params.get("max_loss");
+    let limit = limit
+        .and_then(|text| crate::document::parse_bytes(text))
+        .unwrap_or(MAX_LOSS);
+    let behind = |witness: &Witness| {
+        let at = witness
+            .server
+            .as_ref()
+            .and_then(crate::cluster::Server::position);
+        Some(written?.bytes_since(at?))
+    };
+    if candidates.is_empty() {
+        add(
+            ObstacleCode::NoCandidate,
+            "no standby that may be promoted streams".to_owned(),
+        );
+    } else {
+        let least = candidates
+            .iter()
+            .filter_map(|(_, witness)| behind(witness))
+            .min();
+        if let Some(least) = least.filter(|least| *least > limit) {
+            let least = crate::document::format_bytes(least);
+            add(
+                ObstacleCode::TooFarBehind,
+                format!("the best candidate is {least} of WAL behind {primary}"),
+            );
+        }
+        let place = |node: &NodeName| inventory.node(node).map(|node| node.location.as_str());
+        let several = inventory
+            .nodes
+            .values()
+            .any(|node| Some(node.location.as_str()) != place(primary));
+        if several
+            && candidates
+                .iter()
+                .all(|(node, _)| place(node) == place(primary))
+        {
+            add(
+                ObstacleCode::SameLocation,
+                format!("all candidates are where {primary} is"),
+            );
+        }
+    }
+    for (node, witness) in &candidates {
+        if witness
+            .server
+            .as_ref()
+            .is_some_and(|server| server.replay_paused)
+        {
+            add(
+                ObstacleCode::ReplayPaused,
+                format!("replay is paused on {node}: its promotion would wait for somebody"),
+            );
+        }
+    }
+    let waits = about.synchronous.as_deref().map(SyncNames::parse);
+    if matches!(waits, Some(Ok(None))) {
+        add(
+            ObstacleCode::NoProof,
+            format!(
+                "commits on {primary} wait for nobody: were its host cut off, nothing would prove that it acknowledges no \
+                 more, and a failover would be refused unless it is fenced"
+            ),
+        );
+    }
+    for slot in &about.slots_at_risk {
+        add(ObstacleCode::SlotAtRisk, format!("on {primary}: {slot}"));
+    }
+    if about.can_be_rewound == Some(false) {
+        add(
+            ObstacleCode::NoRewind,
+            format!(
+                "{primary} has neither checksums nor wal_log_hints: it would have to be copied to come back"
+            ),
+        );
+    }
+    found.sort_by_key(|obstacle| obstacle.code);
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{SyncMode, Synchronous};
+    use crate::runs::on_paused_clock;
+    use crate::runs::sim_cluster;
+    use crate::simulate::{Disruption, SimCluster, WorldBuilder, rehearsal_inventory};
+    use crate::trigger::look;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    fn name(text: &str) -> NodeName {
+        NodeName::parse(text).unwrap()
+    }
+
+    fn found_with(
+        hints: &str,
+        sync: &str,
+        change: impl FnOnce(&mut Inventory),
+        then: impl FnOnce(&SimCluster),
+    ) -> Vec<ObstacleCode> {
+        let policy = Synchronous {
+            mode: SyncMode::Unmanaged,
+            acks: 1,
+        };
+        let mut inventory = rehearsal_inventory(&["n1", "n2", "n3"].map(name), policy);
+        change(&mut inventory);
+        let inventory = Arc::new(inventory);
+        on_paused_clock(async {
+            let world = WorldBuilder::new(&inventory, 1).synchronous(sync);
+            let world = world.setting(None, "wal_log_hints", hints).build();
+            let sim = sim_cluster(&inventory, world);
+            then(&sim);
+            sim.pass(Duration::from_secs(90)).await;
+            let seen = look::thoroughly(&sim, None, Duration::from_secs(1)).await;
+            let found = obstacles(&inventory, &seen).unwrap();
+            found.into_iter().map(|obstacle| obstacle.code).collect()
+        })
+        .unwrap()
+    }
+
+    fn found(
+        sync: &str,
+        change: impl FnOnce(&mut Inventory),
+        then: impl FnOnce(&SimCluster),
+    ) -> Vec<ObstacleCode> {
+        found_with("on", sync, change, then)
+    }
+
+    #[test]
+    fn what_a_failover_would_meet_is_told_beforehand() {
+        let sync = "ANY 1 (n2, n3)";
+        let nothing = |_: &SimCluster| ();
+        let disrupt = |what: Disruption| move |sim: &SimCluster| sim.with(|w| w.disrupt(&what));
+        assert_eq!(found(sync, |_| (), nothing), []);
+        assert_eq!(found("", |_| (), nothing), [ObstacleCode::NoProof]);
+        let without = found_with("off", sync, |_| (), nothing);
+        assert_eq!(without, [ObstacleCode::NoRewind]);
+        let never = |inventory: &mut Inventory| {
+            for node in inventory.nodes.values_mut() {
+                node.promote = PromotePolicy::Never;
+            }
+        };
+        assert_eq!(found(sync, never, nothing), [ObstacleCode::NoCandidate]);
+        let far = |inventory: &mut Inventory| {
+            inventory.nodes.get_mut(&name("n1")).unwrap().location = "dc1".to_owned();
+            inventory.nodes.get_mut(&name("n2")).unwrap().location = "dc1".to_owned();
+            inventory.nodes.get_mut(&name("n3")).unwrap().location = "dc2".to_owned();
+        };
+        assert_eq!(found(sync, far, nothing), []);
+        let down = disrupt(Disruption::HostDown(name("n3")));
+        assert_eq!(found(sync, far, down), [ObstacleCode::SameLocation]);
+        let paused = disrupt(Disruption::PauseReplay(name("n2")));
+        assert_eq!(found(sync, |_| (), paused), [ObstacleCode::ReplayPaused]);
+        let lost = disrupt(Disruption::LoseSlot(name("n1"), name("n2").slot()));
+        assert!(found(sync, |_| (), lost).contains(&ObstacleCode::SlotAtRisk));
+    }
+}
