@@ -6,13 +6,10 @@ use super::error::CommandError;
 use super::exit_codes::Code;
 use super::signals::Hangup;
 use super::{run, screen, text, topology_table};
-use crate::cluster::{Manager, NodeName, Topology};
 use crate::journal::Entry;
-use crate::runs::{RunsError, World};
-use serde_json::json;
+use crate::runs::{Glance, Health, RunsError, World};
 use std::fmt::Write as _;
 use std::time::Duration;
-use topology_table::Health;
 
 /// How often `--watch` looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -23,19 +20,13 @@ pub(crate) async fn status(context: &Context, args: &StatusArgs) -> Result<Code,
     let world = World::open(global.site.as_deref(), global.cluster.as_deref())?;
     let mut code = Code::Cancelled;
     loop {
-        let (topology, managers, debts) = tokio::select! {
+        let seen = tokio::select! {
             biased;
             () = interrupts.cancel.cancelled() => break,
-            seen = async { tokio::join!(world.topology(), world.managers(), world.debts()) } => seen,
+            seen = world.glance() => seen,
         };
-        let health = Health::of(&topology);
-        code = code_of(health);
-        let seen = Seen {
-            topology,
-            managers,
-            debts,
-        };
-        show(context, &seen, health, args.watch);
+        code = code_of(Health::of(&seen.topology));
+        show(context, &seen, args.watch);
         if !args.watch {
             break;
         }
@@ -60,31 +51,14 @@ fn code_of(health: Health) -> Code {
     }
 }
 
-/// What one look found.
-struct Seen {
-    topology: Topology,
-    managers: Vec<(NodeName, Manager)>,
-    debts: Result<Vec<Entry>, RunsError>,
-}
-
-fn show(context: &Context, seen: &Seen, health: Health, again: bool) {
-    let Seen {
+fn show(context: &Context, seen: &Glance, again: bool) {
+    let Glance {
         topology,
         managers,
         debts,
     } = seen;
     if context.global.json {
-        let mut said = as_json(topology, health);
-        let kept = managers.iter().map(|(node, manager)| {
-            let (kind, sign) = (manager.kind, &manager.sign);
-            json!({ "node": node, "kind": kind, "sign": sign, "paused": manager.paused })
-        });
-        said["managers"] = kept.collect();
-        said["debts"] = match debts {
-            Ok(debts) => debts.iter().map(debt_as_json).collect(),
-            Err(_) => serde_json::Value::Null,
-        };
-        screen::data(&format!("{said}\n"));
+        screen::data(&format!("{}\n", seen.to_json()));
         return;
     }
     let size = screen::size();
@@ -127,19 +101,6 @@ fn debts_told(debts: &Result<Vec<Entry>, RunsError>) -> Vec<String> {
             .collect(),
         Err(error) => vec![format!("what runs left to do is not known: {error}")],
     }
-}
-
-fn debt_as_json(debt: &Entry) -> serde_json::Value {
-    json!({ "run": debt.run, "owed": debt.owed, "text": debt.text })
-}
-
-/// The topology and what it comes to; one line.
-pub(crate) fn as_json(topology: &Topology, health: Health) -> serde_json::Value {
-    json!({
-        "cluster": topology.cluster,
-        "health": health.as_str(),
-        "rows": topology.rows,
-    })
 }
 
 #[cfg(test)]
