@@ -31,4 +31,6 @@ pub mod runs;
 
 pub mod rehearse;
 
+pub mod server;
+
 pub mod cli;
