@@ -1,7 +1,7 @@
 //! Connections: accepted up to a number, spoken to within limits, ended when the server stops.
 
 use super::guard::Remote;
-use super::looks::Watch;
+use super::looks::{self, Watch};
 use super::routes::router;
 use super::state::{Api, Show};
 use super::tls::Tls;
@@ -97,6 +97,7 @@ impl Server {
         for watch in api.clusters.values() {
             connections.spawn(Arc::clone(watch).keep_looking(api.stop.clone()));
         }
+        connections.spawn(keep_counting(Arc::clone(&api)));
         let door = Door {
             router: router(&api),
             tls: tls.clone(),
@@ -128,6 +129,22 @@ impl Server {
             tracing::debug!("connections were left open");
         }
         self.api.runs.len()
+    }
+}
+
+/// Counts runs until the server stops.
+async fn keep_counting(api: Arc<Api>) {
+    loop {
+        tokio::select! {
+            biased;
+            () = api.stop.cancelled() => return,
+            () = api.tally.look(&api.records) => {}
+        }
+        tokio::select! {
+            biased;
+            () = api.stop.cancelled() => return,
+            () = sleep(looks::EVERY) => {}
+        }
     }
 }
 

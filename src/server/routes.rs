@@ -5,7 +5,7 @@ use super::kinds::Kind;
 use super::problem::Problem;
 use super::state::Api;
 use super::tokens::Role;
-use super::{ask, follow, openapi, read, shapes, start};
+use super::{ask, follow, metrics, openapi, read, shapes, start};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -253,6 +253,18 @@ pub(super) static ROUTES: &[Route] = &[
         problems: DECIDED,
         handler: || post(ask::cancel),
         ..ACT
+    },
+    Route {
+        path: "/metrics",
+        summary: "Numbers for Prometheus, as they were last seen",
+        answers: &[Answer {
+            status: StatusCode::OK,
+            what: "The text format.",
+            kind: metrics::FORMAT,
+            shape: of::<String>,
+        }],
+        handler: || get(metrics::metrics),
+        ..LOOK
     },
     Route {
         path: "/openapi.json",

@@ -4,6 +4,7 @@ use super::kinds::Kind;
 use super::limits::Buckets;
 use super::looks::Watch;
 use super::problem::Problem;
+use super::tally::Tally;
 use super::tokens::Holder;
 use super::watched::Watched;
 use crate::engine::Envelope;
@@ -37,6 +38,7 @@ pub(super) struct Api {
     pub(super) failures: Buckets<IpAddr>,
     pub(super) streams: Arc<Semaphore>,
     pub(super) plans: Semaphore,
+    pub(super) tally: Tally,
     /// Runs that were started here.
     pub(super) runs: TaskTracker,
     pub(super) show: Show,
@@ -60,6 +62,7 @@ impl Api {
             failures: Buckets::new(10, 0.5),
             streams: Arc::new(Semaphore::new(STREAMS)),
             plans: Semaphore::new(PLANS),
+            tally: Tally::default(),
             runs: TaskTracker::new(),
             show,
             stop,

@@ -13,6 +13,7 @@ mod support;
 
 mod access;
 mod document;
+mod numbers;
 mod runs;
 mod served;
 mod stops;
