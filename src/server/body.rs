@@ -97,3 +97,53 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use std::convert::Infallible;
+
+    async fn kind(kind: &str, body: Body) -> Option<Kind> {
+        let request = Request::builder().header("content-type", kind).body(body);
+        let read = read::<Vec<u8>>(request.unwrap()).await;
+        read.err().map(|problem| problem.kind)
+    }
+
+    /// Chunks whose number nobody says beforehand.
+    fn chunks(bytes: usize) -> Body {
+        let text = format!("[{}]", " ".repeat(bytes - 2));
+        let chunks: Vec<_> = text.as_bytes().chunks(1000).map(<[u8]>::to_vec).collect();
+        Body::from_stream(stream::iter(chunks.into_iter().map(Ok::<_, Infallible>)))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit_said_beforehand_or_not() {
+        let json = "application/JSON; charset=utf-8";
+        assert_eq!(kind(json, chunks(LARGEST)).await, None);
+        assert_eq!(
+            kind(json, chunks(LARGEST + 1)).await,
+            Some(Kind::BodyTooLarge)
+        );
+        let said = Body::from(vec![b' '; LARGEST + 1]);
+        assert_eq!(kind(json, said).await, Some(Kind::BodyTooLarge));
+        assert_eq!(kind(json, Body::from("[")).await, Some(Kind::NotJson));
+        assert_eq!(
+            kind(json, Body::from("{}")).await,
+            Some(Kind::InvalidRequest)
+        );
+        assert_eq!(
+            kind("text/json", Body::from("[]")).await,
+            Some(Kind::WrongMediaType)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let silent = Body::from_stream(stream::pending::<Result<Vec<u8>, Infallible>>());
+        assert_eq!(
+            kind("application/json", silent).await,
+            Some(Kind::BodyTooSlow)
+        );
+    }
+}

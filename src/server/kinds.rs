@@ -55,7 +55,7 @@ kinds! {
     TooManyLogins: "too-many-failed-logins", TOO_MANY_REQUESTS, "too many failed logins from this address",
         "wait as long as Retry-After says; a token that is known is let in all the same";
     TokensUnusable: "tokens-unusable", SERVICE_UNAVAILABLE, "nobody can be let in",
-        "put the file of tokens right, it is read again at once; runs that are under way go on";
+        "put the file of tokens right, it is read again at once; the log says what is wrong with it";
     NoSuchPlace: "no-such-place", NOT_FOUND, "there is nothing here",
         "GET /v1/openapi.json has all there is";
     MethodNotAllowed: "method-not-allowed", METHOD_NOT_ALLOWED, "this is not done here",

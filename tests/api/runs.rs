@@ -148,6 +148,7 @@ async fn a_switchover_is_planned_started_once_and_followed_to_its_end() {
         (&json!(run), &json!(false))
     );
     let said = served.stop().await.expect(0);
+    assert!(!said.stderr.contains("pgbaton_"), "no token is logged");
     let audit = |what: &str| {
         said.stderr
             .lines()

@@ -181,6 +181,11 @@ impl Served {
         Answer::of(request.send().await.unwrap()).await
     }
 
+    /// Another authority and another certificate, in the same files; the client trusts only these from now on.
+    pub(crate) fn renew(&mut self) {
+        self.client = encrypted(self.keys.path());
+    }
+
     /// Replaces the file of tokens.
     pub(crate) fn write_tokens(&self, lines: &str) {
         write_private(&self.keys.path().join("tokens"), lines);
