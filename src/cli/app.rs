@@ -99,11 +99,13 @@ fn wait_for(
 
 /// With `audit` what is changed over the API is told, whatever else is.
 fn log_to_stderr(global: &Global, audit: bool) -> Result<(), CommandError> {
-    let level = match global.log_level.as_str() {
-        level if audit && !level.contains("audit=") => format!("{level},audit=info"),
-        level => level.to_owned(),
+    let level = global.log_level.as_str();
+    let asked = filter(level)?;
+    let filter = if audit && !level.contains("audit=") {
+        filter(&format!("{level},audit=info"))?
+    } else {
+        asked
     };
-    let filter = filter(&level)?;
     let color = match global.color {
         ColorWish::Always => true,
         ColorWish::Never => false,

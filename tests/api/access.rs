@@ -5,6 +5,9 @@ use crate::support::pgbaton;
 use reqwest::Method;
 use serde_json::json;
 use std::path::PathBuf;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// A site of one cluster where nothing answers.
 fn silent() -> (tempfile::TempDir, PathBuf) {
@@ -154,4 +157,44 @@ async fn a_token_is_made_by_the_command_line() {
     assert!(parts[3].parse::<jiff::Timestamp>().unwrap() > jiff::Timestamp::now());
     pgbaton(&["token", "a b", "--role", "view"]).await.expect(2);
     pgbaton(&["token", "a", "--role", "root"]).await.expect(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_and_connections_are_limited() {
+    let (_dir, site) = silent();
+    let served = Served::start(&site, Over::Plain).await;
+    let connect = async || {
+        TcpStream::connect(("127.0.0.1", served.port))
+            .await
+            .unwrap()
+    };
+    let mut line = connect().await;
+    let head = format!(
+        "GET /v1/health HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "x".repeat(20 << 10)
+    );
+    line.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    // What was not read when it was closed may be a reset.
+    let _ = line.read_to_string(&mut answer).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    // Whoever holds all places without a word keeps others waiting, and no longer than until one goes.
+    let mut held = Vec::new();
+    for _ in 0..300 {
+        held.push(connect().await);
+    }
+    let mut late = connect().await;
+    late.write_all(b"GET /v1/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut first = [0];
+    tokio::select! {
+        _ = late.read(&mut first) => panic!("there is no limit"),
+        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+    }
+    drop(held);
+    let mut answer = String::new();
+    late.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    served.stop().await.expect(0);
 }

@@ -5,7 +5,24 @@ use crate::served::{Over, Served};
 use crate::stream::{Stream, follow};
 use crate::support::Cluster;
 use serde_json::json;
-use tokio::io::AsyncWriteExt as _;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Between two looks.
+const MOMENT: Duration = Duration::from_millis(200);
+
+/// The first run that there is.
+async fn until_listed(served: &Served) -> Option<String> {
+    for _ in 0..300 {
+        let listed = served.get("view", "/v1/runs").await.expect(200).json();
+        if let Some(run) = listed["runs"][0]["run"].as_str() {
+            return Some(run.to_owned());
+        }
+        tokio::time::sleep(MOMENT).await;
+    }
+    None
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_goes_on_when_whoever_started_it_has_gone() {
@@ -13,24 +30,25 @@ async fn a_failover_goes_on_when_whoever_started_it_has_gone() {
     let served = Served::start(cluster.lab.site_file(), Over::Plain).await;
     cluster.fault("n1", pgbaton::lab::Fault::Kill).await;
     let body = json!({ "playbook": "failover", "params": { "old_primary": "n1" } }).to_string();
-    let request = format!(
-        "POST {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nIdempotency-Key: gone\r\nContent-Length: {}\r\n\r\n{body}",
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         at(&cluster, "/runs"),
         served.tokens["operate"],
         body.len()
     );
-    let mut line = tokio::net::TcpStream::connect(("127.0.0.1", served.port))
+    let mut line = TcpStream::connect(("127.0.0.1", served.port))
         .await
         .unwrap();
-    line.write_all(request.as_bytes()).await.unwrap();
-    // It has been sent, and nobody waits for the answer.
+    line.write_all(head.as_bytes()).await.unwrap();
+    // Somebody reads the body: the request has been taken up.
+    let mut go_on = [0; 25];
+    line.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(go_on.as_slice(), b"HTTP/1.1 100 Continue\r\n\r\n");
+    line.write_all(body.as_bytes()).await.unwrap();
+    // Nobody waits for the answer.
     drop(line);
-    let run = loop {
-        let listed = served.get("view", "/v1/runs").await.expect(200).json();
-        if let Some(run) = listed["runs"][0]["run"].as_str() {
-            break run.to_owned();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let Some(run) = until_listed(&served).await else {
+        panic!("nothing was started: {}", served.stop().await.all());
     };
     let events = follow(&served, &run, None).await;
     assert_eq!(events.last().unwrap().data["outcome"], "ok");
@@ -74,9 +92,15 @@ async fn an_open_stream_does_not_hold_up_a_stop_and_the_run_is_gone_on_with() {
     // The next one goes on with it, and whoever followed is told the rest.
     let why = json!({ "reason": "OPS-1" });
     let approve = format!("/v1/runs/{run}/approve");
-    while served.post("approve", &approve, &why).await.status != 200 {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let mut approved = served.post("approve", &approve, &why).await;
+    for _ in 0..300 {
+        if approved.status == 200 {
+            break;
+        }
+        tokio::time::sleep(MOMENT).await;
+        approved = served.post("approve", &approve, &why).await;
     }
+    approved.expect(200);
     let rest = follow(&served, &run, Some(last)).await;
     assert!(rest.iter().all(|seen| seen.id.is_none_or(|id| id > last)));
     assert!(

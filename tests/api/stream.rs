@@ -43,7 +43,7 @@ impl Stream {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let seen = read(block);
-                self.text = rest.to_owned();
+                self.text = String::from(rest);
                 if seen.is_some() {
                     return seen;
                 }
