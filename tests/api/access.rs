@@ -179,9 +179,9 @@ async fn heads_and_connections_are_limited() {
     let _ = line.read_to_string(&mut answer).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     // Whoever holds all places without a word keeps others waiting, and no longer than until one goes.
-    let mut held = Vec::new();
+    let mut places = Vec::new();
     for _ in 0..300 {
-        held.push(connect().await);
+        places.push(connect().await);
     }
     let mut late = connect().await;
     late.write_all(b"GET /v1/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -192,7 +192,7 @@ async fn heads_and_connections_are_limited() {
         _ = late.read(&mut first) => panic!("there is no limit"),
         () = tokio::time::sleep(Duration::from_secs(1)) => {}
     }
-    drop(held);
+    drop(places);
     let mut answer = String::new();
     late.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
