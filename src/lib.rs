@@ -33,4 +33,6 @@ pub mod rehearse;
 
 pub mod trigger;
 
+pub mod server;
+
 pub mod cli;

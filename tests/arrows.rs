@@ -51,7 +51,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("runs", runs.clone()),
         ("rehearse", [runs.clone(), vec!["runs"]].concat()),
         ("trigger", [runs.clone(), vec!["runs"]].concat()),
-        ("server", vec!["runs", "trigger"]),
+        ("server", [runs.clone(), vec!["runs", "trigger"]].concat()),
         ("lab", vec!["cluster", "site", "transport", "postgres"]),
         ("import", vec!["document", "cluster", "site", "postgres"]),
         ("cli", everything),

@@ -7,7 +7,7 @@ use super::paint::{ColorWish, Paint};
 use super::screen;
 use super::{
     completions, demo, graph, import, lab, pause, plan, playbook, rehearse, run, runs, schema,
-    serve, status, unpause, validate,
+    serve, status, token, unpause, validate,
 };
 use clap::Parser;
 use std::process::ExitCode;
@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
 
 fn act(arguments: Arguments) -> Result<Code, CommandError> {
     let Arguments { global, command } = arguments;
-    log_to_stderr(&global)?;
+    log_to_stderr(&global, matches!(command, Command::Serve))?;
     let context = Context {
         paint: Paint::of(global.color, &std::io::stdout()),
         global,
@@ -79,6 +79,7 @@ fn act(arguments: Arguments) -> Result<Code, CommandError> {
         Command::Serve => wait_for(serve::serve(&context)),
         Command::Pause(args) => wait_for(pause::pause(&context, &args)),
         Command::Unpause => wait_for(unpause::unpause(&context)),
+        Command::Token(args) => token::token(&context, &args),
         Command::Status(args) => wait_for(status::status(&context, &args)),
         Command::Lab(command) => wait_for(lab::lab(&context, command)),
         Command::Demo(args) => wait_for(demo::demo(&context, &args)),
@@ -98,8 +99,15 @@ fn wait_for(
     code
 }
 
-fn log_to_stderr(global: &Global) -> Result<(), CommandError> {
-    let filter = filter(&global.log_level)?;
+/// With `audit` what is changed over the API is told, whatever else is.
+fn log_to_stderr(global: &Global, audit: bool) -> Result<(), CommandError> {
+    let level = global.log_level.as_str();
+    let asked = filter(level)?;
+    let filter = if audit && !level.contains("audit=") {
+        filter(&format!("{level},audit=info"))?
+    } else {
+        asked
+    };
     let color = match global.color {
         ColorWish::Always => true,
         ColorWish::Never => false,

@@ -2,6 +2,7 @@
 
 use super::paint::ColorWish;
 use crate::lab::Peer;
+use crate::server::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -71,12 +72,14 @@ pub(crate) enum Command {
     /// Runs that were: show one, report on it, go on with one whose runner died
     #[command(subcommand, arg_required_else_help = true)]
     Runs(RunsCommand),
-    /// Go on with every run whose runner died, now and until it is stopped
+    /// Watch the clusters, go on with runs whose runner died, serve the HTTP API, until it is stopped
     Serve,
     /// For some time, let nothing be started automatically on the cluster
     Pause(PauseArgs),
     /// End the cluster's pause before its time
     Unpause,
+    /// Make a token for the HTTP API
+    Token(TokenArgs),
     /// A real, disposable cluster on this machine
     #[command(subcommand, arg_required_else_help = true)]
     Lab(LabCommand),
@@ -89,6 +92,20 @@ pub(crate) enum Command {
     Schema(SchemaArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
+}
+
+/// `token`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// Who is to have it; named in logs and in what it starts
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// What it may do: view, operate, approve or admin
+    #[arg(long, value_name = "ROLE", value_parser = role)]
+    pub(crate) role: Role,
+    /// When it expires: 90d from now, for example [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) valid_for: Option<std::time::Duration>,
 }
 
 /// `validate`.
@@ -438,6 +455,13 @@ pub(crate) struct CompletionsArgs {
 fn duration(text: &str) -> Result<std::time::Duration, String> {
     crate::playbook::parse_duration(text)
         .ok_or_else(|| "it must be a number with a unit, such as 90s or 10m".to_owned())
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    Role::parse(text).ok_or_else(|| {
+        let all = Role::ALL.map(Role::as_str).join(", ");
+        format!("it must be one of {all}")
+    })
 }
 
 fn name_value(text: &str) -> Result<(String, String), String> {

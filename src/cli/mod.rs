@@ -3,6 +3,7 @@
 //! The low-level arguments (`args`) only collect; each command's file decides; `error` and `exit_codes` turn what came of
 //! it into an exit code. What a run looks like is folded from its events alone (`console`).
 
+mod api;
 mod app;
 mod args;
 mod completions;
@@ -31,6 +32,7 @@ mod serve;
 mod signals;
 mod status;
 mod text;
+mod token;
 mod topology_table;
 mod unpause;
 mod validate;

@@ -1,5 +1,6 @@
 //! `pgbaton serve`: watches the clusters, and goes on with every run whose runner died.
 
+use super::api;
 use super::app::Context;
 use super::error::CommandError;
 use super::exit_codes::Code;
@@ -32,6 +33,7 @@ pub(crate) async fn serve(context: &Context) -> Result<Code, CommandError> {
         under_way: JoinSet::new(),
         is_silent: false,
     };
+    let api = api::start(context).await?;
     say(&format!("serving the runs of {}", records.place()));
     // They end with this function: a run that one of them has started stays to be resumed.
     let _watches = watch(context)?;
@@ -41,7 +43,11 @@ pub(crate) async fn serve(context: &Context) -> Result<Code, CommandError> {
             biased;
             // Runs are left as they are, to be resumed: a stop must not wait for a failover, nor break one off.
             () = interrupts.cancel.cancelled() => {
-                succession.leave();
+                let started = match api {
+                    Some(api) => api.stop().await,
+                    None => 0,
+                };
+                succession.leave(started);
                 return Ok(Code::Ok);
             }
             Some(ended) = succession.under_way.join_next() => succession.told(ended),
@@ -157,8 +163,9 @@ impl Succession {
         }
     }
 
-    fn leave(mut self) {
-        let left = self.under_way.len();
+    /// `started` were started by the API.
+    fn leave(mut self, started: usize) {
+        let left = self.under_way.len() + started;
         self.under_way.abort_all();
         if left > 0 {
             say(&format!("leaving; {left} runs stay to be resumed"));

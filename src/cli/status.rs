@@ -6,15 +6,13 @@ use super::error::CommandError;
 use super::exit_codes::Code;
 use super::signals::Hangup;
 use super::{pause, run, screen, text, topology_table};
-use crate::cluster::{Manager, NodeName, Topology};
 use crate::journal::Entry;
-use crate::runs::{RunsError, World};
+use crate::runs::{Glance, Health, RunsError, World};
 use crate::trigger::{Obstacle, Pause, PauseError, could_fail_over, paused};
 use jiff::Timestamp;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::time::Duration;
-use topology_table::Health;
 
 /// How often `--watch` looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -30,9 +28,8 @@ pub(crate) async fn status(context: &Context, args: &StatusArgs) -> Result<Code,
             () = interrupts.cancel.cancelled() => break,
             seen = Seen::of(&world) => seen,
         };
-        let health = Health::of(&seen.topology);
-        code = code_of(health);
-        show(context, &seen, health, args.watch);
+        code = code_of(Health::of(&seen.glance.topology));
+        show(context, &seen, args.watch);
         if !args.watch {
             break;
         }
@@ -59,9 +56,7 @@ fn code_of(health: Health) -> Code {
 
 /// What one look found.
 struct Seen {
-    topology: Topology,
-    managers: Vec<(NodeName, Manager)>,
-    debts: Result<Vec<Entry>, RunsError>,
+    glance: Glance,
     pause: Result<Option<Pause>, PauseError>,
     /// What a failover would meet; none where there is no one primary that works.
     obstacles: Option<Vec<Obstacle>>,
@@ -71,42 +66,32 @@ impl Seen {
     async fn of(world: &World) -> Self {
         let cluster = &world.inventory().cluster;
         let watched = world.watched();
-        let (topology, managers, debts, pause, obstacles) = tokio::join!(
-            world.topology(),
-            world.managers(),
-            world.debts(),
+        let (glance, pause, obstacles) = tokio::join!(
+            world.glance(),
             paused(world.records(), cluster, Timestamp::now()),
             could_fail_over(watched.as_ref())
         );
         Self {
-            topology,
-            managers,
-            debts,
+            glance,
             pause,
             obstacles,
         }
     }
 }
 
-fn show(context: &Context, seen: &Seen, health: Health, again: bool) {
+fn show(context: &Context, seen: &Seen, again: bool) {
     let Seen {
-        topology,
-        managers,
-        debts,
+        glance,
         pause,
         obstacles,
     } = seen;
+    let Glance {
+        topology,
+        managers,
+        debts,
+    } = glance;
     if context.global.json {
-        let mut said = as_json(topology, health);
-        let kept = managers.iter().map(|(node, manager)| {
-            let (kind, sign) = (manager.kind, &manager.sign);
-            json!({ "node": node, "kind": kind, "sign": sign, "paused": manager.paused })
-        });
-        said["managers"] = kept.collect();
-        said["debts"] = match debts {
-            Ok(debts) => debts.iter().map(debt_as_json).collect(),
-            Err(_) => serde_json::Value::Null,
-        };
+        let mut said = glance.to_json();
         said["pause"] = match pause {
             Ok(pause) => json!(pause),
             Err(error) => json!({ "unknown": error.to_string() }),
@@ -174,19 +159,6 @@ fn debts_told(debts: &Result<Vec<Entry>, RunsError>) -> Vec<String> {
             .collect(),
         Err(error) => vec![format!("what runs left to do is not known: {error}")],
     }
-}
-
-fn debt_as_json(debt: &Entry) -> serde_json::Value {
-    json!({ "run": debt.run, "owed": debt.owed, "text": debt.text })
-}
-
-/// The topology and what it comes to; one line.
-pub(crate) fn as_json(topology: &Topology, health: Health) -> serde_json::Value {
-    json!({
-        "cluster": topology.cluster,
-        "health": health.as_str(),
-        "rows": topology.rows,
-    })
 }
 
 #[cfg(test)]

@@ -17,45 +17,6 @@ const HEADS: [(&str, &str); 9] = [
     ("LSN_Lag", "LSN_Lag"),
 ];
 
-/// What a topology comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Health {
-    /// One primary, all standbys attached, nothing to note.
-    Ok,
-    /// One primary, and something that is not as it should be.
-    Degraded,
-    /// No primary, or more than one.
-    NoPrimary,
-}
-
-impl Health {
-    /// What this topology comes to.
-    pub(crate) fn of(topology: &Topology) -> Self {
-        if topology.primary().is_none() {
-            return Self::NoPrimary;
-        }
-        let well = |row: &Row| {
-            row.status == RowStatus::Running
-                && row.note.is_none()
-                && (is(row, "primary") || row.attached)
-        };
-        if topology.rows.iter().all(well) {
-            Self::Ok
-        } else {
-            Self::Degraded
-        }
-    }
-
-    /// As JSON has it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Degraded => "degraded",
-            Self::NoPrimary => "no_primary",
-        }
-    }
-}
-
 /// The table, and below it a line for every problem; ends with a newline. No line takes more than `columns`.
 pub(crate) fn render(topology: &Topology, paint: Paint, columns: usize) -> String {
     let cells: Vec<[String; 9]> = topology.rows.iter().map(|r| cells(topology, r)).collect();
@@ -271,6 +232,7 @@ mod tests {
     use super::samples::{healthy, row, topology};
     use super::*;
     use crate::cluster::NodeName;
+    use crate::runs::Health;
 
     fn print(topology: &Topology, columns: usize) -> String {
         let table = render(topology, Paint::plain(), columns);

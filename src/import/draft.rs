@@ -40,6 +40,7 @@ pub fn draft(found: &Found, cluster: &str) -> Result<Draft, ImportError> {
         vars: BTreeMap::new(),
         journal: None,
         store: None,
+        api: None,
         clusters: [(cluster.to_owned(), inventory)].into(),
     };
     pen.remarks.top = vec![

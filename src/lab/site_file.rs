@@ -16,6 +16,7 @@ impl Lab {
             vars: BTreeMap::new(),
             journal: Some(self.dir.join("journal")),
             store: None,
+            api: None,
             clusters: [(self.name().to_owned(), self.inventory(options))].into(),
         };
         let path = self.site_file();

@@ -44,8 +44,19 @@ impl Records {
         Ok(asking)
     }
 
-    /// Writes to a run that is under way, and waits for its answer.
+    /// Writes to a run that is under way, as the user of this machine, and waits for its answer.
     pub async fn ask(&self, run: &RunId, ask: Ask, reason: &str) -> Result<Answer, RunsError> {
+        self.ask_as(author(), run, ask, reason).await
+    }
+
+    /// The same as somebody else, who was recognised by the caller.
+    pub async fn ask_as(
+        &self,
+        by: String,
+        run: &RunId,
+        ask: Ask,
+        reason: &str,
+    ) -> Result<Answer, RunsError> {
         let unheard = |why: &str| RunsError::Unheard {
             run: run.clone(),
             why: why.to_owned(),
@@ -61,7 +72,7 @@ impl Records {
             at: jiff::Timestamp::now()
                 .strftime("%Y-%m-%dT%H:%M:%SZ")
                 .to_string(),
-            by: author(),
+            by,
             reason: reason.to_owned(),
             ask,
         };

@@ -45,6 +45,7 @@ pub fn stock_playbooks() -> &'static [Stock] {
 }
 
 /// The user's folders, then the stock.
+#[derive(Debug, Clone)]
 pub struct Shelves {
     folders: Vec<PathBuf>,
     vars: Option<Map>,

@@ -2,6 +2,7 @@
 
 use crate::cluster::NodeName;
 use crate::engine::{Report, RunId};
+use crate::playbook::Map;
 use std::time::Duration;
 
 /// What to run.
@@ -13,6 +14,8 @@ pub struct Order {
     pub params: Vec<(String, String)>,
     /// Who or what started it: `cli`, `demo`, …
     pub trigger: String,
+    /// What is to be told of that besides: `trigger` in expressions.
+    pub payload: Map,
     /// Idempotency key: of all orders with one key, one begins a run of the cluster.
     pub key: Option<String>,
     /// How long to wait where another run holds the cluster.

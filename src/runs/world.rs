@@ -40,42 +40,57 @@ impl World {
     pub fn open(site: Option<&Path>, cluster: Option<&str>) -> Result<Self, RunsError> {
         let file = site_file(site)?;
         let site = Site::load(&file)?;
-        let inventory = cluster_of(&site, cluster)?.clone();
         let records = Arc::new(Records::of(&site));
-        Ok(Self::of(&file, &site, inventory, &records))
+        Ok(Self::of(&site, &file, cluster_of(&site, cluster)?, records))
     }
 
     /// All clusters of a site file, or the one that is named. They share their records.
     pub fn open_all(site: Option<&Path>, cluster: Option<&str>) -> Result<Vec<Self>, RunsError> {
         let file = site_file(site)?;
-        let site = Site::load(&file)?;
-        let records = Arc::new(Records::of(&site));
-        let inventories = match cluster {
-            Some(_) => vec![cluster_of(&site, cluster)?.clone()],
-            None => site.clusters.values().cloned().collect(),
-        };
-        let worlds = inventories
-            .into_iter()
-            .map(|inventory| Self::of(&file, &site, inventory, &records));
-        Ok(worlds.collect())
+        Self::all(&Site::load(&file)?, &file, cluster)
     }
 
-    fn of(file: &Path, site: &Site, inventory: Inventory, records: &Arc<Records>) -> Self {
-        let inventory = Arc::new(inventory);
+    /// All clusters of a site that was read from `file`, or the one that is named. They share one journal.
+    pub fn all(site: &Site, file: &Path, cluster: Option<&str>) -> Result<Vec<Self>, RunsError> {
+        let records = Arc::new(Records::of(site));
+        let of = |inventory| Self::of(site, file, inventory, Arc::clone(&records));
+        match cluster {
+            Some(_) => Ok(vec![of(cluster_of(site, cluster)?)]),
+            None => Ok(site.clusters.values().map(of).collect()),
+        }
+    }
+
+    fn of(site: &Site, file: &Path, inventory: &Inventory, records: Arc<Records>) -> Self {
         let vars = site_vars(site);
-        let store = Arc::clone(records);
+        let shelves = Shelves::beside(Some(file)).for_site(vars.clone());
+        let shelves = shelves.for_cluster(inventory);
+        Self::made(Arc::new(inventory.clone()), vars, shelves, records)
+    }
+
+    /// The same cluster, seen for the first time: with connections of its own, and without what this one remembers of
+    /// nodes that do not answer any more.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::made(
+            Arc::clone(&self.inventory),
+            self.vars.clone(),
+            self.shelves.clone(),
+            Arc::clone(&self.records),
+        )
+    }
+
+    fn made(inventory: Arc<Inventory>, vars: Map, shelves: Shelves, records: Arc<Records>) -> Self {
+        let store = Arc::clone(&records);
         let live = LiveCluster::new(Arc::clone(&inventory)).fenced_by(move || store.name());
         let live = Arc::new(live);
         let port: Arc<dyn Cluster> = Arc::clone(&live) as Arc<dyn Cluster>;
         Self {
             actions: Arc::new(LiveActions::new(&port)),
             cluster: live,
-            shelves: Shelves::beside(Some(file))
-                .for_site(vars.clone())
-                .for_cluster(&inventory),
+            shelves,
             vars,
             inventory,
-            records: Arc::clone(records),
+            records,
         }
     }
 
@@ -127,7 +142,7 @@ impl World {
     }
 
     /// The runs of the site.
-    pub fn records(&self) -> &Records {
+    pub fn records(&self) -> &Arc<Records> {
         &self.records
     }
 
@@ -179,11 +194,10 @@ impl World {
             now = jiff::Timestamp::now();
         }
         let (cluster, params) = bound;
-        let payload = order
-            .key
-            .clone()
-            .map(|key| ("key".to_owned(), Value::from(key)));
-        let payload: Map = payload.into_iter().collect();
+        let mut payload = order.payload;
+        if let Some(key) = &order.key {
+            payload.insert("key".to_owned(), Value::from(key.clone()));
+        }
         let request = Request {
             pins: Some(Arc::new(pinned::pins(&playbook, &self.vars, &payload))),
             run: run.clone(),

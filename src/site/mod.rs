@@ -3,6 +3,7 @@
 //! [`Site::load`] reads it and reports everything that is wrong at once; [`to_yaml`] writes one, for the lab and for
 //! imports; [`schema`] is what editors check it against.
 
+mod api;
 mod cluster;
 mod detector;
 mod error;
@@ -21,6 +22,7 @@ mod transport;
 mod words;
 mod write;
 
+pub use api::{Api, ApiTls};
 pub use error::SiteError;
 pub use model::Site;
 pub(crate) use replication::is_connection_option;

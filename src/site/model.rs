@@ -1,6 +1,6 @@
 //! A site, read and checked.
 
-use super::{EtcdStore, SiteError, cluster, redact, store, words};
+use super::{Api, EtcdStore, SiteError, api, cluster, redact, store, words};
 use crate::cluster::Inventory;
 use crate::document::{Diagnostics, Lowering, Source, Spanned, Tree, parse, read_file};
 use serde_json::Value as Json;
@@ -18,6 +18,8 @@ pub struct Site {
     pub journal: Option<PathBuf>,
     /// Where they are kept instead, when several machines share them.
     pub store: Option<EtcdStore>,
+    /// The HTTP API of `pgbaton serve`; without it no port is opened.
+    pub api: Option<Api>,
     /// Its clusters, by name; at least one.
     pub clusters: BTreeMap<String, Inventory>,
 }
@@ -83,6 +85,9 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
         );
     }
     let store = shared.and_then(|e| store::lower(to, &e.value));
+    let api = top
+        .optional(to, "api")
+        .and_then(|e| api::lower(to, &e.value, base));
     let mut clusters = BTreeMap::new();
     if let Some(entry) = top.required(to, "clusters") {
         let entries = to.entries("`clusters`", &entry.value).unwrap_or_default();
@@ -103,6 +108,7 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
         vars: vars.unwrap_or_default(),
         journal,
         store,
+        api,
         clusters,
     })
 }

@@ -40,6 +40,7 @@ pub fn schema() -> Json {
                     "prefix": text("What all keys begin with; `/pgbaton/` by default.")
                 }
             },
+            "api": api(),
             "clusters": {
                 "type": "object",
                 "minProperties": 1,
@@ -58,6 +59,29 @@ pub fn schema() -> Json {
             "nodePath": { "type": "string", "pattern": "^/" },
             "ssh": ssh(),
             "transport": transport()
+        }
+    })
+}
+
+fn api() -> Json {
+    json!({
+        "description": "The HTTP API of `pgbaton serve`; without it no port is opened.",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["tokens"],
+        "properties": {
+            "listen": text("Address and port; 127.0.0.1:8432 by default. Without `tls` a loopback address."),
+            "tls": {
+                "description": "Files in PEM, on this machine; read again when they change.",
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["cert", "key"],
+                "properties": {
+                    "cert": text("The certificate, and those that lead to its authority."),
+                    "key": text("Its private key.")
+                }
+            },
+            "tokens": text("The file of tokens, on this machine; `pgbaton token` makes its lines.")
         }
     })
 }

@@ -59,6 +59,7 @@ const EVERYTHING: &str = "\
 site: west.2
 vars: { vip: 10.0.0.9, list: [1, two, { three: true }], \"n\": null }
 journal: journal
+api: { listen: '10.0.0.5:8432', tls: { cert: api.crt, key: /k }, tokens: who }
 clusters:
   orders:
     product: postgresql
@@ -147,6 +148,43 @@ fn every_form_is_read() {
     );
     assert_eq!(other.replication.user, "system");
     assert_eq!(other.sql.dbname, "test");
+}
+
+#[test]
+fn the_api_is_served_on_the_network_only_with_tls() {
+    let with = |api: &str| {
+        let sound = with("sql: { user: dba }");
+        sound.replace("site: east\n", &format!("site: east\napi: {api}\n"))
+    };
+    let api = |text: &str| load(&with(text)).api.unwrap();
+    let plain = api("{ tokens: who }");
+    assert_eq!(plain.listen.to_string(), "127.0.0.1:8432");
+    assert_eq!((plain.tls, plain.tokens), (None, "/etc/pgbaton/who".into()));
+    let tls = load(EVERYTHING).api.unwrap().tls.unwrap();
+    assert_eq!(tls.cert, Path::new("/etc/pgbaton/api.crt"));
+    assert_eq!(tls.key, Path::new("/k"));
+    assert!(api("{ listen: '[::1]:80', tokens: who }").listen.is_ipv6());
+    for (text, said) in [
+        (
+            "{ listen: '0.0.0.0:8432', tokens: who }",
+            "without `tls` the API cannot listen on 0.0.0.0:8432",
+        ),
+        ("{ listen: '[::]:8432', tokens: who }", "without `tls`"),
+        (
+            "{ listen: 'localhost:8432', tokens: who }",
+            "is not an address to listen on",
+        ),
+        (
+            "{ listen: '127.0.0.1', tokens: who }",
+            "is not an address to listen on",
+        ),
+        ("{ listen: '127.0.0.1:8432' }", "tokens"),
+        ("{ tls: { cert: c }, tokens: who }", "key"),
+        ("{ tokens: who, tsl: { cert: c, key: k } }", "tsl"),
+    ] {
+        let report = report(&with(text));
+        assert!(report.contains(said), "{text}\n{report}");
+    }
 }
 
 /// `EVERYTHING` with an etcd in place of the directory.

@@ -47,6 +47,13 @@ pub fn to_yaml_with(site: &Site, remarks: &Remarks) -> String {
         }
         top.put("store", &about);
     }
+    if let Some(api) = &site.api {
+        let mut about = json!({ "listen": api.listen.to_string(), "tokens": api.tokens });
+        if let Some(tls) = &api.tls {
+            about["tls"] = json!({ "cert": tls.cert, "key": tls.key });
+        }
+        top.put("api", &about);
+    }
     let clusters = site
         .clusters
         .iter()

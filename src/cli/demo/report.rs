@@ -3,9 +3,8 @@
 use super::play::Played;
 use crate::cli::exit_codes::Code;
 use crate::cli::paint::{Paint, Tone};
-use crate::cli::status;
 use crate::cli::text;
-use crate::cli::topology_table::Health;
+use crate::runs::topology_json;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -139,15 +138,14 @@ pub(super) fn json(played: &Played) -> Value {
             })
         })
         .collect();
-    let topology = |t| status::as_json(t, Health::of(t));
     json!({
         "run": played.run,
         "outcome": played.outcome,
         "duration_ms": view.now_ms,
         "killed": played.killed,
         "steps": steps,
-        "before": topology(&played.before),
-        "after": topology(&played.after),
+        "before": topology_json(&played.before),
+        "after": topology_json(&played.after),
         "writer": {
             "acknowledged": played.writer.acknowledged,
             "lost": played.writer.lost,

@@ -9,8 +9,7 @@ use crate::cli::paint::{Paint, Tone};
 use crate::cli::screen;
 use crate::cli::text;
 use crate::journal::{Filter, RunSummary, Standing, Which};
-use crate::runs::Records;
-use serde_json::{Value, json};
+use crate::runs::{Records, RunLine};
 use std::fmt::Write as _;
 
 /// Names of the columns.
@@ -124,28 +123,8 @@ fn tone(standing: Standing) -> Tone {
     }
 }
 
-fn as_json(run: &RunSummary) -> Value {
-    let standing = match run.standing {
-        Standing::UnderWay => "under_way",
-        Standing::Interrupted => "interrupted",
-        Standing::Ended(_) => "ended",
-    };
-    let outcome = match run.standing {
-        Standing::Ended(outcome) => Some(outcome),
-        Standing::UnderWay | Standing::Interrupted => None,
-    };
-    json!({
-        "run": run.run,
-        "cluster": run.cluster,
-        "playbook": run.playbook,
-        "version": run.version,
-        "trigger": run.trigger,
-        "key": run.key,
-        "started": run.started,
-        "ended": run.ended,
-        "standing": standing,
-        "outcome": outcome,
-    })
+fn as_json(run: &RunSummary) -> String {
+    serde_json::to_string(&RunLine::from(run)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,0 +1,29 @@
+//! The HTTP API of `pgbaton serve`: what people do at the command line, for programs.
+//!
+//! One table (`routes`) says what there is; the router and the OpenAPI document are made from it. A request passes `dress`
+//! (its id, bodies of problems), then `guard` (token, role, limits, audit), then its handler. Connections are `listen`'s.
+
+mod ask;
+mod body;
+mod follow;
+mod guard;
+mod kinds;
+mod limits;
+mod listen;
+mod looks;
+mod metrics;
+mod openapi;
+mod problem;
+mod read;
+mod routes;
+mod shapes;
+mod start;
+mod state;
+mod tally;
+mod tls;
+mod tokens;
+mod watched;
+
+pub use listen::{Server, ServerError};
+pub use state::Show;
+pub use tokens::{FreshToken, Role, TokenError, fresh_token};

@@ -1,0 +1,20 @@
+//! The HTTP API of `pgbaton serve`: the real binary, over real TLS, on real servers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+
+#[path = "../live_support/mod.rs"]
+mod live_support;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod document;
+mod numbers;
+mod runs;
+mod served;
+mod stops;
+mod stream;
