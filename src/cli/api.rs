@@ -8,16 +8,20 @@ use crate::engine::Envelope;
 use crate::runs::{RunsError, World, site_file};
 use crate::server::{Server, ServerError};
 use crate::site::Site;
+use crate::trigger::Watches;
 
 /// Begins to serve it; nothing where the site file has no `api`.
-pub(crate) async fn start(context: &Context) -> Result<Option<Server>, CommandError> {
+pub(crate) async fn start(
+    context: &Context,
+    watches: Watches,
+) -> Result<Option<Server>, CommandError> {
     let file = site_file(context.global.site.as_deref())?;
     let site = Site::load(&file).map_err(RunsError::from)?;
     let Some(options) = &site.api else {
         return Ok(None);
     };
     let clusters = World::all(&site, &file, context.global.cluster.as_deref())?;
-    let server = Server::start(options, clusters, show).await?;
+    let server = Server::start(options, clusters, watches, show).await?;
     screen::note(&format!("the API listens on {}\n", server.url()));
     Ok(Some(server))
 }

@@ -74,8 +74,23 @@ pub(super) async fn cancel(
     ask(&api, run, &caller, Ask::Cancel, &cancellation.reason).await
 }
 
+impl Heard {
+    /// It is done.
+    pub(super) fn by(run: RunId) -> Self {
+        Self {
+            run,
+            accepted: Some(true),
+        }
+    }
+}
+
+/// Who asks, as it is kept.
+pub(super) fn by(caller: &Caller) -> String {
+    format!("{} (token, from {})", caller.name, caller.from)
+}
+
 /// A line, for it is kept and shown.
-fn is_told(reason: &str) -> Result<(), Problem> {
+pub(super) fn is_told(reason: &str) -> Result<(), Problem> {
     if reason.trim().is_empty() || reason.chars().any(char::is_control) {
         let why = "`reason` must be a line of text: it is kept with the run";
         return Err(Problem::new(Kind::InvalidRequest, why));
@@ -122,8 +137,7 @@ async fn ask(
     ask: Ask,
     reason: &str,
 ) -> Result<Response, Problem> {
-    let by = format!("{} (token, from {})", caller.name, caller.from);
-    let answer = api.records.ask_as(by, &run, ask, reason).await;
+    let answer = api.records.ask_as(by(caller), &run, ask, reason).await;
     let answer = answer.map_err(|error| Problem::from(error).about(run.clone()))?;
     let accepted = match answer {
         Answer::Accepted => Some(true),

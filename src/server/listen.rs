@@ -8,6 +8,7 @@ use super::tls::Tls;
 use super::tokens;
 use crate::runs::World;
 use crate::site;
+use crate::trigger::Watches;
 use axum::{Extension, Router};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
@@ -71,6 +72,7 @@ impl Server {
     pub async fn start(
         options: &site::Api,
         clusters: Vec<World>,
+        watches: Watches,
         show: Show,
     ) -> Result<Self, ServerError> {
         let Some(first) = clusters.first() else {
@@ -92,7 +94,14 @@ impl Server {
             (name, Arc::new(Watch::new(world)))
         });
         let stop = CancellationToken::new();
-        let api = Arc::new(Api::new(named.collect(), records, tokens, show, stop));
+        let api = Arc::new(Api::new(
+            named.collect(),
+            records,
+            tokens,
+            watches,
+            show,
+            stop,
+        ));
         let connections = TaskTracker::new();
         for watch in api.clusters.values() {
             connections.spawn(Arc::clone(watch).keep_looking(api.stop.clone()));

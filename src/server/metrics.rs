@@ -5,6 +5,7 @@ use super::state::Api;
 use super::tally::{CLASSES, Numbers};
 use crate::cluster::RowStatus;
 use crate::runs::Health;
+use crate::trigger::State as Stands;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -19,7 +20,12 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let seen: Vec<(&str, Option<Table>)> = seen
         .map(|(name, watch)| (name.as_str(), watch.table()))
         .collect();
-    let text = render(&seen, &api.tally.numbers(), jiff::Timestamp::now());
+    let mut text = render(&seen, &api.tally.numbers(), jiff::Timestamp::now());
+    let watched = api.clusters.keys();
+    let watched: Vec<(&str, Stands)> = watched
+        .filter_map(|name| Some((name.as_str(), api.watches.state(name)?)))
+        .collect();
+    text.push_str(&watches(&watched));
     ([(header::CONTENT_TYPE, FORMAT)], text).into_response()
 }
 
@@ -30,6 +36,36 @@ fn render(seen: &[(&str, Option<Table>)], numbers: &Numbers, now: jiff::Timestam
     clusters(&mut page, seen, now);
     nodes(&mut page, seen);
     runs(&mut page, numbers);
+    page.0
+}
+
+/// What the watches make of their clusters.
+fn watches(watched: &[(&str, Stands)]) -> String {
+    let mut page = Page::default();
+    let name = "pgbaton_cluster_analysis";
+    page.family(
+        name,
+        "gauge",
+        "1 for the name of what the watch made of the cluster last.",
+    );
+    for (cluster, state) in watched {
+        if let Some(found) = &state.analysis {
+            let labels = [("cluster", *cluster), ("code", found.code.as_str())];
+            page.value(name, &labels, 1);
+        }
+    }
+    let name = "pgbaton_cluster_could_fail_over";
+    page.family(
+        name,
+        "gauge",
+        "1 where nothing known keeps a failover from succeeding, while the primary works.",
+    );
+    for (cluster, state) in watched {
+        if let Some(obstacles) = &state.obstacles {
+            let grave = obstacles.iter().any(|obstacle| obstacle.code.is_grave());
+            page.value(name, &[("cluster", *cluster)], u8::from(!grave));
+        }
+    }
     page.0
 }
 

@@ -23,6 +23,7 @@ mod tally;
 mod tls;
 mod tokens;
 mod watched;
+mod watches;
 
 pub use listen::{Server, ServerError};
 pub use state::Show;

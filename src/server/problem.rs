@@ -5,6 +5,7 @@ use crate::document::Diagnostic;
 use crate::engine::{LeaseError, RunId};
 use crate::journal::HistoryError;
 use crate::runs::RunsError;
+use crate::trigger::PauseError;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -149,6 +150,19 @@ impl IntoResponse for Problem {
         let mut response = self.kind.about().status.into_response();
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+impl From<PauseError> for Problem {
+    fn from(error: PauseError) -> Self {
+        match error {
+            PauseError::Records(error) => error.into(),
+            PauseError::Unreadable { .. } => Self::new(Kind::JournalUnavailable, error.to_string()),
+            PauseError::Nothing
+            | PauseError::TooLong
+            | PauseError::NoReason
+            | PauseError::LongReason { .. } => Self::new(Kind::InvalidRequest, error.to_string()),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::kinds::Kind;
 use super::problem::Problem;
 use super::state::Api;
 use super::tokens::Role;
-use super::{ask, follow, metrics, openapi, read, shapes, start};
+use super::{ask, follow, metrics, openapi, read, shapes, start, watches};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -122,6 +122,58 @@ pub(super) static ROUTES: &[Route] = &[
         problems: &[Kind::NoSuchCluster],
         handler: || get(read::cluster),
         ..LOOK
+    },
+    Route {
+        path: "/clusters/{cluster}/analysis",
+        summary: "What the watch makes of the cluster, with each witness's vote, and what a failover would meet",
+        answers: &[answer("How it stands.", of::<shapes::Watch>)],
+        problems: &[Kind::NoSuchCluster],
+        handler: || get(watches::analysis),
+        ..LOOK
+    },
+    Route {
+        path: "/clusters/{cluster}/incidents",
+        summary: "What was made of losses of a primary: what was run, or why nothing was; newest first",
+        answers: &[answer("The last ones.", of::<watches::Incidents>)],
+        problems: &[Kind::NoSuchCluster, Kind::JournalUnavailable],
+        handler: || get(watches::incidents),
+        ..LOOK
+    },
+    Route {
+        path: "/clusters/{cluster}/pause",
+        change: Some("pause"),
+        summary: "Hold back what would be started automatically, for some time",
+        body: Some(of::<watches::Hold>),
+        answers: &[answer("It is held back.", of::<watches::Held>)],
+        problems: &[Kind::NoSuchCluster, Kind::JournalUnavailable],
+        handler: || post(watches::pause),
+        ..ACT
+    },
+    Route {
+        path: "/clusters/{cluster}/unpause",
+        change: Some("unpause"),
+        summary: "End the cluster's pause before its time",
+        answers: &[answer(
+            "Nothing is held back any more.",
+            of::<watches::Held>,
+        )],
+        problems: &[Kind::NoSuchCluster, Kind::JournalUnavailable],
+        handler: || post(watches::unpause),
+        ..ACT
+    },
+    Route {
+        path: "/runs/{run}/acknowledge",
+        change: Some("acknowledge"),
+        summary: "A run that was started by itself has been looked at: the next need not wait for the cooldown",
+        body: Some(of::<watches::Acknowledgement>),
+        answers: &[answer("It is kept.", of::<ask::Heard>)],
+        problems: &[
+            Kind::NoSuchRun,
+            Kind::AmbiguousRun,
+            Kind::JournalUnavailable,
+        ],
+        handler: || post(watches::acknowledge),
+        ..ACT
     },
     Route {
         path: "/runs",

@@ -147,3 +147,96 @@ pub(super) struct Plan {
     /// The cluster after the run, as foretold.
     after: BTreeMap<String, Json>,
 }
+
+/// How a watch stands.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Watch {
+    /// What the last thorough or close look came to; null before the first.
+    analysis: Option<Analysis>,
+    /// What a failover would meet now; null while no one primary works.
+    obstacles: Option<Vec<Obstacle>>,
+    /// Since when the analysis has had its code: RFC 3339, UTC.
+    since: Option<String>,
+    /// Thorough and close looks so far.
+    looks: u64,
+    /// A run that it has started is under way.
+    running: bool,
+    /// The last run that it did not start, and why.
+    held_back: Option<BTreeMap<String, Json>>,
+}
+
+/// What a look came to.
+#[derive(Serialize, JsonSchema)]
+struct Analysis {
+    /// What it says of the primary, by name: docs/detector.md has them.
+    code: String,
+    /// In a sentence.
+    text: String,
+    /// The primary that it is about.
+    primary: Option<String>,
+    /// It was shut down cleanly.
+    shut_down: bool,
+    /// What each witness says of it.
+    votes: Vec<Vote>,
+    /// What else is not as it should be.
+    findings: Vec<Finding>,
+}
+
+/// What a witness says of the primary.
+#[derive(Serialize, JsonSchema)]
+struct Vote {
+    /// `here`, a standby, or `host`.
+    witness: String,
+    /// Null where it cannot tell.
+    alive: Option<bool>,
+    /// Why.
+    says: String,
+}
+
+/// Something about a node.
+#[derive(Serialize, JsonSchema)]
+struct Finding {
+    /// What, by name.
+    code: String,
+    /// Where.
+    node: Option<String>,
+    /// In a sentence.
+    text: String,
+}
+
+/// Something that a failover would meet.
+#[derive(Serialize, JsonSchema)]
+struct Obstacle {
+    /// What, by name.
+    code: String,
+    /// In a sentence.
+    text: String,
+}
+
+/// What was found, and what was made of it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Notice {
+    /// The cluster.
+    cluster: String,
+    /// What, by name.
+    code: String,
+    /// In a sentence.
+    text: String,
+    /// The run that was not started, and why; null where one was.
+    held_back: Option<BTreeMap<String, Json>>,
+    /// What it rests on.
+    analysis: Option<Analysis>,
+}
+
+/// A pause.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Pause {
+    /// Who.
+    owner: String,
+    /// Why.
+    reason: String,
+    /// Since when: RFC 3339, UTC.
+    since: String,
+    /// Until when.
+    until: String,
+}

@@ -9,6 +9,7 @@ use super::tokens::Holder;
 use super::watched::Watched;
 use crate::engine::Envelope;
 use crate::runs::Records;
+use crate::trigger::Watches;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub(super) struct Api {
     pub(super) streams: Arc<Semaphore>,
     pub(super) plans: Semaphore,
     pub(super) tally: Tally,
+    /// How the watches stand.
+    pub(super) watches: Watches,
     /// Runs that were started here.
     pub(super) runs: TaskTracker,
     pub(super) show: Show,
@@ -51,6 +54,7 @@ impl Api {
         clusters: BTreeMap<String, Arc<Watch>>,
         records: Arc<Records>,
         tokens: Watched<Vec<Holder>>,
+        watches: Watches,
         show: Show,
         stop: CancellationToken,
     ) -> Self {
@@ -63,6 +67,7 @@ impl Api {
             streams: Arc::new(Semaphore::new(STREAMS)),
             plans: Semaphore::new(PLANS),
             tally: Tally::default(),
+            watches,
             runs: TaskTracker::new(),
             show,
             stop,

@@ -27,6 +27,11 @@ pub enum Passage {
         /// Until when.
         until: String,
     },
+    /// What its commits waited for was last seen before it lived on without us, and is no part of a proof.
+    Stale {
+        /// For how many seconds nobody here has seen it.
+        seconds: u64,
+    },
     /// A run has just ended.
     Cooldown {
         /// Which one.
@@ -52,6 +57,10 @@ impl Passage {
             } => {
                 format!("{owner} has paused what starts by itself until {until}: {reason}")
             }
+            Self::Stale { seconds } => format!(
+                "what its commits wait for was last seen {seconds} s ago, and it lived on since: that proves nothing any more; \
+                 stop it, or fence it, and run it by hand"
+            ),
             Self::Cooldown { run, seconds } => format!(
                 "run {run} has only just ended; nothing is started by itself for another {seconds} s, unless somebody \
                  says `pgbaton runs acknowledge {run} --reason …`"

@@ -15,6 +15,7 @@ mod pause;
 mod readiness;
 mod sentry;
 mod snapshot;
+mod watches;
 
 pub use acknowledge::acknowledge;
 pub use analysis::{Analysis, Finding, Vote, analyse};
@@ -28,3 +29,4 @@ pub use pause::{Pause, PauseError, pause, paused, unpause};
 pub use readiness::{Obstacle, ObstacleCode, obstacles};
 pub use sentry::{Desk, HeldBack, Notice, Sentry, State, TRIGGER};
 pub use snapshot::{Snapshot, Witness};
+pub use watches::Watches;

@@ -23,6 +23,9 @@ const REOPEN: Duration = Duration::from_secs(1);
 /// How often a loss that is only told is looked at again.
 const STANDING: Duration = Duration::from_secs(10);
 
+/// What is remembered of a primary may be so much older than the suspicion.
+const FRESH: Duration = Duration::from_secs(10);
+
 /// What a dead primary is replaced by, and the same with a question before it.
 const FAILOVER: &str = "failover";
 const APPROVED: &str = "approved_failover";
@@ -117,6 +120,13 @@ impl Sentry {
             faint: None,
             state: watch::Sender::new(State::default()),
         }
+    }
+
+    /// The same, which goes on where another one has seen this primary.
+    #[must_use]
+    pub fn knowing(mut self, primary: Option<NodeName>) -> Self {
+        self.primary = primary;
+        self
     }
 
     /// How it stands, now and whenever that changes.
@@ -249,7 +259,7 @@ impl Sentry {
                     return;
                 }
                 Verdict::Act => {
-                    self.act(&found).await;
+                    self.act(&found, suspicion).await;
                     return;
                 }
             }
@@ -257,10 +267,14 @@ impl Sentry {
     }
 
     /// Starts what the site file says, where the gate is open.
-    async fn act(&mut self, found: &Analysis) {
+    async fn act(&mut self, found: &Analysis, suspicion: Instant) {
         let order = self.order(found);
         let known = self.desk.known().await;
         let passage = passage(self.detector.mode, self.detector.cooldown, known);
+        let passage = match (passage, self.stale(found, suspicion)) {
+            (Passage::Open, Some(seconds)) => Passage::Stale { seconds },
+            (passage, _) => passage,
+        };
         if passage != Passage::Open {
             let text = format!(
                 "{}; `{}` would have been run, and nothing was started: {}",
@@ -301,6 +315,19 @@ impl Sentry {
             Err(why) => format!("{}; `{playbook}` could not be run: {why}", found.text),
         };
         self.tell_loss(found, text, None).await;
+    }
+
+    /// What is remembered of a primary whose host is gone would be part of the proof. Where others saw it longer than we did, it
+    /// may have changed meanwhile: for how many seconds it has not been seen here.
+    fn stale(&self, found: &Analysis, suspicion: Instant) -> Option<u64> {
+        let silent = matches!(
+            found.code,
+            Code::PrimaryDead | Code::PrimaryDeadAndSomeStandbys
+        );
+        let primary = found.primary.as_ref().filter(|_| silent)?;
+        let names = self.cluster.remembered(primary).synchronous_standby_names;
+        let age = Duration::from_millis(names?.age_ms);
+        (age > suspicion.elapsed() + FRESH).then_some(age.as_secs())
     }
 
     fn order(&self, found: &Analysis) -> Order {

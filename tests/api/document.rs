@@ -70,6 +70,8 @@ async fn answers_are_what_the_document_says() {
     for (name, path) in [
         ("Clusters", "/v1/clusters".to_owned()),
         ("Glance", at(&cluster, "")),
+        ("Watch", at(&cluster, "/analysis")),
+        ("Incidents", at(&cluster, "/incidents")),
         ("Runs", "/v1/runs".to_owned()),
         ("Record", format!("/v1/runs/{run}")),
     ] {

@@ -18,3 +18,4 @@ mod runs;
 mod served;
 mod stops;
 mod stream;
+mod watch;

@@ -179,3 +179,21 @@ fn whoever_comes_to_a_dead_primary_does_not_act() {
         );
     });
 }
+
+/// It lived on for a minute without us, and its settings may have been changed meanwhile: what is remembered proves nothing.
+#[test]
+fn what_is_remembered_from_before_it_lived_on_is_no_proof() {
+    watched(auto(), 1, async |site| {
+        site.disrupt(D::Lose(name("n1")));
+        site.seconds(60.0).await;
+        assert_eq!(site.code(), Code::PrimaryUnreachable);
+        site.disrupt(D::HostDown(name("n1")));
+        site.seconds(30.0).await;
+        assert_eq!((site.code(), site.orders()), (Code::PrimaryDead, 0));
+        let told = site.told();
+        assert!(
+            told.iter().any(|t| t.contains("it lived on since")),
+            "{told:?}"
+        );
+    });
+}

@@ -30,8 +30,18 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts it, and waits until it has seen the primary.
     pub(crate) async fn start(cluster: &Cluster) -> Self {
+        Self::start_with(cluster, |_| ()).await
+    }
+
+    /// The same, with something of the test's own about the process.
+    pub(crate) async fn start_with(
+        cluster: &Cluster,
+        dress: impl FnOnce(&mut tokio::process::Command),
+    ) -> Self {
         let site = cluster.lab.site_file().to_owned();
-        let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgbaton"))
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgbaton"));
+        dress(&mut command);
+        let mut child = command
             .args(["--site", site.to_str().unwrap(), "serve"])
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
@@ -77,10 +87,19 @@ impl Serving {
         }
     }
 
-    /// Asks it to end; its exit code.
-    pub(crate) async fn stop(mut self) -> i32 {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id().expect("it runs")).unwrap();
-        kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
+    /// Asks it to end, where it has not ended yet; its exit code.
+    pub(crate) async fn stop(mut self) -> i32 {
+        if let Some(id) = self.child.id() {
+            // It may end at this moment by itself.
+            let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+            let _ = kill_process(id, Signal::TERM);
+        }
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended
             .expect("it does not end")

@@ -1,0 +1,72 @@
+//! `pgbaton serve` under a service manager: it says when it is ready and that it lives, and reads its site file again.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+
+mod serve_support;
+mod support;
+
+use pgbaton::lab::Fault;
+use rustix::process::Signal;
+use serve_support::{Serving, runs, with_detector};
+use std::time::Duration;
+use support::{Cluster, swap};
+use tokio::net::UnixDatagram;
+
+/// Reads what the service manager is told, until it is this.
+async fn until(socket: &UnixDatagram, word: &str) {
+    let hear = async {
+        let mut told = vec![0; 4096];
+        loop {
+            let length = socket.recv(&mut told).await.unwrap();
+            let text = String::from_utf8_lossy(&told[..length]).into_owned();
+            if text.lines().any(|line| line == word) {
+                return;
+            }
+        }
+    };
+    let heard = tokio::time::timeout(Duration::from_secs(30), hear).await;
+    assert!(heard.is_ok(), "{word} is not told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_manager_is_told_and_the_site_file_is_read_again() {
+    let cluster = Cluster::up("sv-unit", 1).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let mut serving = Serving::start_with(&cluster, |command| {
+        command.env("NOTIFY_SOCKET", &path);
+    })
+    .await;
+    until(&socket, "READY=1").await;
+    until(&socket, "WATCHDOG=1").await;
+    // One that cannot be used is refused, and the old one kept.
+    let site = cluster.lab.site_file();
+    let good = std::fs::read_to_string(site).unwrap();
+    std::fs::write(
+        site,
+        swap(&good, "    nodes:\n", "    detektor: auto\n    nodes:\n"),
+    )
+    .unwrap();
+    serving.signal(Signal::HUP);
+    serving.until("all stays as it was").await;
+    until(&socket, "RELOADING=1").await;
+    until(&socket, "READY=1").await;
+    // Now it may act; what it knows of the primary goes on.
+    std::fs::write(site, &good).unwrap();
+    with_detector(&cluster, "auto");
+    serving.signal(Signal::HUP);
+    serving.until("(auto: it acts)").await;
+    cluster.fault("n1", Fault::Kill).await;
+    serving
+        .until("`failover` was run and reached its goal")
+        .await;
+    assert_eq!(runs(&cluster).await.len(), 1);
+    serving.signal(Signal::TERM);
+    until(&socket, "STOPPING=1").await;
+    assert_eq!(serving.stop().await, 0);
+}
