@@ -71,14 +71,9 @@ impl Judge {
         self.sign = Some(sign);
     }
 
-    /// Judges a closer look that lasted from `begun` to `ended` and came to `found`.
-    pub fn judge(
-        &mut self,
-        found: &Analysis,
-        begun: Instant,
-        ended: Instant,
-        detector: &Detector,
-    ) -> Verdict {
+    /// Judges a closer look that began at `begun` and came to `found`. Whatever answered only after that was still silent then,
+    /// so that counts as its moment.
+    pub fn judge(&mut self, found: &Analysis, begun: Instant, detector: &Detector) -> Verdict {
         let Some(class) = class(found.code) else {
             self.suspicion = None;
             return Verdict::Nothing;
@@ -99,7 +94,7 @@ impl Judge {
                 }
             }
         };
-        let lasted = ended.saturating_duration_since(suspicion.since);
+        let lasted = begun.saturating_duration_since(suspicion.since);
         let must_last = match class {
             Class::Down => Duration::ZERO,
             Class::Silent => detector.silent,

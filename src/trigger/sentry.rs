@@ -241,9 +241,7 @@ impl Sentry {
                 cluster = %self.cluster.inventory().cluster, code = %found.code, "{}", found.text
             );
             self.publish(found.clone());
-            let verdict = self
-                .judge
-                .judge(&found, begun, Instant::now(), &self.detector);
+            let verdict = self.judge.judge(&found, begun, &self.detector);
             match verdict {
                 Verdict::Nothing => {
                     // Seen once it may be on its way to something else.
