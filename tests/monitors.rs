@@ -1,0 +1,140 @@
+//! Monitors, the real ones, that start pgbaton by its command line as `docs/monitors.md` shows.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+
+mod monitors_support;
+mod repmgr_support;
+mod support;
+
+use monitors_support::{Place, assert_moved, block, filled};
+use pgbaton::lab::Fault;
+use repmgr_support::Registered;
+use std::time::Duration;
+use support::{Cluster, pgbaton};
+
+/// The repmgrd of a node, configured as the page shows.
+fn configure_repmgrd(repmgr: &Registered, place: &Place, node: &str) {
+    let conninfo = repmgr.conninfo(node);
+    let shown = "host=127.0.0.1 port=5432 user=repmgr dbname=repmgr";
+    let script = place.script("/usr/local/bin/pgbaton-repmgrd", &[(shown, &conninfo)]);
+    let own = format!("{script}-{node}");
+    std::fs::rename(script, &own).unwrap();
+    let shown = block("repmgr.conf");
+    let shown = filled(
+        &shown,
+        &[("/usr/local/bin/pgbaton-repmgrd", &own), ("n2", node)],
+    );
+    let conf = std::fs::read_to_string(repmgr.conf(node)).unwrap();
+    let replaced = |line: &&str| {
+        let key = line.split('=').next();
+        !shown.lines().any(|new| new.split('=').next() == key)
+    };
+    let kept: Vec<&str> = conf.lines().filter(replaced).collect();
+    // Its defaults take a minute to notice.
+    let quick = "monitor_interval_secs=1\nreconnect_attempts=2\nreconnect_interval=1";
+    let text = format!("{}\n{shown}{quick}\n", kept.join("\n"));
+    std::fs::write(repmgr.conf(node), text).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repmgrd_notices_and_pgbaton_does_the_rest() {
+    let repmgr = Registered::up("mon-repmgrd", 2).await;
+    let cluster = &repmgr.cluster;
+    let place = Place::new(cluster);
+    let imported = cluster.lab.dir().join("imported.yaml");
+    let conninfo = repmgr.conninfo("n1");
+    let out = imported.to_str().unwrap();
+    pgbaton(&["import", "repmgr", "--out", out, "--conninfo", &conninfo])
+        .await
+        .expect(4);
+    place.site(&std::fs::read_to_string(&imported).unwrap());
+    let mut daemons = Vec::new();
+    for node in ["n1", "n2", "n3"] {
+        configure_repmgrd(&repmgr, &place, node);
+        daemons.push(repmgr.daemon(node));
+    }
+    for node in ["n1", "n2", "n3"] {
+        until_acts(&repmgr, node).await;
+    }
+
+    cluster.fault("n1", Fault::Kill).await;
+    place.until_one_ended("failover", "ok").await;
+    let (new, other) = assert_moved(cluster).await;
+    // Called for the other standby, it finds that there is nothing to do.
+    let follow = place.until_one_ended("follow", "ok").await;
+    assert_changed_nothing(&place, &follow).await;
+    assert_eq!(place.runs("failover").await.len(), 1);
+
+    // All that were paused act again, and agree with what is there.
+    for node in [&new, &other] {
+        until_acts(&repmgr, node).await;
+    }
+    let (rows, _) = repmgr.show(&new).await;
+    let expected = [
+        format!("{new}|primary|* running|"),
+        format!("{other}|standby|running|{new}"),
+    ];
+    assert!(expected.iter().all(|row| rows.contains(row)), "{rows:?}");
+    drop(daemons);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_that_elect_themselves_at_the_same_instant_make_one_run() {
+    let cluster = Cluster::up("mon-two", 3).await;
+    let place = Place::new(&cluster);
+    let script = place.script("/usr/local/bin/pgbaton-repmgrd", &[]);
+    let called = async |node| {
+        let said = place.run(&script, &["promote", node]).await;
+        (said.status.code(), node)
+    };
+    // A daemon that is wrong about the primary changes nothing.
+    assert_eq!(called("n2").await.0, Some(3));
+    assert_eq!(cluster.primary().await, "n1");
+    assert_eq!(place.runs("failover").await.len(), 1);
+    cluster.fault("n4", Fault::Stop).await;
+    cluster.fault("n1", Fault::Kill).await;
+    let (one, two) = tokio::join!(called("n2"), called("n3"));
+    let mut codes = [one, two];
+    codes.sort_unstable();
+    // n4 was left behind, which repmgrd is to take for a success.
+    assert_eq!([codes[0].0, codes[1].0], [Some(0), Some(5)]);
+    let runs = place.runs("failover").await;
+    assert_eq!((runs.len(), &runs[0]["outcome"]), (2, &"degraded".into()));
+    let (new, _) = assert_moved(&cluster).await;
+    assert_eq!(new, codes[0].1, "whom the daemon that succeeded elected");
+}
+
+/// What a run found as it was to be, it left alone.
+async fn assert_changed_nothing(place: &Place, run: &str) {
+    let words = [
+        "--site",
+        &place.path("site.yaml"),
+        "--json",
+        "runs",
+        "show",
+        run,
+    ];
+    let shown = place.run(&place.path("pgbaton"), &words).await;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let did = |operation: &str| shown.contains(&format!("\"operation\":\"{operation}\""));
+    assert!(did("mark"), "it verified: {shown}");
+    for changed in ["set_upstream", "create_slot", "stop", "start"] {
+        assert!(!did(changed), "{changed}: {shown}");
+    }
+}
+
+/// Waits until the repmgrd of a node runs and is not paused.
+async fn until_acts(repmgr: &Registered, node: &str) {
+    for _ in 0..600 {
+        if repmgr.service(node).await == (true, false) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let log = std::fs::read_to_string(repmgr.conf(node).with_extension("log"));
+    panic!("repmgrd of {node} does not act: {log:?}");
+}
