@@ -170,6 +170,15 @@ need_repmgr() {
   apt_install "repmgr for the tests" repmgr postgresql-15-repmgr
 }
 
+# pgpool-II itself, for the tests of monitors.
+need_pgpool() {
+  [[ -x /usr/sbin/pgpool ]] && return 0
+  apt_install "pgpool-II for the tests" pgpool2
+  if have systemctl; then
+    as_root systemctl disable --quiet pgpool2.service 2>/dev/null || true
+  fi
+}
+
 # A browser that draws the reports for the tests; the names are those of tests/run_report.rs.
 need_chromium() {
   if have chromium || have chromium-browser || have google-chrome; then

@@ -6,13 +6,17 @@
     reason = "a test ends at what it did not expect"
 )]
 
+mod live_support;
 mod monitors_support;
 mod repmgr_support;
 mod support;
 
+use live_support::free_port;
+use monitors_support::pgpool::{settings, until_says};
 use monitors_support::{Place, assert_moved, block, filled};
 use pgbaton::lab::Fault;
 use repmgr_support::Registered;
+use std::path::Path;
 use std::time::Duration;
 use support::{Cluster, pgbaton};
 
@@ -137,4 +141,55 @@ async fn until_acts(repmgr: &Registered, node: &str) {
     }
     let log = std::fs::read_to_string(repmgr.conf(node).with_extension("log"));
     panic!("repmgrd of {node} does not act: {log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pgpool_notices_and_has_every_standby_follow() {
+    let program = Path::new("/usr/sbin/pgpool");
+    assert!(program.exists(), "scripts/test installs pgpool");
+    let cluster = Cluster::up("mon-pgpool", 2).await;
+    let place = Place::new(&cluster);
+    let (port, pcp) = (free_port(), free_port());
+    let own = format!("-p {pcp} -U");
+    let script = place.script("/usr/local/bin/pgbaton-pgpool", &[("-p 9898 -U", &own)]);
+    let shown = ("/usr/local/bin/pgbaton-pgpool", script.as_str());
+    let conf = filled(&block("pgpool.conf"), &[shown]) + &settings(&cluster, &place, port, pcp);
+    std::fs::write(place.dir.join("pgpool.conf"), conf).unwrap();
+    // The digest of `secret`.
+    let user = "pgpool:5ebe2294ecd0e0f08eab7690d2a6ee69\n";
+    std::fs::write(place.dir.join("pcp.conf"), user).unwrap();
+    // Its owner is who runs pgpool, or it is not read.
+    let words = format!(
+        "umask 077; echo '127.0.0.1:{pcp}:pgpool:secret' > {}",
+        place.path("pcppass")
+    );
+    let made = place.run("/bin/sh", &["-c", &words]).await;
+    assert!(made.status.success(), "{made:?}");
+    // A standby that fails is none of pgbaton's.
+    let said = place.run(&script, &["failover", "2", "0"]).await;
+    assert_eq!(said.status.code(), Some(0), "{said:?}");
+    assert!(place.runs("failover").await.is_empty());
+    let files = ["pgpool.conf", "pcp.conf"].map(|file| place.path(file));
+    let mut command = place.command(program, &["-n", "-f", &files[0], "-F", &files[1]]);
+    command.env("PCPPASSFILE", place.path("pcppass"));
+    let daemon = place.start(command, "pgpool.log");
+    let all_up = ["0 up primary", "1 up standby", "2 up standby"];
+    until_says(&place, port, &all_up.map(str::to_owned)).await;
+
+    cluster.fault("n1", Fault::Kill).await;
+    place.until_one_ended("failover", "ok").await;
+    let (new, _) = assert_moved(&cluster).await;
+    let follow = place.until_one_ended("follow", "ok").await;
+    assert_changed_nothing(&place, &follow).await;
+    // The new primary and the standby that followed it are in again, the dead one is not.
+    let role = |node| if new == node { "primary" } else { "standby" };
+    let wanted = [
+        "0 down standby".to_owned(),
+        format!("1 up {}", role("n2")),
+        format!("2 up {}", role("n3")),
+    ];
+    until_says(&place, port, &wanted).await;
+    assert_eq!(place.runs("failover").await.len(), 1);
+    assert_eq!(place.runs("follow").await.len(), 1);
+    drop(daemon);
 }

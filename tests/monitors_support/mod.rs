@@ -1,6 +1,8 @@
 //! A monitor of the site's: the configuration that `docs/monitors.md` shows, filled with a lab's paths, run as who runs it.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod pgpool;
+
 use crate::support::{Cluster, name};
 use pgbaton::cluster::Transport;
 use pgbaton::site::Site;
