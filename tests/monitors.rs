@@ -6,11 +6,13 @@
     reason = "a test ends at what it did not expect"
 )]
 
+mod hosts_support;
 mod live_support;
 mod monitors_support;
 mod repmgr_support;
 mod support;
 
+use hosts_support::{can_have_hosts, namespace, network, on_hosts};
 use live_support::free_port;
 use monitors_support::pgpool::{settings, until_says};
 use monitors_support::{Place, assert_moved, block, filled};
@@ -192,4 +194,87 @@ async fn pgpool_notices_and_has_every_standby_follow() {
     assert_eq!(place.runs("failover").await.len(), 1);
     assert_eq!(place.runs("follow").await.len(), 1);
     drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keepalived_moves_the_address_and_pgbaton_the_primary() {
+    if !can_have_hosts().await {
+        return;
+    }
+    let program = Path::new("/usr/sbin/keepalived");
+    assert!(program.exists(), "scripts/test installs keepalived");
+    let cluster = on_hosts("mon-keepalived", 2).await;
+    let place = Place::new(&cluster);
+    let number = network(&cluster.endpoint("n1").host);
+    let first = cluster.endpoint("n1").host;
+    let address = format!("{}.100", first.rsplit_once('.').unwrap().0);
+    let mut daemons = Vec::new();
+    // Their own priorities differ, so that two never become master at once.
+    for (node, priority) in [("n1", 100), ("n2", 95), ("n3", 90)] {
+        let host = cluster.endpoint(node).host;
+        let shown = "/usr/local/bin/pgbaton-keepalived";
+        let own_host = format!("host={host}");
+        let script = place.script(
+            shown,
+            &[
+                ("host=127.0.0.1", &own_host),
+                ("-h 127.0.0.1", &format!("-h {host}")),
+            ],
+        );
+        let own = format!("{script}-{node}");
+        std::fs::rename(script, &own).unwrap();
+        let conf = filled(
+            &block("keepalived.conf"),
+            &[
+                // The keys of the lab are root's.
+                ("script_user postgres", "script_user root"),
+                ("priority 100", &format!("priority {priority}")),
+                ("192.0.2.100", &address),
+                (shown, &own),
+            ],
+        );
+        let file = place.path(&format!("{node}.conf"));
+        std::fs::write(&file, conf).unwrap();
+        let mut command = tokio::process::Command::new("nsenter");
+        command
+            .arg(format!("--net={}", namespace(number, node).display()))
+            .arg(program)
+            .args(["-n", "-l", "-D", "-P", "-f", &file])
+            .args(["-p", &format!("{file}.pid"), "-r", &format!("{file}.vrrp")]);
+        daemons.push(place.start(command, &format!("{node}.log")));
+        if node == "n1" {
+            until_at(&place, number, node, &address).await;
+        } else {
+            let log = format!("{node}.log");
+            place.until_logged(&log, "Entering BACKUP STATE").await;
+        }
+    }
+    assert!(
+        place.runs("failover").await.is_empty(),
+        "nobody is suspected"
+    );
+
+    cluster.fault("n1", Fault::Kill).await;
+    place.until_one_ended("failover", "ok").await;
+    let (new, _) = assert_moved(&cluster).await;
+    until_at(&place, number, &new, &address).await;
+    assert_eq!(place.runs("failover").await.len(), 1);
+    drop(daemons);
+}
+
+/// Waits until this host has the address.
+async fn until_at(place: &Place, number: u32, node: &str, address: &str) {
+    for _ in 0..300 {
+        let output = tokio::process::Command::new("nsenter")
+            .arg(format!("--net={}", namespace(number, node).display()))
+            .args(["ip", "-brief", "address", "show", "dev", "eth0"])
+            .output()
+            .await
+            .unwrap();
+        if String::from_utf8_lossy(&output.stdout).contains(&format!("{address}/")) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("{node} does not get {address}\n{}", place.logs());
 }
