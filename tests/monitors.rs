@@ -278,3 +278,46 @@ async fn until_at(place: &Place, number: u32, node: &str, address: &str) {
     }
     panic!("{node} does not get {address}\n{}", place.logs());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_of_nagios_acts_once_on_what_is_hard() {
+    let cluster = Cluster::up("mon-nagios", 2).await;
+    let place = Place::new(&cluster);
+    let check = place.script("/usr/local/lib/nagios/check_pgbaton", &[]);
+    let handler = place.script("/usr/local/lib/nagios/pgbaton-handler", &[]);
+    let macros = "$SERVICESTATE$ $SERVICESTATETYPE$ $SERVICEATTEMPT$ $SERVICEPROBLEMID$-$LASTSERVICESTATECHANGE$";
+    assert!(
+        block("commands.cfg").contains(macros),
+        "as the calls below have it"
+    );
+    let checked = async || place.run(&check, &[]).await.status.code();
+    assert_eq!(checked().await, Some(0));
+    cluster.fault("n1", Fault::Kill).await;
+    assert_eq!(checked().await, Some(2));
+
+    let problem = "17-1796000000";
+    for (state, kind, attempt) in [
+        ("CRITICAL", "SOFT", "1"),
+        ("CRITICAL", "SOFT", "2"),
+        ("WARNING", "HARD", "3"),
+        ("UNKNOWN", "HARD", "3"),
+        ("OK", "HARD", "1"),
+    ] {
+        let said = place.run(&handler, &[state, kind, attempt, problem]).await;
+        assert_eq!(said.status.code(), Some(0), "{said:?}");
+    }
+    assert!(place.runs("failover").await.is_empty());
+    // Reported by two at the same instant, and once more.
+    let hard = ["CRITICAL", "HARD", "3", problem];
+    let (one, two) = tokio::join!(place.run(&handler, &hard), place.run(&handler, &hard));
+    for said in [one, two] {
+        assert_eq!(said.status.code(), Some(0), "{said:?}");
+    }
+    place.until_one_ended("failover", "ok").await;
+    assert_moved(&cluster).await;
+    let said = place.run(&handler, &hard).await;
+    assert_eq!(said.status.code(), Some(0), "{said:?}");
+    assert_eq!(place.runs("failover").await.len(), 1);
+    // One primary, and n1 is still down.
+    assert_eq!(checked().await, Some(1));
+}
