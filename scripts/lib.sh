@@ -170,6 +170,26 @@ need_repmgr() {
   apt_install "repmgr for the tests" repmgr postgresql-15-repmgr
 }
 
+# keepalived itself, for the tests of monitors; only root can let it have addresses.
+need_keepalived() {
+  [[ $(id -u) -eq 0 ]] || return 0
+  [[ -x /usr/sbin/keepalived ]] && have ip && return 0
+  # apt_install keeps it from being started now; it is not wanted later either.
+  apt_install "keepalived for the tests" keepalived iproute2
+  if have systemctl; then
+    as_root systemctl disable --quiet keepalived.service 2>/dev/null || true
+  fi
+}
+
+# pgpool-II itself, for the tests of monitors.
+need_pgpool() {
+  [[ -x /usr/sbin/pgpool ]] && return 0
+  apt_install "pgpool-II for the tests" pgpool2
+  if have systemctl; then
+    as_root systemctl disable --quiet pgpool2.service 2>/dev/null || true
+  fi
+}
+
 # A browser that draws the reports for the tests; the names are those of tests/run_report.rs.
 need_chromium() {
   if have chromium || have chromium-browser || have google-chrome; then
