@@ -94,7 +94,7 @@ pub fn passage(mode: Mode, cooldown: Duration, known: Known) -> Passage {
     if let Some((run, ago)) = known.last
         && ago < cooldown
     {
-        let seconds = (cooldown - ago).as_secs() + 1;
+        let seconds = cooldown.saturating_sub(ago).as_secs() + 1;
         return Passage::Cooldown { run, seconds };
     }
     match mode {

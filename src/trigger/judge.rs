@@ -79,19 +79,16 @@ impl Judge {
             return Verdict::Nothing;
         };
         let same = |old: &Suspicion| old.class == class && old.primary == found.primary;
-        let suspicion = match self.suspicion.take().filter(same) {
-            Some(mut old) => {
-                old.looks += 1;
-                old
-            }
-            None => {
-                let sign = self.sign.take();
-                Suspicion {
-                    class,
-                    primary: found.primary.clone(),
-                    since: sign.unwrap_or(begun),
-                    looks: 1 + u32::from(sign.is_some()),
-                }
+        let suspicion = if let Some(mut old) = self.suspicion.take().filter(same) {
+            old.looks += 1;
+            old
+        } else {
+            let sign = self.sign.take();
+            Suspicion {
+                class,
+                primary: found.primary.clone(),
+                since: sign.unwrap_or(begun),
+                looks: 1 + u32::from(sign.is_some()),
             }
         };
         let lasted = begun.saturating_duration_since(suspicion.since);

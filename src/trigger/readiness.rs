@@ -1,7 +1,8 @@
 //! Could this cluster be failed over now? Told beforehand, while the primary works.
 
 use super::snapshot::{Snapshot, Witness};
-use crate::cluster::{Inventory, NodeName, PromotePolicy, SyncNames};
+use crate::cluster::{Inventory, NodeName, PromotePolicy, Server, SyncNames};
+use crate::document::{format_bytes, parse_bytes};
 use serde::{Deserialize, Serialize};
 
 /// How much WAL a candidate may lack unless the parameters of the site say otherwise: as in the playbook.
@@ -53,65 +54,20 @@ pub fn obstacles(inventory: &Inventory, seen: &Snapshot) -> Option<Vec<Obstacle>
     if primaries.next().is_some() {
         return None;
     }
-    let mut found = Vec::new();
-    let mut add = |code, text: String| found.push(Obstacle { code, text });
     let may = |node: &NodeName| {
-        inventory
-            .node(node)
-            .is_some_and(|node| node.promote == PromotePolicy::Allowed)
+        let node = inventory.node(node);
+        node.is_some_and(|node| node.promote == PromotePolicy::Allowed)
     };
-    let candidates: Vec<(&NodeName, &Witness)> = seen
+    let candidates: Vec<Candidate<'_>> = seen
         .nodes
         .iter()
         .filter(|(node, witness)| {
             *node != primary && witness.is_standby() && witness.streams() && may(node)
         })
         .collect();
-    let written = about.server.as_ref().and_then(|server| server.written);
-    let limit = inventory.detector.params.get("max_loss");
-    let limit = limit
-        .and_then(|text| crate::document::parse_bytes(text))
-        .unwrap_or(MAX_LOSS);
-    let behind = |witness: &Witness| {
-        let at = witness
-            .server
-            .as_ref()
-            .and_then(crate::cluster::Server::position);
-        Some(written?.bytes_since(at?))
-    };
-    if candidates.is_empty() {
-        add(
-            ObstacleCode::NoCandidate,
-            "no standby that may be promoted streams".to_owned(),
-        );
-    } else {
-        let least = candidates
-            .iter()
-            .filter_map(|(_, witness)| behind(witness))
-            .min();
-        if let Some(least) = least.filter(|least| *least > limit) {
-            let least = crate::document::format_bytes(least);
-            add(
-                ObstacleCode::TooFarBehind,
-                format!("the best candidate is {least} of WAL behind {primary}"),
-            );
-        }
-        let place = |node: &NodeName| inventory.node(node).map(|node| node.location.as_str());
-        let several = inventory
-            .nodes
-            .values()
-            .any(|node| Some(node.location.as_str()) != place(primary));
-        if several
-            && candidates
-                .iter()
-                .all(|(node, _)| place(node) == place(primary))
-        {
-            add(
-                ObstacleCode::SameLocation,
-                format!("all candidates are where {primary} is"),
-            );
-        }
-    }
+    let mut found = Vec::new();
+    of_candidates(inventory, (primary, about), &candidates, &mut found);
+    let mut add = |code, text: String| found.push(Obstacle { code, text });
     for (node, witness) in &candidates {
         if witness
             .server
@@ -147,6 +103,57 @@ pub fn obstacles(inventory: &Inventory, seen: &Snapshot) -> Option<Vec<Obstacle>
     }
     found.sort_by_key(|obstacle| obstacle.code);
     Some(found)
+}
+
+/// A node that may be promoted, and what it said.
+type Candidate<'a> = (&'a NodeName, &'a Witness);
+
+/// Whether there is somebody to promote, and where.
+fn of_candidates(
+    inventory: &Inventory,
+    (primary, about): Candidate<'_>,
+    candidates: &[Candidate<'_>],
+    found: &mut Vec<Obstacle>,
+) {
+    let mut add = |code, text: String| found.push(Obstacle { code, text });
+    if candidates.is_empty() {
+        add(
+            ObstacleCode::NoCandidate,
+            "no standby that may be promoted streams".to_owned(),
+        );
+        return;
+    }
+    let written = about.server.as_ref().and_then(|server| server.written);
+    let limit = inventory.detector.params.get("max_loss");
+    let limit = limit.and_then(|text| parse_bytes(text)).unwrap_or(MAX_LOSS);
+    let behind = |witness: &Witness| {
+        let at = witness.server.as_ref().and_then(Server::position);
+        Some(written?.bytes_since(at?))
+    };
+    let least = candidates
+        .iter()
+        .filter_map(|(_, witness)| behind(witness))
+        .min();
+    if let Some(least) = least.filter(|least| *least > limit) {
+        let least = format_bytes(least);
+        add(
+            ObstacleCode::TooFarBehind,
+            format!("the best candidate is {least} of WAL behind {primary}"),
+        );
+    }
+    let place = |node: &NodeName| inventory.node(node).map(|node| node.location.as_str());
+    let mut nodes = inventory.nodes.values();
+    let several = nodes.any(|node| Some(node.location.as_str()) != place(primary));
+    if several
+        && candidates
+            .iter()
+            .all(|(node, _)| place(node) == place(primary))
+    {
+        add(
+            ObstacleCode::SameLocation,
+            format!("all candidates are where {primary} is"),
+        );
+    }
 }
 
 #[cfg(test)]

@@ -43,15 +43,15 @@ async fn why_nothing_was_done_is_told_and_what_starts_by_itself_can_be_held_back
         .post("operate", &at(&cluster, "/pause"), &forever)
         .await;
     assert_eq!(refused.problem(422), "invalid-request");
-    let held = served
+    let paused = served
         .post("operate", &at(&cluster, "/pause"), &hold)
         .await
         .expect(200)
         .json();
-    let owner = held["pause"]["owner"].as_str().unwrap();
+    let owner = paused["pause"]["owner"].as_str().unwrap();
     assert!(
         owner.starts_with("operate (token, from 127.0.0.1"),
-        "{held}"
+        "{paused}"
     );
     cluster.fault("n1", Fault::Kill).await;
     let stands = until(&served, &cluster, "postgres_down_host_up").await;

@@ -21,7 +21,7 @@ const FEW: usize = 16;
 pub(super) struct Posts {
     limit: Arc<Semaphore>,
     watches: Watches,
-    posts: BTreeMap<String, Post>,
+    by_cluster: BTreeMap<String, Post>,
 }
 
 struct Post {
@@ -36,7 +36,7 @@ impl Posts {
         Self {
             limit: Arc::new(Semaphore::new(AT_ONCE)),
             watches,
-            posts: BTreeMap::new(),
+            by_cluster: BTreeMap::new(),
         }
     }
 
@@ -50,7 +50,7 @@ impl Posts {
             .iter()
             .map(|w| w.inventory().cluster.clone())
             .collect();
-        self.posts.retain(|name, _| {
+        self.by_cluster.retain(|name, _| {
             let stays = names.contains(name);
             if !stays {
                 say(&format!("{name} is watched no more"));
@@ -66,7 +66,7 @@ impl Posts {
     fn set(&mut self, world: World, few: bool) {
         let inventory = Arc::clone(world.inventory());
         let name = inventory.cluster.clone();
-        if let Some(post) = self.posts.get(&name) {
+        if let Some(post) = self.by_cluster.get(&name) {
             if post.inventory == inventory {
                 return;
             }
@@ -83,7 +83,7 @@ impl Posts {
                 return;
             }
         }
-        let known = self.posts.get(&name).and_then(|post| {
+        let known = self.by_cluster.get(&name).and_then(|post| {
             let state = post.state.borrow();
             state
                 .analysis
@@ -113,7 +113,7 @@ impl Posts {
             tokio::join!(warm, sentry.watch());
         });
         let task = AbortOnDropHandle::new(task);
-        self.posts.insert(
+        self.by_cluster.insert(
             name,
             Post {
                 inventory,
@@ -125,7 +125,7 @@ impl Posts {
 
     /// How many runs they have started that are under way.
     pub(super) fn under_way(&self) -> usize {
-        let posts = self.posts.values();
+        let posts = self.by_cluster.values();
         posts
             .filter(|post| !post.task.is_finished() && post.state.borrow().running)
             .count()
