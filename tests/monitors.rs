@@ -85,7 +85,10 @@ async fn repmgrd_notices_and_pgbaton_does_the_rest() {
         format!("{other}|standby|running|{new}"),
     ];
     assert!(expected.iter().all(|row| rows.contains(row)), "{rows:?}");
-    drop(daemons);
+    // Gone before their configuration is: nobody could tell whose they are.
+    for mut daemon in daemons {
+        daemon.kill().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +98,7 @@ async fn two_nodes_that_elect_themselves_at_the_same_instant_make_one_run() {
     let script = place.script("/usr/local/bin/pgbaton-repmgrd", &[]);
     let called = async |node| {
         let said = place.run(&script, &["promote", node]).await;
-        (said.status.code(), node)
+        (said.status.code(), node, said)
     };
     // A daemon that is wrong about the primary changes nothing.
     assert_eq!(called("n2").await.0, Some(3));
@@ -105,13 +108,34 @@ async fn two_nodes_that_elect_themselves_at_the_same_instant_make_one_run() {
     cluster.fault("n1", Fault::Kill).await;
     let (one, two) = tokio::join!(called("n2"), called("n3"));
     let mut codes = [one, two];
-    codes.sort_unstable();
+    codes.sort_unstable_by_key(|(code, ..)| *code);
     // n4 was left behind, which repmgrd is to take for a success.
-    assert_eq!([codes[0].0, codes[1].0], [Some(0), Some(5)]);
+    let said = &codes[0].2;
+    assert_eq!([codes[0].0, codes[1].0], [Some(0), Some(5)], "{said:?}");
     let runs = place.runs("failover").await;
     assert_eq!((runs.len(), &runs[0]["outcome"]), (2, &"degraded".into()));
     let (new, _) = assert_moved(&cluster).await;
     assert_eq!(new, codes[0].1, "whom the daemon that succeeded elected");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_is_dead_and_has_not_been_reaped_manages_nothing() {
+    let cluster = Cluster::up("mon-dead", 1).await;
+    let program = cluster.lab.dir().join("repmgrd");
+    std::fs::copy("/bin/true", &program).unwrap();
+    // Nobody waits for it until the end of the test.
+    let mut dead = std::process::Command::new(&program).spawn().unwrap();
+    let state = format!("/proc/{}/status", dead.id());
+    for _ in 0..600 {
+        if std::fs::read_to_string(&state).is_ok_and(|text| text.contains("State:\tZ")) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let said = cluster.pgbaton(&["status"]).await.expect(0);
+    let named = format!("process {}", dead.id());
+    assert!(!said.stdout.contains(&named), "{}", said.stdout);
+    dead.wait().unwrap();
 }
 
 /// What a run found as it was to be, it left alone.

@@ -25,9 +25,12 @@ elsewhere() {
   d=$(sed -n "$2" "$1" | head -n 1)
   [ -n "$d" ] && ! [ "$d" -ef "$D" ]
 }
+# It has ended with all its threads, and whoever started it has not asked how: it can do nothing, and names no configuration.
+ended() { [ "$(sed -n -e '/^State:[[:space:]]*[ZX]/p' -e '/^Threads:[[:space:]]*[01]$/p' "/proc/$1/status" 2>/dev/null | wc -l)" -eq 2 ]; }
 for p in /proc/[0-9]*; do
   p=${p#/proc/}
   comm=; IFS= read -r comm 2>/dev/null <"/proc/$p/comm" || continue
+  case $comm in repmgrd|kbha|patroni|python*) ! ended "$p" || continue ;; *) continue ;; esac
   case $comm in
     repmgrd|kbha)
       conf=$(words "$p" | sed -n -e '/^-f$/{n;p;}' -e '/^--config-file$/{n;p;}' -e 's/^--config-file=//p' | head -n 1)

@@ -156,8 +156,14 @@ impl Place {
             let runs = self.runs(playbook).await;
             assert!(runs.len() < 2, "more than one run: {runs:?}");
             if let Some(run) = runs.first().filter(|run| run["outcome"].is_string()) {
-                assert_eq!(run["outcome"], outcome, "{run}");
-                return run["run"].as_str().unwrap_or_default().to_owned();
+                let id = run["run"].as_str().unwrap_or_default().to_owned();
+                if run["outcome"] != outcome {
+                    let words = ["--site", &self.path("site.yaml"), "runs", "show", &id];
+                    let shown = self.run(&self.path("pgbaton"), &words).await;
+                    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+                    panic!("{run} is not {outcome}: {shown}");
+                }
+                return id;
             }
             assert!(
                 tokio::time::Instant::now() < end,
