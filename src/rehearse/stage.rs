@@ -72,6 +72,7 @@ impl Stage<'_> {
             started: jiff::Timestamp::UNIX_EPOCH,
             seed: self.seed,
             trigger: "rehearsal".to_owned(),
+            payload: Map::new(),
             forecast: false,
             recorder: MemoryRecorder::new(),
         };

@@ -63,6 +63,8 @@ pub struct SimOrder {
     pub seed: u64,
     /// What `run.trigger` says.
     pub trigger: String,
+    /// What expressions see under `trigger`.
+    pub payload: Map,
     /// Whether it is a preview: actions are asked for a forecast, and what nobody can know is allowed to be unknown.
     pub forecast: bool,
     /// Where events are kept; an empty one unless the caller wants to look while the run is under way.
@@ -143,7 +145,7 @@ fn request(
         site_vars: order.site_vars,
         cluster: order.pinned,
         trigger: order.trigger,
-        trigger_payload: Map::new(),
+        trigger_payload: order.payload,
         seed: order.seed,
         forecast: order.forecast,
         // Nobody reads its journal later: whoever resumes it has the order.

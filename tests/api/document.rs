@@ -55,6 +55,9 @@ async fn answers_are_what_the_document_says() {
         .await
         .expect(200);
     fits(&document, "Plan", &plan.json());
+    // Its steps see who asks, as those of the run would.
+    let told = plan.json()["steps"].to_string();
+    assert!(told.contains("asked by operate"), "{told}");
     let run = start(&served, &at(&cluster, "/runs"), &order).await;
     let busy = served
         .post("operate", &at(&cluster, "/runs"), &order)

@@ -14,6 +14,7 @@ params:
   word: { type: string, required: true }
   times: { type: integer, default: 1 }
 steps:
+  say: { action: exec, with: { argv: [echo, \"asked by {{ trigger.token }}\"] }, effect: idempotent, timeout: 5s }
   ask: { action: approve, with: { question: \"shall it be {{ params.word }}?\" }, timeout: 5m }
   touch:
     needs: [ask]

@@ -96,6 +96,7 @@ impl Preview {
             started: self.made,
             seed: SEED,
             trigger: self.order.trigger.clone(),
+            payload: self.order.payload.clone(),
             forecast: true,
             recorder,
         };
