@@ -23,7 +23,7 @@ const REOPEN: Duration = Duration::from_secs(1);
 /// How often a loss that is only told is looked at again.
 const STANDING: Duration = Duration::from_secs(10);
 
-/// What is remembered of a primary may be so much older than the suspicion.
+/// What is remembered of a primary may be so much older than its loss.
 const FRESH: Duration = Duration::from_secs(10);
 
 /// What a dead primary is replaced by, and the same with a question before it.
@@ -101,6 +101,8 @@ pub struct Sentry {
     primary: Option<NodeName>,
     /// What was told last of a loss: it is told once.
     told: Option<(Code, Option<NodeName>, String)>,
+    /// Since when every look has found the primary lost.
+    lost: Option<Instant>,
     /// What the last suspicion came to, where that was no loss.
     faint: Option<Code>,
     state: watch::Sender<State>,
@@ -117,6 +119,7 @@ impl Sentry {
             judge: Judge::new(),
             primary: None,
             told: None,
+            lost: None,
             faint: None,
             state: watch::Sender::new(State::default()),
         }
@@ -201,6 +204,7 @@ impl Sentry {
         if suspects {
             return true;
         }
+        self.lost = None;
         if is_new {
             self.primary = first.map(|(node, _)| node.clone());
         }
@@ -241,6 +245,7 @@ impl Sentry {
                 cluster = %self.cluster.inventory().cluster, code = %found.code, "{}", found.text
             );
             self.publish(found.clone());
+            self.lost = found.code.is_loss().then(|| self.lost.unwrap_or(suspicion));
             let verdict = self.judge.judge(&found, begun, &self.detector);
             match verdict {
                 Verdict::Nothing => {
@@ -257,7 +262,7 @@ impl Sentry {
                     return;
                 }
                 Verdict::Act => {
-                    self.act(&found, suspicion).await;
+                    self.act(&found).await;
                     return;
                 }
             }
@@ -265,11 +270,11 @@ impl Sentry {
     }
 
     /// Starts what the site file says, where the gate is open.
-    async fn act(&mut self, found: &Analysis, suspicion: Instant) {
+    async fn act(&mut self, found: &Analysis) {
         let order = self.order(found);
         let known = self.desk.known().await;
         let passage = passage(self.detector.mode, self.detector.cooldown, known);
-        let passage = match (passage, self.stale(found, suspicion)) {
+        let passage = match (passage, self.stale(found)) {
             (Passage::Open, Some(seconds)) => Passage::Stale { seconds },
             (passage, _) => passage,
         };
@@ -317,7 +322,7 @@ impl Sentry {
 
     /// What is remembered of a primary whose host is gone would be part of the proof. Where others saw it longer than we did, it
     /// may have changed meanwhile: for how many seconds it has not been seen here.
-    fn stale(&self, found: &Analysis, suspicion: Instant) -> Option<u64> {
+    fn stale(&self, found: &Analysis) -> Option<u64> {
         let silent = matches!(
             found.code,
             Code::PrimaryDead | Code::PrimaryDeadAndSomeStandbys
@@ -325,7 +330,8 @@ impl Sentry {
         let primary = found.primary.as_ref().filter(|_| silent)?;
         let names = self.cluster.remembered(primary).synchronous_standby_names;
         let age = Duration::from_millis(names?.age_ms);
-        (age > suspicion.elapsed() + FRESH).then_some(age.as_secs())
+        let lost = self.lost.map_or(Duration::ZERO, |since| since.elapsed());
+        (age > lost + FRESH).then_some(age.as_secs())
     }
 
     fn order(&self, found: &Analysis) -> Order {

@@ -116,6 +116,12 @@ fn who_is_to_ask_starts_with_the_question() {
 
 #[test]
 fn a_pause_holds_it_back_and_its_end_lets_it_through() {
+    for loss in [D::KillServer(name("n1")), D::HostDown(name("n1"))] {
+        held_back(loss);
+    }
+}
+
+fn held_back(loss: D) {
     watched(auto(), 1, async |site| {
         let pause = Pause {
             owner: "ann".to_owned(),
@@ -124,7 +130,7 @@ fn a_pause_holds_it_back_and_its_end_lets_it_through() {
             until: "2026-01-01T01:00:00Z".parse().unwrap(),
         };
         site.desk.with(|log| log.pause = Some(pause));
-        site.disrupt(D::KillServer(name("n1")));
+        site.disrupt(loss);
         site.seconds(60.0).await;
         assert_eq!(site.orders(), 0);
         assert!(
