@@ -4,6 +4,7 @@ use super::support::{auto, name, watched};
 use pgbaton::simulate::{Disruption as D, Door, Place, Shell};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use std::time::Duration;
 
 const ROUNDS: u64 = 1000;
 
@@ -12,6 +13,7 @@ fn below(random: &mut ChaCha8Rng, limit: u64) -> u64 {
 }
 
 /// Disturbances, and what ends each.
+#[expect(clippy::too_many_lines, reason = "it is one table")]
 fn disturbance(random: &mut ChaCha8Rng) -> (&'static str, Vec<D>, Vec<D>, f64) {
     let nodes = ["n1", "n2", "n3"].map(name);
     let any = nodes[usize::try_from(below(random, 3)).unwrap()].clone();
@@ -27,7 +29,8 @@ fn disturbance(random: &mut ChaCha8Rng) -> (&'static str, Vec<D>, Vec<D>, f64) {
             D::Mend(Place::Node(node.clone()), Place::Runner),
         ]
     };
-    let long = 1.0 + below(random, 60_000) as f64 / 1000.0;
+    let time = |ms| Duration::from_millis(ms).as_secs_f64();
+    let long = time(1000 + below(random, 60_000));
     let (what, begin, end, seconds) = match below(random, 12) {
         0 => {
             let begin = nodes
@@ -71,7 +74,7 @@ fn disturbance(random: &mut ChaCha8Rng) -> (&'static str, Vec<D>, Vec<D>, f64) {
         }
         5 => {
             // Less than the limit of 30 s, the looks included.
-            let seconds = 0.1 + below(random, 25_000) as f64 / 1000.0;
+            let seconds = time(100 + below(random, 25_000));
             (
                 "the primary is frozen",
                 vec![D::Freeze(n1.clone())],

@@ -80,6 +80,10 @@ pub(super) struct Site {
 }
 
 impl Site {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "every caller has made it for this"
+    )]
     pub(super) fn disrupt(&self, disruption: Disruption) {
         self.sim.with(|w| w.disrupt(&disruption));
     }

@@ -77,14 +77,12 @@ impl Serving {
         let told = Arc::clone(&self.said);
         let waiting = async {
             while !self.said().contains(words) {
-                if self.news.changed().await.is_err() {
-                    panic!("it ended without `{words}`:\n{}", self.said());
-                }
+                let goes_on = self.news.changed().await.is_ok();
+                assert!(goes_on, "it ended without `{words}`:\n{}", self.said());
             }
         };
-        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            panic!("`{words}` is not said:\n{}", told.lock().unwrap());
-        }
+        let came = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
+        assert!(came, "`{words}` is not said:\n{}", told.lock().unwrap());
     }
 
     /// Sends it a signal.
