@@ -8,7 +8,7 @@ use super::pause::paused;
 use super::sentry::{Desk, Notice, TRIGGER};
 use crate::engine::{Outcome, RunId};
 use crate::journal::{Filter, RunSummary, Standing};
-use crate::runs::{Order, Records, World};
+use crate::runs::{Order, Records, RunsError, World};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,9 +54,17 @@ impl Desk for LiveDesk {
             paused(records, cluster, jiff::Timestamp::now()),
             last(records, cluster)
         );
-        Known {
-            pause: pause.map_err(|error| error.to_string()),
-            last,
+        let (pause, last) = (
+            pause.map_err(|e| e.to_string()),
+            last.map_err(|e| e.to_string()),
+        );
+        match last {
+            Ok(last) => Known { pause, last },
+            // Who cannot tell what was started last cannot tell whether to wait for it.
+            Err(why) => Known {
+                pause: Err(why),
+                last: None,
+            },
         }
     }
 
@@ -76,20 +84,27 @@ impl Desk for LiveDesk {
 }
 
 /// The last run that was started by itself, where nobody has acknowledged it.
-async fn last(records: &Records, cluster: &str) -> Option<(String, Duration)> {
+async fn last(records: &Records, cluster: &str) -> Result<Option<(String, Duration)>, RunsError> {
     let filter = Filter {
         cluster: Some(cluster.to_owned()),
         limit: Some(LAST),
         ..Filter::default()
     };
-    let runs = records.list(&filter).await.ok()?;
+    let runs = records.list(&filter).await?;
     let own =
         |run: &&RunSummary| run.trigger == TRIGGER && matches!(run.standing, Standing::Ended(_));
-    let run = runs.iter().find(own)?;
+    let Some(run) = runs.iter().find(own) else {
+        return Ok(None);
+    };
     if acknowledged(records, cluster, &run.run).await {
-        return None;
+        return Ok(None);
     }
-    let ended: jiff::Timestamp = run.ended.as_ref()?.parse().ok()?;
-    let ago = jiff::Timestamp::now().duration_since(ended);
-    Some((run.run.to_string(), ago.try_into().unwrap_or_default()))
+    // One whose end cannot be told has ended just now.
+    let ended = run.ended.as_ref().and_then(|ended| ended.parse().ok());
+    let now = jiff::Timestamp::now();
+    let ago = now.duration_since(ended.unwrap_or(now));
+    Ok(Some((
+        run.run.to_string(),
+        ago.try_into().unwrap_or_default(),
+    )))
 }
