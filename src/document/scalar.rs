@@ -16,13 +16,13 @@ pub(super) fn resolve(text: &str) -> Result<Tree, &'static str> {
     if let Some(number) = integer(text) {
         return number.map(Tree::Integer);
     }
-    Ok(float(text).map_or_else(
-        || Tree::String {
+    match float(text) {
+        Some(number) => number.map(Tree::Float),
+        None => Ok(Tree::String {
             text: text.to_owned(),
             plain: true,
-        },
-        Tree::Float,
-    ))
+        }),
+    }
 }
 
 fn integer(text: &str) -> Option<Result<i64, &'static str>> {
@@ -48,17 +48,17 @@ fn integer(text: &str) -> Option<Result<i64, &'static str>> {
     Some(i64::from_str_radix(&signed, radix).map_err(|_| "whole numbers have at most 64 bits"))
 }
 
-fn float(text: &str) -> Option<f64> {
+fn float(text: &str) -> Option<Result<f64, &'static str>> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     match unsigned {
         ".inf" | ".Inf" | ".INF" => {
-            return Some(if text.starts_with('-') {
+            return Some(Ok(if text.starts_with('-') {
                 f64::NEG_INFINITY
             } else {
                 f64::INFINITY
-            });
+            }));
         }
-        ".nan" | ".NaN" | ".NAN" if unsigned.len() == text.len() => return Some(f64::NAN),
+        ".nan" | ".NaN" | ".NAN" if unsigned.len() == text.len() => return Some(Ok(f64::NAN)),
         _ => {}
     }
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -79,7 +79,13 @@ fn float(text: &str) -> Option<f64> {
             let e = e.strip_prefix(['-', '+']).unwrap_or(e);
             !e.is_empty() && all_digits(e)
         });
-    good.then(|| text.parse().ok()).flatten()
+    // What overflows would be read as an infinity that nobody wrote.
+    let number: f64 = good.then(|| text.parse().ok()).flatten()?;
+    Some(if number.is_finite() {
+        Ok(number)
+    } else {
+        Err("numbers reach to 1.8e308")
+    })
 }
 
 #[cfg(test)]
@@ -132,6 +138,8 @@ mod tests {
         for (written, expected) in table {
             assert_eq!(resolve(written), Ok(expected), "{written}");
         }
-        assert!(resolve("9223372036854775808").is_err());
+        for beyond in ["9223372036854775808", "1e310", "-1e310"] {
+            assert!(resolve(beyond).is_err(), "{beyond}");
+        }
     }
 }
