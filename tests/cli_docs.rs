@@ -165,6 +165,10 @@ fn codes_in_sources() -> BTreeSet<String> {
         let text = std::fs::read_to_string(&file).unwrap();
         let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         for literal in text.split('"') {
+            let number = literal.strip_prefix("PB").unwrap_or_default();
+            if number.len() == 3 && number.bytes().all(|b| b.is_ascii_digit()) {
+                codes.insert(literal.to_owned());
+            }
             let words: Vec<&str> = literal.split('-').collect();
             let word = |w: &&str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase());
             if words.len() > 1 && words.iter().all(word) && !OTHER.contains(&literal) {

@@ -66,7 +66,7 @@ const PROMOTE: &str = "action: promote\n";
 type Mutation = (&'static str, fn(&str) -> String, &'static str);
 
 const MUTATIONS: [Mutation; 15] = [
-    ("nobody is frozen", no_freeze, "safety-freeze"),
+    ("nobody is frozen", no_freeze, "PB004"),
     (
         "the freeze may be skipped",
         |t| {
@@ -76,12 +76,12 @@ const MUTATIONS: [Mutation; 15] = [
                 "    when: params.max_loss > 0\n    action: freeze\n",
             )
         },
-        "safety-freeze",
+        "PB004",
     ),
     (
         "no fence but the one that may be skipped",
         no_fence,
-        "safety-fence",
+        "PB001",
     ),
     (
         "no fence at all",
@@ -92,7 +92,7 @@ const MUTATIONS: [Mutation; 15] = [
                 "    needs: [confirm]\n",
             )
         },
-        "safety-fence",
+        "PB001",
     ),
     (
         "the fence may be skipped",
@@ -103,7 +103,7 @@ const MUTATIONS: [Mutation; 15] = [
                 "  fence:\n    needs: [freeze]\n    when: params.max_loss > 0\n",
             )
         },
-        "safety-fence",
+        "PB001",
     ),
     (
         "the fence may fail",
@@ -114,27 +114,23 @@ const MUTATIONS: [Mutation; 15] = [
                 "  fence:\n    needs: [freeze]\n    on_failure: continue\n",
             )
         },
-        "safety-proof-may-fail",
+        "PB002",
     ),
     (
         "a word in place of the proof",
         |t| swap(t, "proof: \"{{ steps.fence.proof }}\"", "proof: stopped"),
-        "safety-proof-bound",
+        "PB003",
     ),
-    (
-        "no evidence of the new primary",
-        no_evidence,
-        "safety-evidence",
-    ),
+    ("no evidence of the new primary", no_evidence, "PB005"),
     (
         "no budget for the run",
         |t| t.replacen("\ntimeout: 10m\n", "\n", 1),
-        "safety-unbounded",
+        "PB008",
     ),
     (
         "the run goes on after a failed promotion",
         |t| swap(t, PROMOTE, "action: promote\n    on_failure: degrade\n"),
-        "safety-promotion-place",
+        "PB006",
     ),
     (
         "everybody is promoted",
@@ -145,7 +141,7 @@ const MUTATIONS: [Mutation; 15] = [
                 "action: promote\n    for_each: { items: [n1, n2] }\n",
             )
         },
-        "safety-promotion-place",
+        "PB006",
     ),
     (
         "a second promotion",
@@ -158,7 +154,7 @@ const MUTATIONS: [Mutation; 15] = [
                      node: \"{{ params.old_primary }}\"\n    with: { after: \"{{ steps.choose.timeline }}\" }\n",
             )
         },
-        "safety-two-promotions",
+        "PB007",
     ),
     (
         "standbys receive again after the promotion",
@@ -168,7 +164,7 @@ const MUTATIONS: [Mutation; 15] = [
                 "  thaw:\n    needs: [promote]\n    action: unfreeze\n    node: \"{{ steps.choose.node }}\"\n",
             )
         },
-        "safety-unfreeze",
+        "PB010",
     ),
     (
         "an undo that would never be done",
@@ -179,7 +175,7 @@ const MUTATIONS: [Mutation; 15] = [
                      undo: { argv: [vip, down] }\n    effect: idempotent\n",
             )
         },
-        "safety-undo",
+        "PB009",
     ),
     (
         "a promotion in the rescue",
@@ -190,7 +186,7 @@ const MUTATIONS: [Mutation; 15] = [
                 t.trim_end()
             )
         },
-        "safety-promotion-place",
+        "PB006",
     ),
 ];
 
@@ -223,16 +219,16 @@ async fn the_mutants_are_refused_for_nothing_but_their_mutation() {
     let file = file.to_str().unwrap();
     support::pgbaton(&["validate", file]).await.expect(0);
     for (mutant, code) in [
-        (no_freeze(&stock), "safety-freeze"),
-        (no_fence(&stock), "safety-fence"),
-        (no_evidence(&stock), "safety-evidence"),
+        (no_freeze(&stock), "PB004"),
+        (no_fence(&stock), "PB001"),
+        (no_evidence(&stock), "PB005"),
     ] {
         std::fs::write(file, mutant).unwrap();
         let said = support::pgbaton(&["validate", file]).await.expect(2);
         let all = said.all();
         let mut errors = all.lines().filter(|line| line.starts_with("error["));
         assert!(
-            errors.all(|line| line.starts_with("error[safety-")),
+            errors.all(|line| line.starts_with("error[PB")),
             "{code}: {all}"
         );
     }

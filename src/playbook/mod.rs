@@ -19,7 +19,7 @@ pub use expression::{EvaluationError, Expression, Reference, SyntaxError};
 pub use load::load;
 pub use model::{
     Block, Body, Custom, Defaults, Fields, ForEach, Items, Jitter, MaxFailures, OnFailure, Param,
-    Playbook, Retry, Step, StepId,
+    Playbook, Retry, Step, StepId, Waiver,
 };
 pub use names::Names;
 pub use params::{ParamError, Unreadable, bind, read_text};

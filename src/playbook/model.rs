@@ -72,6 +72,8 @@ pub struct Playbook {
     pub version: Option<Spanned<String>>,
     /// One sentence.
     pub summary: Option<String>,
+    /// Safety rules that it breaks knowingly.
+    pub waivers: Vec<Waiver>,
     /// Parameters, in source order.
     pub params: Vec<Param>,
     /// The budget of the steps at the top level.
@@ -86,6 +88,15 @@ pub struct Playbook {
     pub finally: Option<Block>,
     /// Outputs of the whole run.
     pub outputs: Vec<(Spanned<String>, Expression)>,
+}
+
+/// A safety rule that a playbook breaks knowingly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiver {
+    /// The rule, like `PB004`.
+    pub code: Spanned<String>,
+    /// Why, in the words of the site.
+    pub reason: String,
 }
 
 /// Defaults for all steps of a playbook.

@@ -37,6 +37,12 @@ pub fn schema(catalog: &Catalog) -> Value {
                 "pattern": r"^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})$",
             },
             "summary": { "description": "One sentence for people.", "type": "string" },
+            "waive": {
+                "description": "Safety rules that this playbook breaks knowingly, each with the reason: PB004, PB005 or PB009.",
+                "type": "object",
+                "propertyNames": { "enum": ["PB004", "PB005", "PB009"] },
+                "additionalProperties": { "type": "string", "minLength": 1 },
+            },
             "params": {
                 "description": "What a run must or may give.",
                 "type": "object",

@@ -10,7 +10,7 @@ use super::stale;
 use super::{Finished, Order, Records, RunsError};
 use crate::actions::{LiveActions, catalog};
 use crate::cluster::{Cluster, Inventory, Manager, NodeName, Topology, Watch};
-use crate::document::Diagnostics;
+use crate::document::{Diagnostics, Severity};
 use crate::engine::{Engine, Envelope, Inbox, Recorder, Request, Resume, RunId};
 use crate::journal::Store;
 use crate::playbook::{Body, Checked, EffectClass, Map, Value, check};
@@ -320,7 +320,20 @@ pub(super) fn load(shelves: &Shelves, playbook: &str) -> Result<Checked, RunsErr
         .open(playbook)
         .map_err(|(what, help)| RunsError::NotFound { what, help })?;
     let mut diagnostics = Diagnostics::default();
-    check(&source, &catalog(), shelves, &mut diagnostics).ok_or_else(|| RunsError::Invalid {
+    let checked = check(&source, &catalog(), shelves, &mut diagnostics);
+    // Only what a file waives is a warning; whoever runs it is told with what reason.
+    for waived in &diagnostics.0 {
+        if waived.severity == Severity::Warning {
+            let help = waived.help.as_deref().unwrap_or_default();
+            tracing::warn!(
+                "{} in {}: {} ({help})",
+                waived.code,
+                waived.source.name,
+                waived.message
+            );
+        }
+    }
+    checked.ok_or_else(|| RunsError::Invalid {
         what: format!("playbook {}", source.name),
         diagnostics,
     })

@@ -23,6 +23,7 @@ mod safety;
 mod steps;
 mod templates;
 mod values;
+mod waivers;
 
 pub use playbooks::{Checked, Library, UnreadablePlaybook, check};
 pub use values::fit;

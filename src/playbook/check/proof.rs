@@ -26,7 +26,7 @@ pub(super) fn bound(checker: &mut Checker<'_>, cast: &Cast<'_>, top: &Graph<'_>,
         "step `{}` is given a proof that no fence recorded",
         step.id.value
     );
-    let error = checker.error("safety-proof-bound", proof.span(), message);
+    let error = checker.error("PB003", proof.span(), message);
     error.help = Some(match fence {
         Some(fence) => format!(
             "give it what the fence found: `{PROOF}: \"{{{{ steps.{}.{PROOF} }}}}\"`",

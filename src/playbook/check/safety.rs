@@ -38,7 +38,7 @@ pub(super) fn check(checker: &mut Checker<'_>, top: &Graph<'_>, others: [Option<
         let first = top.block.steps[points[0]].id.span;
         let id = &top.block.steps[last].id;
         let error = checker.error(
-            "safety-two-promotions",
+            "PB007",
             id.span,
             "a run has at most one point of no return, and this would be another",
         );
@@ -58,7 +58,7 @@ pub(super) fn check(checker: &mut Checker<'_>, top: &Graph<'_>, others: [Option<
     if let (Some(&point), None) = (points.first(), &playbook.timeout) {
         let id = &top.block.steps[point].id;
         let error = checker.error(
-            "safety-unbounded",
+            "PB008",
             playbook.name.span,
             "a playbook with a point of no return needs a `timeout` of its own",
         );
@@ -98,9 +98,8 @@ fn bounded(checker: &mut Checker<'_>, cast: &Cast<'_>, step: &Step) {
     };
     if limit.is_none_or(|limit| limit.is_zero()) {
         let message = format!("step `{}` has no `timeout`, and {what}", step.id.value);
-        checker
-            .error("safety-unbounded", step.id.span, message)
-            .help = Some("no step may run without end: give it a `timeout`".to_owned());
+        checker.error("PB008", step.id.span, message).help =
+            Some("no step may run without end: give it a `timeout`".to_owned());
     }
 }
 
@@ -114,13 +113,7 @@ fn frozen_before(checker: &mut Checker<'_>, cast: &Cast<'_>, top: &Graph<'_>, ch
     );
     let help =
         "positions move until receivers are stopped: let it need a step with `action: freeze`";
-    missing(
-        checker,
-        top,
-        step.id.span,
-        "safety-freeze",
-        (found, &message, help),
-    );
+    missing(checker, top, step.id.span, "PB004", (found, &message, help));
 }
 
 /// Says what is missing, or that it is there but not for sure.
@@ -189,7 +182,7 @@ fn misplaced_points(
     for step in elsewhere.into_iter().filter(|step| cast.points(step) > 0) {
         checker
             .error(
-                "safety-promotion-place",
+                "PB006",
                 step.id.span,
                 format!("step `{}` promotes in a rescue or finally", step.id.value),
             )
@@ -200,7 +193,7 @@ fn misplaced_points(
         if let Some(each) = &step.for_each {
             checker
                 .error(
-                    "safety-promotion-place",
+                    "PB006",
                     each.span,
                     format!(
                         "step `{}` promotes, and would do so for each item",
@@ -212,7 +205,7 @@ fn misplaced_points(
         if step.on_failure.value != OnFailure::Fail {
             checker
                 .error(
-                    "safety-promotion-place",
+                    "PB006",
                     step.on_failure.span,
                     format!(
                         "step `{}` promotes, and what needs it would go on when it fails",
@@ -238,13 +231,7 @@ fn promotion(checker: &mut Checker<'_>, cast: &Cast<'_>, top: &Graph<'_>, point:
     );
     let help = "two primaries would both acknowledge commits: let it need a step with `action: fence` that has no `when`, \
                 `for_each`, `rescue` or `on_failure`";
-    missing(
-        checker,
-        top,
-        id.span,
-        "safety-fence",
-        (fenced, &message, help),
-    );
+    missing(checker, top, id.span, "PB001", (fenced, &message, help));
     let verified = coverage(cast, top, top.descendants_of(point), Role::Verification);
     let message = format!(
         "step `{}` promotes, and no step after it verifies the new primary",
@@ -252,13 +239,7 @@ fn promotion(checker: &mut Checker<'_>, cast: &Cast<'_>, top: &Graph<'_>, point:
     );
     let help =
         "no success without evidence: add a step with `action: verify_primary` that needs this one";
-    missing(
-        checker,
-        top,
-        id.span,
-        "safety-evidence",
-        (verified, &message, help),
-    );
+    missing(checker, top, id.span, "PB005", (verified, &message, help));
     for index in top.ancestors_of(point) {
         let before = &top.block.steps[index];
         // A fence that only tries what it can may fail where another one must hold.
@@ -268,7 +249,7 @@ fn promotion(checker: &mut Checker<'_>, cast: &Cast<'_>, top: &Graph<'_>, point:
         };
         if before.on_failure.value != OnFailure::Fail && cast.any(before).iter().any(proves) {
             let error = checker.error(
-                "safety-proof-may-fail",
+                "PB002",
                 before.on_failure.span,
                 format!(
                     "`{}` is a proof, and the promotion would go on without it",
@@ -312,7 +293,7 @@ fn only_forward(
             && let Some(undo) = &custom.undo
         {
             let error = checker.error(
-                "safety-undo",
+                "PB009",
                 undo.span,
                 format!(
                     "`undo` of `{}` would never be done: it comes after the point of no return",
@@ -341,7 +322,7 @@ fn only_forward(
     }
     for (step, when) in too_late {
         let error = checker.error(
-            "safety-unfreeze",
+            "PB010",
             step.id.span,
             format!(
                 "step `{}` lets standbys receive again, {when} the point of no return",

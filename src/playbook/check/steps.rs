@@ -7,6 +7,7 @@ use super::names::Text;
 use super::place::{From, Place, Visible};
 use super::playbooks::{Library, Nested};
 use super::safety;
+use super::waivers;
 use crate::document::{Diagnostic, Diagnostics, Span};
 use crate::playbook::{Block, Catalog, ForEach, Items, Playbook, Step, TemplateTree, Type, Value};
 
@@ -104,6 +105,7 @@ impl Checker<'_> {
             .map(|finally| self.block(finally, &seen(From::Anytime)));
         let outputs = self.own_outputs(&seen(From::End));
         safety::check(self, &top, [rescue.as_ref(), finally.as_ref()]);
+        waivers::apply(self);
         outputs
     }
 

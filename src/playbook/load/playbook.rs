@@ -2,8 +2,10 @@
 
 use super::param::SECRET_VALUE;
 use super::{attempts, block, for_each, param, text};
-use crate::document::{Diagnostics, Lowering, MapReader, Source, Span, Spanned, Tree, parse};
-use crate::playbook::{Block, Defaults, Playbook};
+use crate::document::{
+    Diagnostics, Entry, Lowering, MapReader, Source, Span, Spanned, Tree, parse,
+};
+use crate::playbook::{Block, Defaults, Playbook, Waiver};
 
 /// Keys that people bring from elsewhere, and what they are called here.
 const FOREIGN: [(&str, &str); 7] = [
@@ -79,6 +81,11 @@ fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Playbook> {
         .and_then(|e| to.entries("`params`", &e.value))
         .map(|entries| entries.iter().filter_map(|e| param::param(to, e)).collect())
         .unwrap_or_default();
+    let waivers = map
+        .optional(to, "waive")
+        .and_then(|e| to.entries("`waive`", &e.value))
+        .map(|entries| entries.iter().filter_map(|e| waiver(to, e)).collect())
+        .unwrap_or_default();
     let timeout = map
         .optional(to, "timeout")
         .and_then(|e| text::duration(to, "timeout", &e.value, false));
@@ -104,6 +111,7 @@ fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Playbook> {
         name: name.unwrap_or(Spanned::new(String::new(), tree.span)),
         version,
         summary: summary.map(|s| s.value),
+        waivers,
         params,
         timeout,
         defaults,
@@ -111,6 +119,24 @@ fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Playbook> {
         rescue,
         finally,
         outputs,
+    })
+}
+
+/// A rule that is put aside, and why: without a reason it is not.
+fn waiver(to: &mut Lowering<'_>, entry: &Entry) -> Option<Waiver> {
+    let reason = to.string("the reason", &entry.value)?;
+    if reason.value.trim().is_empty() {
+        to.error(
+            "empty-reason",
+            reason.span,
+            format!("`{}` is waived without a reason", entry.key.value),
+        )
+        .help = Some("say why, so that whoever reads it later can judge".to_owned());
+        return None;
+    }
+    Some(Waiver {
+        code: entry.key.clone(),
+        reason: reason.value,
     })
 }
 

@@ -154,3 +154,37 @@ fn all_errors_come_at_once() {
     let said = said(&text);
     assert_eq!(said.matches("error[").count(), 5, "{said}");
 }
+
+/// The failover with one rule broken and `waive` at its top.
+fn waived(waive: &str) -> (bool, String) {
+    let broken = FAILOVER
+        .replace(
+            "needs: fence, action: freeze",
+            "needs: fence, action: reload, node: n1",
+        )
+        .replacen("steps:\n", &format!("{waive}\nsteps:\n"), 1);
+    let (checked, said) = check_files(&broken, &[("follow", FOLLOW)]);
+    (checked.is_some(), said)
+}
+
+#[test]
+fn a_rule_is_put_aside_with_a_reason_only_and_only_where_a_run_keeps_its_promises() {
+    let (runs, said) = waived("waive: { PB004: \"one standby, nothing to compare: OPS-1\" }");
+    assert!(runs, "{said}");
+    assert!(said.contains("warning[PB004]"), "{said}");
+    assert!(
+        said.contains("waived: one standby, nothing to compare: OPS-1"),
+        "{said}"
+    );
+    for (waive, expected) in [
+        ("waive: { PB004: ' ' }", "error[empty-reason]"),
+        ("waive: { PB001: because }", "error[not-waivable]"),
+        ("waive: { PB0004: because }", "did you mean `PB004`?"),
+        ("waive: { PB009: because }", "warning[unused-waiver]"),
+    ] {
+        let (runs, said) = waived(waive);
+        assert!(!runs, "{waive}: {said}");
+        assert!(said.contains(expected), "{waive}: {said}");
+        assert!(said.contains("error[PB004]"), "{waive}: {said}");
+    }
+}
