@@ -45,6 +45,43 @@ async fn a_primary_that_is_killed_is_replaced_by_itself() {
     assert_eq!(code, 0);
 }
 
+/// Whom it has replaced comes back as a standby, where the site says so; a standby that somebody stops afterwards stays stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_primary_comes_back_by_itself() {
+    let cluster = Cluster::up("sd-return", 2).await;
+    with_detector(
+        &cluster,
+        "{ mode: auto, on_return: rejoin, connect_every: 1s }",
+    );
+    let mut serving = Serving::start(&cluster).await;
+    let writer = cluster.writer().await;
+    cluster.fault("n1", Fault::Kill).await;
+    serving
+        .until("`failover` was run and reached its goal")
+        .await;
+    serving
+        .until("`rejoin` of n1 was run and reached its goal")
+        .await;
+    assert!(
+        writer.wait_for(20, Duration::from_secs(20)).await,
+        "it is written to"
+    );
+    let report = writer.finish().await;
+    let primary = cluster.primary().await;
+    assert_nothing_lost(&cluster, &report, &primary).await;
+    let followers = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+    cluster.until(&primary, followers, "2").await;
+    cluster.fault("n1", Fault::Stop).await;
+    sleep(Duration::from_secs(6)).await;
+    let all = runs(&cluster).await;
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert_eq!(
+        (&all[0]["playbook"], &all[0]["trigger"]),
+        (&"rejoin".into(), &"detector-return".into())
+    );
+    assert_eq!(serving.stop().await, 0);
+}
+
 /// Its host answers nothing any more, and the primary goes on in its corner: commits there wait for standbys.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_whose_host_is_cut_off_is_replaced_with_a_proof() {

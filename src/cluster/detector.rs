@@ -26,6 +26,16 @@ pub enum OnShutdown {
     Act,
 }
 
+/// What becomes of an old primary whose host is there again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnReturn {
+    /// A person brings it back.
+    Alert,
+    /// It is brought back as a standby.
+    Rejoin,
+}
+
 /// When a watch acts by itself. The defaults are those that pgbaton is tested with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detector {
@@ -49,6 +59,8 @@ pub struct Detector {
     pub stalled: Duration,
     /// What a clean shutdown means.
     pub on_shutdown: OnShutdown,
+    /// What becomes of an old primary that is there again.
+    pub on_return: OnReturn,
     /// After a run nothing is started by itself for so long, unless a person has acknowledged it.
     pub cooldown: Duration,
     /// The playbook for a primary that is dead.
@@ -70,6 +82,7 @@ impl Default for Detector {
             hangs: Duration::from_secs(30),
             stalled: Duration::from_secs(5),
             on_shutdown: OnShutdown::Alert,
+            on_return: OnReturn::Alert,
             cooldown: Duration::from_mins(10),
             playbook: "failover".to_owned(),
             params: BTreeMap::new(),

@@ -1,7 +1,7 @@
 //! `detector`: what a watch over the cluster may do by itself.
 
 use super::words;
-use crate::cluster::{Detector, Mode, OnShutdown};
+use crate::cluster::{Detector, Mode, OnReturn, OnShutdown};
 use crate::document::{Lowering, MapReader, Spanned, Tree, format_duration, parse_duration};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +17,10 @@ pub(super) const MODES: [(&str, Mode); 3] = [
 pub(super) const ON_SHUTDOWN: [(&str, OnShutdown); 2] =
     [("alert", OnShutdown::Alert), ("act", OnShutdown::Act)];
 
+/// The words of `on_return`.
+pub(super) const ON_RETURN: [(&str, OnReturn); 2] =
+    [("alert", OnReturn::Alert), ("rejoin", OnReturn::Rejoin)];
+
 /// None only after an error.
 pub(super) fn lower(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Detector> {
     let mut detector = Detector::default();
@@ -29,6 +33,8 @@ pub(super) fn lower(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Dete
     let mode = mode.map(|e| to.one_of("`mode`", &e.value, &MODES));
     let on_shutdown = map.optional(to, "on_shutdown");
     let on_shutdown = on_shutdown.map(|e| to.one_of("`on_shutdown`", &e.value, &ON_SHUTDOWN));
+    let on_return = map.optional(to, "on_return");
+    let on_return = on_return.map(|e| to.one_of("`on_return`", &e.value, &ON_RETURN));
     let looks = map.optional(to, "looks");
     let looks = looks.map(|e| to.integer("`looks`", &e.value, 2, 100));
     let (ms, s) = (Duration::from_millis, Duration::from_secs);
@@ -56,6 +62,9 @@ pub(super) fn lower(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Dete
     }
     if let Some(on_shutdown) = on_shutdown {
         detector.on_shutdown = on_shutdown?.value;
+    }
+    if let Some(on_return) = on_return {
+        detector.on_return = on_return?.value;
     }
     if let Some(looks) = looks {
         detector.looks = u32::try_from(looks?).unwrap_or(2);
@@ -145,6 +154,9 @@ pub(super) fn written(detector: &Detector) -> Option<serde_json::Value> {
     }
     if detector.on_shutdown != usual.on_shutdown {
         map.insert("on_shutdown".to_owned(), json!("act"));
+    }
+    if detector.on_return != usual.on_return {
+        map.insert("on_return".to_owned(), json!("rejoin"));
     }
     if detector.playbook != usual.playbook {
         map.insert("playbook".to_owned(), json!(detector.playbook));

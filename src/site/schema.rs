@@ -1,7 +1,7 @@
 //! JSON Schema of the site file, for editors.
 
 use super::cluster::PRODUCTS;
-use super::detector::{MODES as DETECTOR_MODES, ON_SHUTDOWN};
+use super::detector::{MODES as DETECTOR_MODES, ON_RETURN, ON_SHUTDOWN};
 use super::node::PROMOTE;
 use super::replication::MODES;
 use super::sql::SSL_MODES;
@@ -229,6 +229,7 @@ fn detector() -> Json {
                     "silent": time("How long nothing must be heard of a primary and of its host; 2s."),
                     "hangs": time("How long a server that is there must do nothing; 30s."),
                     "stalled": time("How long a commit may wait for a standby before that is told; 5s."),
+                    "on_return": choice(&ON_RETURN, "What becomes of an old primary that a run has replaced, once its host is there again; alert by default: a person runs `rejoin`."),
                     "on_shutdown": choice(&ON_SHUTDOWN, "What a clean shutdown means; alert by default: an administrator is at work."),
                     "cooldown": time("How long nothing is started by itself after a run; 10m."),
                     "playbook": text("What is run for a primary that is dead; failover by default."),

@@ -5,8 +5,9 @@ use super::code::Code;
 use super::gate::Known;
 use super::incident;
 use super::pause::paused;
-use super::sentry::{Desk, Notice, TRIGGER};
-use crate::engine::{Outcome, RunId};
+use super::sentry::{Desk, Notice};
+use crate::cluster::NodeName;
+use crate::engine::{Outcome, Owed, RunId};
 use crate::journal::{Filter, RunSummary, Standing};
 use crate::runs::{Order, Records, RunsError, World};
 use async_trait::async_trait;
@@ -47,12 +48,12 @@ impl Desk for LiveDesk {
         }
     }
 
-    async fn known(&self) -> Known {
+    async fn known(&self, trigger: &str) -> Known {
         let cluster = &self.world.inventory().cluster;
         let records = self.world.records();
         let (pause, last) = tokio::join!(
             paused(records, cluster, jiff::Timestamp::now()),
-            last(records, cluster)
+            last(records, cluster, trigger)
         );
         let (pause, last) = (
             pause.map_err(|e| e.to_string()),
@@ -66,6 +67,30 @@ impl Desk for LiveDesk {
                 last: None,
             },
         }
+    }
+
+    async fn replaced(&self) -> Vec<NodeName> {
+        let inventory = self.world.inventory();
+        let debts = match self.world.records().debts(&inventory.cluster).await {
+            Ok(debts) => debts,
+            Err(error) => {
+                tracing::debug!(%error, "whom runs have replaced is not known");
+                return Vec::new();
+            }
+        };
+        let mut nodes: Vec<NodeName> = debts
+            .iter()
+            .filter_map(|entry| match &entry.owed {
+                Owed::Stop { node } => Some(node),
+                Owed::Slot { on, slot: None } => Some(on),
+                Owed::Slot { .. } => None,
+            })
+            .filter_map(|name| inventory.nodes.keys().find(|node| node.as_str() == name))
+            .cloned()
+            .collect();
+        nodes.sort();
+        nodes.dedup();
+        nodes
     }
 
     async fn tell(&self, notice: Notice) {
@@ -83,8 +108,12 @@ impl Desk for LiveDesk {
     }
 }
 
-/// The last run that was started by itself, where nobody has acknowledged it.
-async fn last(records: &Records, cluster: &str) -> Result<Option<(String, Duration)>, RunsError> {
+/// The last run that was started by this trigger, where nobody has acknowledged it.
+async fn last(
+    records: &Records,
+    cluster: &str,
+    trigger: &str,
+) -> Result<Option<(String, Duration)>, RunsError> {
     let filter = Filter {
         cluster: Some(cluster.to_owned()),
         limit: Some(LAST),
@@ -92,7 +121,7 @@ async fn last(records: &Records, cluster: &str) -> Result<Option<(String, Durati
     };
     let runs = records.list(&filter).await?;
     let own =
-        |run: &&RunSummary| run.trigger == TRIGGER && matches!(run.standing, Standing::Ended(_));
+        |run: &&RunSummary| run.trigger == trigger && matches!(run.standing, Standing::Ended(_));
     let Some(run) = runs.iter().find(own) else {
         return Ok(None);
     };

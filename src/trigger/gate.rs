@@ -67,6 +67,14 @@ impl Passage {
             ),
         }
     }
+
+    /// The same for as long as it is the same reason, whatever seconds run meanwhile.
+    pub(super) fn lasting(&self) -> String {
+        match self {
+            Self::Cooldown { run, .. } => format!("cooldown {run}"),
+            other => other.told(),
+        }
+    }
 }
 
 /// What is known of what may stand against a run.

@@ -6,7 +6,9 @@ use super::gate::{Known, Passage, passage};
 use super::judge::{Judge, Verdict};
 use super::look;
 use super::readiness::{Obstacle, obstacles};
-use crate::cluster::{Detector, Mode, NodeName, Watch};
+use super::returns::Returns;
+use super::snapshot::{Snapshot, Witness};
+use crate::cluster::{Detector, Mode, NodeName, OnReturn, Watch};
 use crate::document::format_duration;
 use crate::engine::{Outcome, RunId};
 use crate::runs::Order;
@@ -15,7 +17,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// How long a session that could not be opened is not tried again.
@@ -33,14 +35,20 @@ const APPROVED: &str = "approved_failover";
 /// What started the runs of a watch, as their records say.
 pub const TRIGGER: &str = "detector";
 
+/// What started those that bring an old primary back: the time after them is no reason to leave a dead primary unreplaced.
+pub const RETURN: &str = "detector-return";
+
 /// What a watch needs from whoever keeps runs.
 #[async_trait]
 pub trait Desk: Send + Sync {
     /// Runs it to its end: its id, and how it ended. An error says why it did not begin.
     async fn start(&self, order: Order) -> Result<(RunId, Outcome), String>;
 
-    /// What stands against starting something.
-    async fn known(&self) -> Known;
+    /// What stands against starting something by this trigger.
+    async fn known(&self, trigger: &str) -> Known;
+
+    /// The nodes that runs have replaced as primaries, and that have not come back since, as far as is known.
+    async fn replaced(&self) -> Vec<NodeName>;
 
     /// Keeps what happened, and tells whoever is to know.
     async fn tell(&self, notice: Notice);
@@ -105,6 +113,9 @@ pub struct Sentry {
     lost: Option<Instant>,
     /// What the last suspicion came to, where that was no loss.
     faint: Option<Code>,
+    returns: Returns,
+    /// Somebody is being brought back: meanwhile it is watched on.
+    returning: Option<JoinHandle<()>>,
     state: watch::Sender<State>,
 }
 
@@ -121,6 +132,8 @@ impl Sentry {
             told: None,
             lost: None,
             faint: None,
+            returns: Returns::default(),
+            returning: None,
             state: watch::Sender::new(State::default()),
         }
     }
@@ -217,6 +230,7 @@ impl Sentry {
         if full {
             let obstacles = obstacles(self.cluster.inventory(), &seen);
             self.state.send_modify(|state| state.obstacles = obstacles);
+            self.bring_back(&seen, &found).await;
         }
         if found.code != Code::Ok {
             self.tell_loss(&found, found.text.clone(), None).await;
@@ -228,6 +242,66 @@ impl Sentry {
             self.tell(&found, found.text.clone(), None).await;
         }
         false
+    }
+
+    /// Starts the return of an old primary, beside the watch: it may take long.
+    async fn bring_back(&mut self, seen: &Snapshot, found: &Analysis) {
+        let acts = self.detector.mode == Mode::Auto && self.detector.on_return == OnReturn::Rejoin;
+        let busy = self
+            .returning
+            .as_ref()
+            .is_some_and(|run| !run.is_finished());
+        let Some(primary) = self.primary.clone().filter(|_| acts && !busy) else {
+            return;
+        };
+        if !seen.nodes.get(&primary).is_some_and(Witness::is_primary) {
+            return;
+        }
+        let replaced = self.desk.replaced().await;
+        let patience = self.detector.patience;
+        let cluster = self.cluster.as_ref();
+        let due = self
+            .returns
+            .due(cluster, seen, &primary, &replaced, patience)
+            .await;
+        let Some((node, order)) = due else { return };
+        let known = self.desk.known(RETURN).await;
+        let passage = passage(self.detector.mode, self.detector.cooldown, known);
+        if passage != Passage::Open {
+            if self.returns.is_news(&node, &passage) {
+                let text = format!(
+                    "{node} is there again; `{}` would have been run, and nothing was started: {}",
+                    order.playbook,
+                    passage.told()
+                );
+                self.tell(found, text, None).await;
+            }
+            return;
+        }
+        // Whoever finds no room looks again.
+        let Ok(turn) = Arc::clone(&self.limit).try_acquire_owned() else {
+            return;
+        };
+        let (desk, found) = (Arc::clone(&self.desk), found.clone());
+        let cluster = self.cluster.inventory().cluster.clone();
+        self.returning = Some(tokio::spawn(async move {
+            let _turn = turn;
+            let text = match desk.start(order).await {
+                Ok((run, how)) => {
+                    let ended = ended_so(how);
+                    format!("`rejoin` of {node} was run and {ended} (run {run})")
+                }
+                Err(why) => format!("`rejoin` of {node} could not be run: {why}"),
+            };
+            let notice = Notice {
+                cluster,
+                code: found.code,
+                text,
+                held_back: None,
+                analysis: Some(found),
+            };
+            desk.tell(notice).await;
+        }));
     }
 
     /// Looks closely, again and again, until it is clear what to make of it.
@@ -272,7 +346,7 @@ impl Sentry {
     /// Starts what the site file says, where the gate is open.
     async fn act(&mut self, found: &Analysis) {
         let order = self.order(found);
-        let known = self.desk.known().await;
+        let known = self.desk.known(TRIGGER).await;
         let passage = passage(self.detector.mode, self.detector.cooldown, known);
         let passage = match (passage, self.stale(found)) {
             (Passage::Open, Some(seconds)) => Passage::Stale { seconds },
@@ -366,14 +440,9 @@ impl Sentry {
 
     /// Tells of a loss, once for as long as it is the same.
     async fn tell_loss(&mut self, found: &Analysis, text: String, held_back: Option<HeldBack>) {
-        let why = held_back.as_ref().map_or_else(
-            || "told".to_owned(),
-            |held| match &held.passage {
-                // Its seconds run.
-                Passage::Cooldown { run, .. } => format!("cooldown {run}"),
-                other => other.told(),
-            },
-        );
+        let why = held_back
+            .as_ref()
+            .map_or_else(|| "told".to_owned(), |held| held.passage.lasting());
         let news = (found.code, found.primary.clone(), why);
         if self.told.as_ref() == Some(&news) {
             return;

@@ -10,4 +10,5 @@
 mod acts;
 mod disturbances;
 mod names;
+mod returns;
 mod support;

@@ -5,7 +5,7 @@ use pgbaton::cluster::{Detector, Inventory, Mode, NodeName, SyncMode, Synchronou
 use pgbaton::engine::{Outcome, RunId};
 use pgbaton::runs::{Order, on_paused_clock, sim_cluster};
 use pgbaton::simulate::{Disruption, SimCluster, WorldBuilder, rehearsal_inventory};
-use pgbaton::trigger::{Analysis, Code, Desk, Known, Notice, Pause, Sentry, State};
+use pgbaton::trigger::{Analysis, Code, Desk, Known, Notice, Pause, Sentry, State, TRIGGER};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -25,6 +25,8 @@ pub(super) struct Log {
     /// What a run ends with, and whether it promotes.
     pub(super) fails: bool,
     pub(super) last: Option<(String, Instant)>,
+    /// Whom runs have replaced.
+    pub(super) replaced: Vec<NodeName>,
 }
 
 pub(super) struct CountingDesk {
@@ -41,12 +43,16 @@ impl CountingDesk {
 #[async_trait]
 impl Desk for CountingDesk {
     async fn start(&self, order: Order) -> Result<(RunId, Outcome), String> {
+        let returns = order.playbook == "rejoin";
         let number = self.with(|log| {
             log.orders.push(order);
             log.orders.len()
         });
         tokio::time::sleep(Duration::from_millis(400)).await;
         let run = RunId(format!("run-{number}").into());
+        if returns {
+            return Ok((run, Outcome::Ok));
+        }
         self.with(|log| log.last = Some((run.to_string(), Instant::now())));
         if self.with(|log| log.fails) {
             return Ok((run, Outcome::Refused));
@@ -56,12 +62,17 @@ impl Desk for CountingDesk {
         Ok((run, Outcome::Ok))
     }
 
-    async fn known(&self) -> Known {
+    async fn replaced(&self) -> Vec<NodeName> {
+        self.with(|log| log.replaced.clone())
+    }
+
+    async fn known(&self, trigger: &str) -> Known {
         self.with(|log| Known {
             pause: Ok(log.pause.clone()),
             last: log
                 .last
                 .as_ref()
+                .filter(|_| trigger == TRIGGER)
                 .map(|(run, at)| (run.clone(), at.elapsed())),
         })
     }
