@@ -1,7 +1,7 @@
 //! A node that cannot simply follow comes back, on every release of PostgreSQL: by whichever program there is for it.
 //!
-//! Complete servers of 16, 17 and 18 are fetched (`scripts/postgres-versions`), 15 is Debian's. Of 12, 13 and 14 there are
-//! only servers: a copy is made by the program of 15, which copies older ones, and a rewind was never tried.
+//! Complete servers of 13, 14, 16, 17 and 18 are fetched (`scripts/postgres-versions`), 15 is Debian's. Of 12 there is only
+//! the server: a copy is made by the program of 15, which copies older ones, and a rewind was never tried.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -138,6 +138,8 @@ macro_rules! on_each_release {
 }
 
 on_each_release! {
+    postgresql_13_by_a_rewind: by_a_rewind 13,
+    postgresql_14_by_a_rewind: by_a_rewind 14,
     postgresql_15_by_a_rewind: by_a_rewind 15,
     postgresql_16_by_a_rewind: by_a_rewind 16,
     postgresql_17_by_a_rewind: by_a_rewind 17,
