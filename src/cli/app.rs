@@ -7,7 +7,7 @@ use super::paint::{ColorWish, Paint};
 use super::screen;
 use super::{
     completions, demo, graph, import, lab, pause, plan, playbook, rehearse, run, runs, schema,
-    serve, status, token, unpause, validate,
+    serve, status, test, token, unpause, validate,
 };
 use clap::Parser;
 use std::process::ExitCode;
@@ -74,6 +74,7 @@ fn act(arguments: Arguments) -> Result<Code, CommandError> {
         Command::Completions(args) => Ok(completions::completions(&args)),
         Command::Plan(args) => wait_for(plan::plan(&context, args)),
         Command::Rehearse(args) => rehearse::rehearse(&context, &args),
+        Command::Test(args) => test::test(&context, &args),
         Command::Run(args) => wait_for(run::run(&context, args)),
         Command::Runs(command) => wait_for(runs::runs(&context, command)),
         Command::Serve => wait_for(serve::serve(&context)),

@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Run a playbook against every fault, on simulated clusters
     Rehearse(RehearseArgs),
+    /// Run a site's own tests of its playbooks, on simulated clusters
+    Test(TestArgs),
     /// Show the cluster at a glance
     Status(StatusArgs),
     /// Draw a playbook's steps
@@ -180,6 +182,23 @@ pub(crate) struct RehearseArgs {
     /// Play one scenario and tell what happens in it
     #[arg(long, value_name = "SEED", conflicts_with_all = ["pairs", "seeds", "for_long", "situation"])]
     pub(crate) replay: Option<String>,
+}
+
+/// `test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// Files of tests; without any, all `*.test.yaml` in playbooks/, here and beside the site file
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Only those with this in their name
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
+    /// Tell what happens in each, line by line
+    #[arg(long)]
+    pub(crate) story: bool,
+    /// Write a report in JUnit's format, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
 }
 
 /// `status`.

@@ -31,6 +31,7 @@ mod screen;
 mod serve;
 mod signals;
 mod status;
+mod test;
 mod text;
 mod token;
 mod topology_table;

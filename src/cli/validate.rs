@@ -26,6 +26,7 @@ struct Verdict {
 enum Kind {
     Playbook,
     Site,
+    Tests,
 }
 
 impl Kind {
@@ -33,6 +34,7 @@ impl Kind {
         match self {
             Self::Playbook => "playbook",
             Self::Site => "site file",
+            Self::Tests => "tests",
         }
     }
 }
@@ -85,6 +87,7 @@ fn check_file(file: &Path, shelves: &Shelves) -> Verdict {
     let source = Source::new(file.display().to_string(), text);
     match kind_of(&source) {
         Kind::Site => check_site(file),
+        Kind::Tests => check_tests(&source),
         Kind::Playbook => check_playbook(&source, shelves),
     }
 }
@@ -96,6 +99,9 @@ fn kind_of(source: &Source) -> Kind {
         return Kind::Playbook;
     };
     let has = |name: &str| entries.iter().any(|e| e.key.value == name);
+    if has("tests") && has("cases") {
+        return Kind::Tests;
+    }
     if (has("site") || has("clusters")) && !has("playbook") && !has("steps") {
         Kind::Site
     } else {
@@ -114,6 +120,17 @@ fn check_playbook(source: &Source, library: &dyn Library) -> Verdict {
     Verdict {
         file: source.name.to_string(),
         kind: Kind::Playbook,
+        diagnostics,
+        unreadable: None,
+    }
+}
+
+fn check_tests(source: &Source) -> Verdict {
+    let mut diagnostics = Diagnostics::default();
+    crate::rehearse::load_suite(source, &mut diagnostics);
+    Verdict {
+        file: source.name.to_string(),
+        kind: Kind::Tests,
         diagnostics,
         unreadable: None,
     }

@@ -17,6 +17,7 @@ mod invariant;
 mod here;
 mod named;
 mod outside;
+mod own;
 mod play;
 mod progress;
 mod record;
@@ -32,6 +33,9 @@ mod witness;
 pub use explore::{Effort, Explored, Finding, explore};
 pub use fault::{Kind, Planned, Point};
 pub use invariant::{Invariant, Violation};
+pub use own::{
+    Account, Aim, Case, Drilled, Expect, Meets, Miss, Suite, Walked, drill, load_suite, verdict,
+};
 pub use play::{Played, Want, play};
 pub use scenario::{Scenario, ScenarioError};
 pub use shrink::shrink;

@@ -4,11 +4,12 @@ use super::checks::check;
 use super::fault::Point;
 use super::invariant::Violation;
 use super::outside::Willing;
+use super::own::{Account, Aim, Aimed};
 use super::progress::demand;
 use super::scenario::Scenario;
 use super::script::Script;
 use super::situation::Start;
-use super::stage::Stage;
+use super::stage::{Ended, Stage};
 use super::subject::Subject;
 use crate::cluster::{Inventory, Operation, Render, Rendered};
 use crate::engine::Outcome;
@@ -58,14 +59,29 @@ const UNHURRIED: Duration = Duration::from_secs(1);
 
 /// Plays it, on a runtime of its own. A pure function of its arguments.
 pub fn play(subject: &Subject, scenario: &Scenario, want: Want) -> Result<Played, RunsError> {
-    let played = on_paused_clock(perform(subject, scenario, want));
+    play_with(subject, scenario, want, None).map(|(played, _)| played)
+}
+
+/// The same; with `aims`, these faults meet it besides, and an account of its steps is given.
+pub(super) fn play_with(
+    subject: &Subject,
+    scenario: &Scenario,
+    want: Want,
+    aims: Option<&[Aim]>,
+) -> Result<(Played, Account), RunsError> {
+    let played = on_paused_clock(perform(subject, scenario, want, aims));
     played.map_err(|error| RunsError::NotFound {
         what: format!("no runtime for a simulation: {error}"),
         help: None,
     })?
 }
 
-async fn perform(subject: &Subject, scenario: &Scenario, want: Want) -> Result<Played, RunsError> {
+async fn perform(
+    subject: &Subject,
+    scenario: &Scenario,
+    want: Want,
+    aims: Option<&[Aim]>,
+) -> Result<(Played, Account), RunsError> {
     let names = subject.names();
     let inventory = Arc::new(scenario.situation.inventory(subject));
     let world = scenario.situation.world(&inventory, &names, scenario.seed);
@@ -85,6 +101,7 @@ async fn perform(subject: &Subject, scenario: &Scenario, want: Want) -> Result<P
         want == Want::Points,
         story,
     );
+    script.aim(Aimed::new(aims.unwrap_or_default()));
     script.attend(&sim);
     let stage = Stage {
         subject,
@@ -93,6 +110,7 @@ async fn perform(subject: &Subject, scenario: &Scenario, want: Want) -> Result<P
         script: &script,
         seed: scenario.seed,
         story,
+        accounts: aims.is_some(),
     };
     let mut given = subject.given();
     if scenario.situation.start == Start::HostWaived {
@@ -115,6 +133,12 @@ async fn perform(subject: &Subject, scenario: &Scenario, want: Want) -> Result<P
     sim.pass(SETTLES).await;
     check(&stage, &ended);
     let gap = sim.with(|w| w.longest_gap());
+    let account = aims.map(|_| Account {
+        steps: ended.facts.walked.clone().unwrap_or_default(),
+        says: said(&ended),
+        nodes: sim.with(|w| w.states()),
+        unmet: script.unmet(),
+    });
     demand(&stage, &ended).await?;
     let inner = script.lock();
     let played = Played {
@@ -128,10 +152,22 @@ async fn perform(subject: &Subject, scenario: &Scenario, want: Want) -> Result<P
         story: Vec::new(),
     };
     drop(inner);
-    Ok(Played {
+    let played = Played {
         story: script.story(),
         ..played
-    })
+    };
+    Ok((played, account.unwrap_or_default()))
+}
+
+/// Why a run failed, and what it left to do.
+fn said(ended: &Ended) -> Vec<String> {
+    let Some(report) = &ended.report else {
+        return Vec::new();
+    };
+    let failure = report.failure.iter();
+    let mut said: Vec<String> = failure.map(|failure| failure.message.clone()).collect();
+    said.extend(report.debts.iter().cloned());
+    said
 }
 
 /// Whom a run would replace.

@@ -1,11 +1,12 @@
 //! Reads a run's events at the moment when they happen, and keeps what the invariants need of them.
 
 use super::invariant::Invariant;
+use super::own::Walked;
 use super::script::{Fate, Script, list};
 use crate::cluster::{NodeName, Operation};
 use crate::engine::{
-    Durability, Envelope, Event, Forecast, RecordError, Recorder, RunId, StepPath, StepStatus,
-    UndoStatus,
+    Durability, Envelope, Event, Forecast, RecordError, Recorder, RunId, SkipReason, StepPath,
+    StepStatus, UndoStatus,
 };
 use crate::simulate::{At, SimCluster};
 use async_trait::async_trait;
@@ -27,6 +28,10 @@ pub(super) struct Facts {
     pub(super) writes: Vec<(StepPath, String, At)>,
     /// Everything that went wrong or is left to do, in words and paths.
     pub(super) told: Vec<String>,
+    /// The steps, where an account of them is wanted.
+    pub(super) walked: Option<Vec<Walked>>,
+    /// Beginnings and ends of steps so far.
+    moments: usize,
     marks: BTreeMap<u64, (String, At)>,
 }
 
@@ -44,9 +49,13 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(sim: &SimCluster, script: &Script, story: bool) -> Self {
+    pub(super) fn new(sim: &SimCluster, script: &Script, story: bool, accounts: bool) -> Self {
+        let facts = Facts {
+            walked: accounts.then(Vec::new),
+            ..Facts::default()
+        };
         Self {
-            facts: Arc::default(),
+            facts: Arc::new(Mutex::new(facts)),
             journal: script.may_die().then(Arc::default),
             dead: Arc::default(),
             sim: sim.clone(),
@@ -172,6 +181,9 @@ impl Record {
 
 impl Facts {
     fn take(&mut self, event: &Event, now: At) {
+        if self.walked.is_some() {
+            self.walk(event);
+        }
         match event {
             Event::EffectIntended {
                 path: _,
@@ -232,6 +244,45 @@ impl Facts {
         }
     }
 
+    /// Keeps what the event tells of a step's beginning or end.
+    fn walk(&mut self, event: &Event) {
+        self.moments += 1;
+        let at = self.moments;
+        let Some(steps) = &mut self.walked else {
+            return;
+        };
+        match event {
+            Event::StepStarted { path, .. } => steps.push(Walked {
+                path: path.to_string(),
+                status: None,
+                why: None,
+                began: at,
+                ended: usize::MAX,
+            }),
+            Event::StepSkipped { path, reason } => steps.push(Walked {
+                path: path.to_string(),
+                status: Some(status_of(reason)),
+                why: None,
+                began: 0,
+                ended: at,
+            }),
+            Event::StepEnded {
+                path,
+                status,
+                failure,
+                ..
+            } => {
+                let path = path.to_string();
+                if let Some(step) = steps.iter_mut().rev().find(|step| step.path == path) {
+                    step.status = Some(*status);
+                    step.why = failure.as_ref().map(|failure| failure.message.clone());
+                    step.ended = at;
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// The proof on which a promotion that replaced `old` rests.
     pub(super) fn proof_about(&self, old: &NodeName) -> Option<&str> {
         let about = self.proofs.iter().rev();
@@ -244,6 +295,15 @@ impl Facts {
     /// Whether what went wrong or is left to do names this.
     pub(super) fn names(&self, what: &str) -> bool {
         self.told.iter().any(|text| super::named::names(text, what))
+    }
+}
+
+/// How a step ends that did not begin.
+fn status_of(reason: &SkipReason) -> StepStatus {
+    match reason {
+        SkipReason::When(_) | SkipReason::Disabled(_) => StepStatus::Skipped,
+        SkipReason::Needs(_) | SkipReason::Failures | SkipReason::Stopping => StepStatus::NotRun,
+        SkipReason::Unknown(_) => StepStatus::MayRun,
     }
 }
 

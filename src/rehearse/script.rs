@@ -3,6 +3,7 @@
 use super::fault::{Kind, Planned, Point};
 use super::here::{Phase, here};
 use super::invariant::{Invariant, Violation};
+use super::own::{Aimed, Meets};
 use super::scenario::Scenario;
 use super::situation::Start;
 use crate::cluster::{Lsn, NodeName};
@@ -39,6 +40,8 @@ pub(super) struct Inner {
     scenario: Scenario,
     /// Faults that still wait for their call.
     armed: Vec<Planned>,
+    /// Those that wait for a call of a step.
+    aimed: Aimed,
     /// Whether the calls are to be listed.
     survey: bool,
     met: BTreeSet<Place>,
@@ -81,6 +84,7 @@ impl Script {
         Self(Arc::new(Mutex::new(Inner {
             scenario: scenario.clone(),
             armed: scenario.faults.clone(),
+            aimed: Aimed::default(),
             survey,
             met: BTreeSet::new(),
             points: Vec::new(),
@@ -108,7 +112,17 @@ impl Script {
     /// Whether a runner may die in this scenario: then the journal is needed.
     pub(super) fn may_die(&self) -> bool {
         let inner = self.lock();
-        inner.armed.iter().any(|fault| fault.kind == Kind::Dies)
+        inner.aimed.may_die() || inner.armed.iter().any(|fault| fault.kind == Kind::Dies)
+    }
+
+    /// These faults wait for calls of steps, besides the scenario's own.
+    pub(super) fn aim(&self, aimed: Aimed) {
+        self.lock().aimed = aimed;
+    }
+
+    /// The faults at steps that met nothing, by number.
+    pub(super) fn unmet(&self) -> Vec<usize> {
+        self.lock().aimed.unmet()
     }
 
     /// A record is about to be written.
@@ -144,6 +158,7 @@ impl Script {
     pub(super) fn disarm(&self) {
         let mut inner = self.lock();
         inner.armed.clear();
+        inner.aimed = Aimed::default();
         inner.survey = false;
     }
 
@@ -202,7 +217,7 @@ impl Inner {
             fault.point == Point::Recorded(number) || fault.point == Point::Unrecorded(number)
         });
         let Some(index) = met else {
-            return Fate::Written;
+            return self.dies_at(at, &envelope.event);
         };
         let planned = self.armed.swap_remove(index);
         self.tell_at(Some(at), || {
@@ -220,7 +235,54 @@ impl Inner {
         }
     }
 
+    /// Where a test lets the runner die at a step: its intent is the last that it writes.
+    fn dies_at(&mut self, at: At, event: &Event) -> Fate {
+        let Event::EffectIntended { path, .. } = event else {
+            return Fate::Written;
+        };
+        if self.run != 1 || !self.aimed.dies(path) {
+            return Fate::Written;
+        }
+        self.tell_at(Some(at), || {
+            format!("FAULT: step {path}: {}", Kind::Dies.sentence())
+        });
+        self.hits.push(Hit {
+            at,
+            kind: Kind::Dies,
+            node: None,
+        });
+        self.death.cancel();
+        Fate::Last
+    }
+
+    /// What a test has for a call of a step.
+    fn aimed_at(&mut self, call: &Call<'_>) -> Option<crate::simulate::Fault> {
+        let (path, _) = here().filter(|_| self.run == 1)?;
+        let sort = match call.what {
+            What::Perform(_) => Meets::Effect,
+            What::Observe(_) => Meets::Question,
+        };
+        let kind = self.aimed.meets(&path, sort)?;
+        let fault = kind.of(call, &self.old)?;
+        self.tell_at(Some(call.at), || {
+            format!("FAULT {}: {}", described(call), kind.sentence())
+        });
+        let node = match kind {
+            Kind::Back => Some(self.old.clone()),
+            _ => call.node.cloned(),
+        };
+        self.hits.push(Hit {
+            at: call.at,
+            kind,
+            node,
+        });
+        Some(fault)
+    }
+
     fn meets(&mut self, call: &Call<'_>) -> Option<crate::simulate::Fault> {
+        if let Some(fault) = self.aimed_at(call) {
+            return Some(fault);
+        }
         let point = Point::of(call);
         if self.survey {
             self.note(point, call);

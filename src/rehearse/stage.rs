@@ -24,6 +24,8 @@ pub(super) struct Stage<'a> {
     pub(super) script: &'a Script,
     pub(super) seed: u64,
     pub(super) story: bool,
+    /// An account of the steps is wanted.
+    pub(super) accounts: bool,
 }
 
 /// The world when a run began.
@@ -62,7 +64,7 @@ impl Stage<'_> {
         self.script.run_begins(old.clone(), before.promotions);
         let (_, pinned) = facts_of(self.sim).await;
         let params = bind_params(playbook, given, &self.subject.vars, &pinned)?;
-        let record = Record::new(self.sim, self.script, self.story);
+        let record = Record::new(self.sim, self.script, self.story, self.accounts);
         let order = SimOrder {
             playbook: playbook.clone(),
             params: params.clone(),

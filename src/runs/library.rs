@@ -148,6 +148,8 @@ impl Library for Shelves {
             let path = entry.path();
             if path.extension().is_some_and(|e| e == "yaml")
                 && let Some(stem) = path.file_stem().and_then(|s| s.to_str())
+                // `*.test.yaml` are tests of one.
+                && Path::new(stem).extension().is_none_or(|e| e != "test")
             {
                 names.push(stem.to_owned());
             }

@@ -67,12 +67,22 @@ fn replay(
 
 /// The playbook, and the site's nodes; without a site file, nodes that nobody has.
 fn subject(context: &Context, args: &RehearseArgs) -> Result<Subject, CommandError> {
-    let global = &context.global;
-    let shelves = library::shelves(global);
-    let playbook = checked(&shelves, &args.playbook)?;
-    let follow = checked(&shelves, "follow")?;
-    let mut subject = Subject::without_site(playbook, Some(follow));
+    let shelves = library::shelves(&context.global);
+    let mut subject = subject_of(context, &shelves, &args.playbook)?;
     subject.params.clone_from(&args.params);
+    Ok(subject)
+}
+
+/// This playbook, by name or as a file.
+pub(crate) fn subject_of(
+    context: &Context,
+    shelves: &Shelves,
+    playbook: &str,
+) -> Result<Subject, CommandError> {
+    let global = &context.global;
+    let playbook = checked(shelves, playbook)?;
+    let follow = checked(shelves, "follow")?;
+    let mut subject = Subject::without_site(playbook, Some(follow));
     let file = match site_file(global.site.as_deref()) {
         Ok(file) => file,
         Err(error) if global.cluster.is_some() => return Err(error.into()),
