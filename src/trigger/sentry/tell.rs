@@ -1,0 +1,51 @@
+//! What a watch tells, and how it stands for whoever asks.
+
+use super::super::analysis::Analysis;
+use super::super::gate::Passage;
+use super::{HeldBack, Notice, Sentry};
+
+impl Sentry {
+    /// Tells of a loss, once for as long as it is the same.
+    pub(super) async fn tell_loss(
+        &mut self,
+        found: &Analysis,
+        text: String,
+        held_back: Option<HeldBack>,
+    ) {
+        let why = held_back.as_ref().map_or_else(
+            || "told".to_owned(),
+            |held| match &held.passage {
+                // Its seconds run.
+                Passage::Cooldown { run, .. } => format!("cooldown {run}"),
+                other => other.told(),
+            },
+        );
+        let news = (found.code, found.primary.clone(), why);
+        if self.told.as_ref() == Some(&news) {
+            return;
+        }
+        self.told = Some(news);
+        self.tell(found, text, held_back).await;
+    }
+
+    pub(super) async fn tell(&self, found: &Analysis, text: String, held_back: Option<HeldBack>) {
+        let notice = Notice {
+            cluster: self.cluster.inventory().cluster.clone(),
+            code: found.code,
+            text,
+            held_back,
+            analysis: Some(found.clone()),
+        };
+        self.desk.tell(notice).await;
+    }
+
+    pub(super) fn publish(&self, found: Analysis) {
+        self.state.send_modify(|state| {
+            state.looks += 1;
+            if state.analysis.as_ref().map(|before| before.code) != Some(found.code) {
+                state.since = Some(jiff::Timestamp::now().to_string());
+            }
+            state.analysis = Some(found);
+        });
+    }
+}
