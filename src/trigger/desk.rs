@@ -8,6 +8,7 @@ use super::pause::paused;
 use super::sentry::{Desk, Notice, TRIGGER};
 use crate::engine::{Outcome, RunId};
 use crate::journal::{Filter, RunSummary, Standing};
+use crate::notify::{News, Notifier};
 use crate::runs::{Order, Records, RunsError, World};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -20,15 +21,21 @@ const LAST: u32 = 20;
 /// The desk of one cluster.
 pub struct LiveDesk {
     world: Arc<World>,
+    notifier: Notifier,
     /// For people.
     say: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl LiveDesk {
     /// A desk that says what happens in sentences, too.
-    pub fn new(world: Arc<World>, say: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    pub fn new(
+        world: Arc<World>,
+        notifier: Notifier,
+        say: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
         Self {
             world,
+            notifier,
             say: Box::new(say),
         }
     }
@@ -80,6 +87,10 @@ impl Desk for LiveDesk {
         {
             tracing::warn!(%error, "what happened could not be kept");
         }
+    }
+
+    fn announce(&self, news: News) {
+        self.notifier.tell(news);
     }
 }
 

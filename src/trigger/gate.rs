@@ -42,6 +42,15 @@ pub enum Passage {
 }
 
 impl Passage {
+    /// What tells one reason from another: without the seconds, which run.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Cooldown { run, .. } => format!("cooldown {run}"),
+            Self::Stale { .. } => "stale".to_owned(),
+            other => other.told(),
+        }
+    }
+
     /// In a sentence, as it follows "nothing was started: ".
     pub fn told(&self) -> String {
         match self {

@@ -1,6 +1,7 @@
 //! The watch over one cluster: looks, suspects, looks closely, and starts what the site file says, through the gate.
 
 mod act;
+mod announce;
 mod tell;
 
 use super::analysis::{Analysis, analyse};
@@ -11,7 +12,9 @@ use super::look;
 use super::readiness::{Obstacle, obstacles};
 use crate::cluster::{Detector, NodeName, Watch};
 use crate::engine::{Outcome, RunId};
+use crate::notify::News;
 use crate::runs::Order;
+use announce::{Incident, Readiness};
 use async_trait::async_trait;
 use serde::Serialize;
 use std::sync::Arc;
@@ -39,6 +42,9 @@ pub trait Desk: Send + Sync {
 
     /// Keeps what happened, and tells whoever is to know.
     async fn tell(&self, notice: Notice);
+
+    /// Tells people and programs outside. Returns at once, whatever they do.
+    fn announce(&self, news: News);
 }
 
 /// Something that a person is to know.
@@ -46,6 +52,8 @@ pub trait Desk: Send + Sync {
 pub struct Notice {
     /// The cluster.
     pub cluster: String,
+    /// The incident that it belongs to; none where all is well.
+    pub incident: Option<String>,
     /// What.
     pub code: Code,
     /// In a sentence.
@@ -100,6 +108,9 @@ pub struct Sentry {
     lost: Option<Instant>,
     /// What the last suspicion came to, where that was no loss.
     faint: Option<Code>,
+    /// What goes on, as the world was told.
+    incident: Option<Incident>,
+    readiness: Readiness,
     state: watch::Sender<State>,
 }
 
@@ -116,6 +127,8 @@ impl Sentry {
             told: None,
             lost: None,
             faint: None,
+            incident: None,
+            readiness: Readiness::default(),
             state: watch::Sender::new(State::default()),
         }
     }
@@ -211,12 +224,14 @@ impl Sentry {
         self.publish(found.clone());
         if full {
             let obstacles = obstacles(self.cluster.inventory(), &seen);
+            self.could_fail_over(obstacles.as_deref());
             self.state.send_modify(|state| state.obstacles = obstacles);
         }
         if found.code != Code::Ok {
             self.tell_loss(&found, found.text.clone(), None).await;
             return false;
         }
+        self.well(&found);
         let was_told = self.told.take().is_some();
         self.faint = None;
         if is_new || was_told {

@@ -11,3 +11,4 @@ mod acts;
 mod disturbances;
 mod names;
 mod support;
+mod told;

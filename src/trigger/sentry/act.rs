@@ -3,10 +3,10 @@
 use super::super::analysis::Analysis;
 use super::super::code::Code;
 use super::super::gate::{Passage, passage};
+use super::super::run_news::ended_so;
 use super::{HeldBack, Sentry, TRIGGER};
 use crate::cluster::Mode;
 use crate::document::format_duration;
-use crate::engine::Outcome;
 use crate::runs::Order;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,8 @@ const APPROVED: &str = "approved_failover";
 impl Sentry {
     /// Starts what the site file says, where the gate is open.
     pub(super) async fn act(&mut self, found: &Analysis) {
+        // Before anything that takes its time: it waits for nothing.
+        self.not_well(found);
         let order = self.order(found);
         let known = self.desk.known().await;
         let passage = passage(self.detector.mode, self.detector.cooldown, known);
@@ -35,6 +37,7 @@ impl Sentry {
                 order.playbook,
                 passage.told()
             );
+            self.held(found, &passage, &text);
             let held_back = HeldBack {
                 passage,
                 playbook: order.playbook,
@@ -56,6 +59,13 @@ impl Sentry {
             state.running = true;
             state.held_back = None;
         });
+        if self.detector.mode == Mode::Approve {
+            let text = format!(
+                "{}; `{}` is started, and asks before it does anything",
+                found.text, order.playbook
+            );
+            self.held(found, &passage, &text);
+        }
         let playbook = order.playbook.clone();
         let ended = self.desk.start(order).await;
         self.state.send_modify(|state| state.running = false);
@@ -112,16 +122,5 @@ impl Sentry {
             silent: found.primary.clone().into_iter().collect(),
             ..Order::default()
         }
-    }
-}
-
-fn ended_so(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ok => "reached its goal",
-        Outcome::Degraded => "reached its goal in part: see what is left to do",
-        Outcome::Failed => "failed",
-        Outcome::Refused => "refused to go on",
-        Outcome::Held => "waits for a person",
-        Outcome::Cancelled => "was cancelled",
     }
 }

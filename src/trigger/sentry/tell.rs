@@ -1,7 +1,6 @@
 //! What a watch tells, and how it stands for whoever asks.
 
 use super::super::analysis::Analysis;
-use super::super::gate::Passage;
 use super::{HeldBack, Notice, Sentry};
 
 impl Sentry {
@@ -12,14 +11,10 @@ impl Sentry {
         text: String,
         held_back: Option<HeldBack>,
     ) {
-        let why = held_back.as_ref().map_or_else(
-            || "told".to_owned(),
-            |held| match &held.passage {
-                // Its seconds run.
-                Passage::Cooldown { run, .. } => format!("cooldown {run}"),
-                other => other.told(),
-            },
-        );
+        self.not_well(found);
+        let why = held_back
+            .as_ref()
+            .map_or_else(|| "told".to_owned(), |held| held.passage.reason());
         let news = (found.code, found.primary.clone(), why);
         if self.told.as_ref() == Some(&news) {
             return;
@@ -31,6 +26,7 @@ impl Sentry {
     pub(super) async fn tell(&self, found: &Analysis, text: String, held_back: Option<HeldBack>) {
         let notice = Notice {
             cluster: self.cluster.inventory().cluster.clone(),
+            incident: self.incident(),
             code: found.code,
             text,
             held_back,
