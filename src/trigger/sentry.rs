@@ -6,6 +6,7 @@ mod tell;
 
 use super::analysis::{Analysis, analyse};
 use super::code::Code;
+use super::foretold::Foretold;
 use super::gate::{Known, Passage};
 use super::judge::{Judge, Verdict};
 use super::look;
@@ -45,6 +46,9 @@ pub trait Desk: Send + Sync {
 
     /// Tells people and programs outside. Returns at once, whatever they do.
     fn announce(&self, news: News);
+
+    /// Finds out what this order would come to, keeps the plan with the incident, and tells it with the news. Returns at once.
+    fn foretell(&self, order: Order, notice: Notice, news: News);
 }
 
 /// Something that a person is to know.
@@ -60,6 +64,8 @@ pub struct Notice {
     pub text: String,
     /// What would have been run, where nothing was.
     pub held_back: Option<HeldBack>,
+    /// What would come of a run that a person decides about; the whole plan is kept with the incident.
+    pub foretold: Option<Foretold>,
     /// What it rests on.
     pub analysis: Option<Analysis>,
 }

@@ -29,6 +29,18 @@ fn notify(cluster: &Cluster, targets: &Json) {
     std::fs::write(site, text).unwrap();
 }
 
+/// Waits until the watch has seen the primary.
+async fn until_well(served: &Served, cluster: &str) {
+    for _ in 0..600 {
+        let stands = served.get("view", &format!("{cluster}/analysis")).await;
+        if stands.expect(200).json()["analysis"]["code"] == "ok" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the primary is never seen");
+}
+
 /// HMAC-SHA256 by another program.
 fn signed(secret: &str, text: &str) -> String {
     let mut openssl = Command::new("openssl")
@@ -185,14 +197,7 @@ async fn whoever_does_not_listen_delays_no_failover() {
         }),
     );
     let served = Served::start(cluster.lab.site_file(), Over::Plain).await;
-    let analysis = format!("/v1/clusters/{}/analysis", cluster.lab.name());
-    loop {
-        let stands = served.get("view", &analysis).await.expect(200).json();
-        if stands["analysis"]["code"] == "ok" {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    until_well(&served, &format!("/v1/clusters/{}", cluster.lab.name())).await;
     cluster.fault("n1", Fault::Kill).await;
     let ended = hook.until("run_ended").await.json();
     assert_eq!(ended["details"]["outcome"], "ok", "{ended:#}");
@@ -268,4 +273,80 @@ async fn whoever_does_not_listen_delays_no_failover() {
     })
     .await;
     connections.abort();
+}
+
+/// Who observes decides without having seen the outage: what a failover would have done is there to be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_have_been_done_is_kept_whole_and_told_once() {
+    let cluster = Cluster::up("api-foretold", 2).await;
+    with_detector(&cluster, "observe");
+    let hook = Hook::open().await;
+    notify(
+        &cluster,
+        &json!({ "hook": { "webhook": { "url": hook.url } } }),
+    );
+    let served = Served::start(cluster.lab.site_file(), Over::Plain).await;
+    let at = format!("/v1/clusters/{}", cluster.lab.name());
+    until_well(&served, &at).await;
+    cluster.fault("n1", Fault::Kill).await;
+    let told = hook.until("would_fail_over").await.json();
+    let foretold = &told["details"]["foretold"];
+    assert_eq!(foretold["outcome"], "ok", "{told:#}");
+    let successor = foretold["primary"].as_str().unwrap();
+    assert!(["n2", "n3"].contains(&successor), "{told:#}");
+    assert!(
+        !foretold["decisions"].as_array().unwrap().is_empty(),
+        "{told:#}"
+    );
+    // The whole of it, over the API and at the command line.
+    let incident = told["incident"].as_str().unwrap();
+    let place = format!("{at}/incidents/{incident}/plan");
+    let plan = served.get("view", &place).await.expect(200).json();
+    assert_eq!(plan["outcome"], "ok", "{plan:#}");
+    assert_eq!(plan["cluster"], cluster.lab.name());
+    let steps = plan["steps"].as_array().unwrap();
+    let effects = steps
+        .iter()
+        .flat_map(|step| step["effects"].as_array().unwrap());
+    let lines: Vec<String> = effects
+        .flat_map(|effect| effect["rendered"].as_array().unwrap())
+        .map(|line| line.as_str().unwrap().to_owned())
+        .collect();
+    assert!(
+        lines.iter().any(|line| line.contains("pg_promote")),
+        "{lines:#?}"
+    );
+    let other = format!("{at}/incidents/2026-01-01T00:00:00Z/plan");
+    assert_eq!(served.get("view", &other).await.problem(404), "not-found");
+    let kept = served
+        .get("view", &format!("{at}/incidents"))
+        .await
+        .expect(200)
+        .json();
+    let kept = kept["incidents"].as_array().unwrap().iter();
+    let foretold: Vec<&Json> = kept
+        .map(|kept| &kept["notice"])
+        .filter(|notice| !notice["foretold"].is_null())
+        .collect();
+    assert_eq!(foretold.len(), 1, "{foretold:#?}");
+    assert_eq!(foretold[0]["incident"], incident);
+    let shown = cluster.pgbaton(&["incidents"]).await.expect(0);
+    assert!(
+        shown.stdout.contains("`failover` would reach its goal"),
+        "{}",
+        shown.stdout
+    );
+    assert!(shown.stdout.contains(incident), "{}", shown.stdout);
+    let shown = cluster.pgbaton(&["incidents", incident]).await.expect(0);
+    assert!(shown.stdout.contains("promote"), "{}", shown.stdout);
+    // It is looked at again every ten seconds, and is the same.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let again = hook.all();
+    let again = again
+        .iter()
+        .filter(|post| post.json()["event"] == "would_fail_over");
+    assert_eq!(again.count(), 1);
+    let runs = served.get("view", "/v1/runs").await.expect(200).json();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 0, "nothing was run");
+    served.stop().await.expect(0);
 }

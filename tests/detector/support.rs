@@ -23,6 +23,8 @@ pub(super) struct Log {
     pub(super) orders: Vec<Order>,
     pub(super) notices: Vec<Notice>,
     pub(super) news: Vec<News>,
+    /// What was to be foretold.
+    pub(super) foretold: Vec<Order>,
     /// How many orders there were at each of them.
     pub(super) orders_when_told: Vec<usize>,
     pub(super) pause: Option<Pause>,
@@ -79,6 +81,11 @@ impl Desk for CountingDesk {
             log.orders_when_told.push(log.orders.len());
             log.news.push(news);
         });
+    }
+
+    fn foretell(&self, order: Order, _notice: Notice, news: News) {
+        self.with(|log| log.foretold.push(order));
+        self.announce(news);
     }
 }
 

@@ -21,6 +21,11 @@ fn who_only_observes_tells_an_incident_once() {
             let incident = log.news[0].incident.clone();
             assert!(incident.is_some());
             assert!(log.news.iter().all(|news| news.incident == incident));
+            let [order] = &log.foretold[..] else {
+                panic!("{} plans for one incident", log.foretold.len())
+            };
+            assert_eq!(order.playbook, "failover");
+            assert_eq!(order.params, [("old_primary".to_owned(), "n1".to_owned())]);
             assert!(
                 log.news[1].text.contains("`failover` would have been run"),
                 "{}",
@@ -64,6 +69,8 @@ fn who_asks_says_so_once() {
         site.seconds(300.0).await;
         let told = kinds(&site);
         assert_eq!(told, ["incident_begun", "would_fail_over", "held_back"]);
+        let foretold = site.desk.with(|log| log.foretold.len());
+        assert_eq!(foretold, 1, "and only where a person decides");
         let text = site.desk.with(|log| log.news[1].text.clone());
         assert!(text.contains("asks before it does anything"), "{text}");
     });

@@ -37,7 +37,7 @@ impl Sentry {
                 order.playbook,
                 passage.told()
             );
-            self.held(found, &passage, &text);
+            self.held(found, &passage, &order, &text);
             let held_back = HeldBack {
                 passage,
                 playbook: order.playbook,
@@ -64,7 +64,7 @@ impl Sentry {
                 "{}; `{}` is started, and asks before it does anything",
                 found.text, order.playbook
             );
-            self.held(found, &passage, &text);
+            self.held(found, &passage, &order, &text);
         }
         let playbook = order.playbook.clone();
         let ended = self.desk.start(order).await;

@@ -6,6 +6,7 @@ use super::super::gate::Passage;
 use super::super::readiness::Obstacle;
 use super::Sentry;
 use crate::notify::News;
+use crate::runs::Order;
 use crate::site::NewsKind;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -92,20 +93,28 @@ impl Sentry {
     }
 
     /// Something was not started; each reason is told once in an incident.
-    pub(super) fn held(&mut self, found: &Analysis, passage: &Passage, text: &str) {
+    pub(super) fn held(&mut self, found: &Analysis, passage: &Passage, order: &Order, text: &str) {
         let Some(incident) = &mut self.incident else {
             return;
         };
         if !incident.held.insert(passage.reason()) {
             return;
         }
-        let event = match passage {
-            Passage::Observe | Passage::Open => NewsKind::WouldFailOver,
-            _ => NewsKind::HeldBack,
+        // Nobody but a person stands between it and the cluster: what it would do is what there is to decide about.
+        let is_foretold = matches!(passage, Passage::Observe | Passage::Open);
+        let event = if is_foretold {
+            NewsKind::WouldFailOver
+        } else {
+            NewsKind::HeldBack
         };
         let mut news = self.news(event, found, text.to_owned());
         news.details["passage"] = json!(passage);
-        self.desk.announce(news);
+        if is_foretold {
+            let notice = self.notice(found, text.to_owned());
+            self.desk.foretell(order.clone(), notice, news);
+        } else {
+            self.desk.announce(news);
+        }
     }
 
     /// Whether a failover would succeed, where that has changed.

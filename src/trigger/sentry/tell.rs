@@ -25,14 +25,23 @@ impl Sentry {
 
     pub(super) async fn tell(&self, found: &Analysis, text: String, held_back: Option<HeldBack>) {
         let notice = Notice {
+            held_back,
+            analysis: Some(found.clone()),
+            ..self.notice(found, text)
+        };
+        self.desk.tell(notice).await;
+    }
+
+    pub(super) fn notice(&self, found: &Analysis, text: String) -> Notice {
+        Notice {
             cluster: self.cluster.inventory().cluster.clone(),
             incident: self.incident(),
             code: found.code,
             text,
-            held_back,
-            analysis: Some(found.clone()),
-        };
-        self.desk.tell(notice).await;
+            held_back: None,
+            foretold: None,
+            analysis: None,
+        }
     }
 
     pub(super) fn publish(&self, found: Analysis) {
