@@ -190,6 +190,12 @@ need_pgpool() {
   fi
 }
 
+# A mail server for the tests of notifications; Debian's Python runs it.
+need_aiosmtpd() {
+  /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null && return 0
+  apt_install "a mail server for the tests" python3-aiosmtpd
+}
+
 # A browser that draws the reports for the tests; the names are those of tests/run_report.rs.
 need_chromium() {
   if have chromium || have chromium-browser || have google-chrome; then

@@ -19,6 +19,8 @@ pub mod actions;
 
 pub mod transport;
 
+pub mod notify;
+
 pub mod postgres;
 
 pub mod simulate;

@@ -5,6 +5,7 @@ use super::error::{CommandError, Kind};
 use super::report;
 use super::screen;
 use crate::engine::Envelope;
+use crate::notify::Notifier;
 use crate::runs::{RunsError, World, site_file};
 use crate::server::{Server, ServerError};
 use crate::site::Site;
@@ -14,6 +15,7 @@ use crate::trigger::Watches;
 pub(crate) async fn start(
     context: &Context,
     watches: Watches,
+    notifier: Notifier,
 ) -> Result<Option<Server>, CommandError> {
     let file = site_file(context.global.site.as_deref())?;
     let site = Site::load(&file).map_err(RunsError::from)?;
@@ -21,7 +23,7 @@ pub(crate) async fn start(
         return Ok(None);
     };
     let clusters = World::all(&site, &file, context.global.cluster.as_deref())?;
-    let server = Server::start(options, clusters, watches, show).await?;
+    let server = Server::start(options, clusters, watches, notifier, show).await?;
     screen::note(&format!("the API listens on {}\n", server.url()));
     Ok(Some(server))
 }

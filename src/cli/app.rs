@@ -6,8 +6,8 @@ use super::exit_codes::Code;
 use super::paint::{ColorWish, Paint};
 use super::screen;
 use super::{
-    completions, demo, graph, import, lab, pause, plan, playbook, rehearse, run, runs, schema,
-    serve, status, test, token, unpause, validate,
+    completions, demo, graph, import, incidents, lab, pause, plan, playbook, rehearse, run, runs,
+    schema, serve, status, test, token, unpause, validate,
 };
 use clap::Parser;
 use std::process::ExitCode;
@@ -78,6 +78,7 @@ fn act(arguments: Arguments) -> Result<Code, CommandError> {
         Command::Run(args) => wait_for(run::run(&context, args)),
         Command::Runs(command) => wait_for(runs::runs(&context, command)),
         Command::Serve => wait_for(serve::serve(&context)),
+        Command::Incidents(args) => wait_for(incidents::incidents(&context, &args)),
         Command::Pause(args) => wait_for(pause::pause(&context, &args)),
         Command::Unpause => wait_for(unpause::unpause(&context)),
         Command::Token(args) => token::token(&context, &args),

@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Runs(RunsCommand),
     /// Watch the clusters, go on with runs whose runner died, serve the HTTP API, until it is stopped
     Serve,
+    /// What `serve` made of losses of a primary, and what a run would have done
+    Incidents(IncidentsArgs),
     /// For some time, let nothing be started automatically on the cluster
     Pause(PauseArgs),
     /// End the cluster's pause before its time
@@ -94,6 +96,14 @@ pub(crate) enum Command {
     Schema(SchemaArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
+}
+
+/// `incidents`.
+#[derive(Debug, Args)]
+pub(crate) struct IncidentsArgs {
+    /// Show the plan that was made for this one
+    #[arg(value_name = "INCIDENT")]
+    pub(crate) incident: Option<String>,
 }
 
 /// `token`.

@@ -15,6 +15,7 @@ mod error;
 mod exit_codes;
 mod graph;
 mod import;
+mod incidents;
 mod keep;
 mod lab;
 mod library;

@@ -10,17 +10,23 @@ use super::exit_codes::Code;
 use super::run::listen;
 use super::screen;
 use super::signals::Hangup;
+use crate::notify::Notifier;
 use crate::runs::Records;
-use crate::trigger::Watches;
+use crate::trigger::{RunNews, Watches};
 use posts::Posts;
 use sd_notify::NotifyState;
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 use std::time::Duration;
 use succession::Succession;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 
 /// How often is looked for runs that nobody runs any more, and a service manager told that all is well.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a stop waits for notifications that are under way.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 pub(crate) async fn serve(context: &Context) -> Result<Code, CommandError> {
     // The loss of its terminal ends it. Who has none is told by the same signal to read its site file again.
@@ -32,13 +38,17 @@ pub(crate) async fn serve(context: &Context) -> Result<Code, CommandError> {
     })?;
     let hangup = signal(SignalKind::hangup());
     let mut hangup = hangup.map_err(|e| CommandError::failed("signals cannot be caught", &e))?;
-    let records = Records::open(context.global.site.as_deref())?;
+    let records = Arc::new(Records::open(context.global.site.as_deref())?);
     let mut succession = Succession::of(context);
     let watches = Watches::default();
-    let mut posts = Posts::new(watches.clone());
-    let api = api::start(context, watches).await?;
+    let notifier = Notifier::default();
+    let mut posts = Posts::new(watches.clone(), notifier.clone());
+    let api = api::start(context, watches, notifier.clone()).await?;
     say(&format!("serving the runs of {}", records.place()));
     posts.read(context)?;
+    let cluster = context.global.cluster.clone();
+    let run_news = RunNews::new(Arc::clone(&records), cluster, notifier.clone());
+    let _telling = AbortOnDropHandle::new(tokio::spawn(run_news.keep_telling()));
     tell(&[NotifyState::Ready]);
     loop {
         succession.look(&records).await;
@@ -48,10 +58,16 @@ pub(crate) async fn serve(context: &Context) -> Result<Code, CommandError> {
             // Runs are left as they are, to be resumed: a stop must not wait for a failover, nor break one off.
             () = interrupts.cancel.cancelled() => {
                 tell(&[NotifyState::Stopping]);
-                let started = match api {
-                    Some(api) => api.stop().await,
-                    None => 0,
+                let stop_api = async {
+                    match api {
+                        Some(api) => api.stop().await,
+                        None => 0,
+                    }
                 };
+                let (started, unsaid) = tokio::join!(stop_api, notifier.close(LAST_WORDS));
+                if unsaid > 0 {
+                    say(&format!("{unsaid} notifications were not delivered"));
+                }
                 succession.leave(started + posts.under_way());
                 return Ok(Code::Ok);
             }

@@ -143,11 +143,7 @@ impl Records {
     }
 
     /// What a run has recorded from this position on.
-    pub(super) async fn read_from(
-        &self,
-        run: &RunId,
-        seq: u64,
-    ) -> Result<Vec<Envelope>, RunsError> {
+    pub async fn read_from(&self, run: &RunId, seq: u64) -> Result<Vec<Envelope>, RunsError> {
         Ok(self.needed(&run.0).await?.events_from(run, seq).await?)
     }
 

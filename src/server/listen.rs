@@ -6,6 +6,7 @@ use super::routes::router;
 use super::state::{Api, Show};
 use super::tls::Tls;
 use super::tokens;
+use crate::notify::Notifier;
 use crate::runs::World;
 use crate::site;
 use crate::trigger::Watches;
@@ -73,6 +74,7 @@ impl Server {
         options: &site::Api,
         clusters: Vec<World>,
         watches: Watches,
+        notifier: Notifier,
         show: Show,
     ) -> Result<Self, ServerError> {
         let Some(first) = clusters.first() else {
@@ -99,6 +101,7 @@ impl Server {
             records,
             tokens,
             watches,
+            notifier,
             show,
             stop,
         ));

@@ -4,6 +4,7 @@ use super::looks::Table;
 use super::state::Api;
 use super::tally::{CLASSES, Numbers};
 use crate::cluster::RowStatus;
+use crate::notify::Told;
 use crate::runs::Health;
 use crate::trigger::State as Stands;
 use axum::extract::State;
@@ -26,6 +27,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
         .filter_map(|name| Some((name.as_str(), api.watches.state(name)?)))
         .collect();
     text.push_str(&watches(&watched));
+    text.push_str(&notifications(&api.notifier.told()));
     ([(header::CONTENT_TYPE, FORMAT)], text).into_response()
 }
 
@@ -65,6 +67,38 @@ fn watches(watched: &[(&str, Stands)]) -> String {
             let grave = obstacles.iter().any(|obstacle| obstacle.code.is_grave());
             page.value(name, &[("cluster", *cluster)], u8::from(!grave));
         }
+    }
+    page.0
+}
+
+/// What became of what was to be told.
+fn notifications(told: &[Told]) -> String {
+    let mut page = Page::default();
+    let name = "pgbaton_notifications_delivered_total";
+    page.family(name, "counter", "Notifications that have arrived.");
+    for target in told {
+        page.value(name, &[("target", &target.target)], target.delivered);
+    }
+    let name = "pgbaton_notifications_dropped_total";
+    page.family(
+        name,
+        "counter",
+        "Notifications that were given up: after the last try, or because too many waited.",
+    );
+    for target in told {
+        for (reason, count) in [("failed", target.failed), ("no_room", target.no_room)] {
+            let labels = [("target", target.target.as_str()), ("reason", reason)];
+            page.value(name, &labels, count);
+        }
+    }
+    let name = "pgbaton_notifications_waiting";
+    page.family(
+        name,
+        "gauge",
+        "Notifications that wait, or are being delivered.",
+    );
+    for target in told {
+        page.value(name, &[("target", &target.target)], target.waiting);
     }
     page.0
 }

@@ -42,6 +42,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
+/// The two parameters of a path.
+pub(super) struct NamedTwo(pub(super) String, pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for NamedTwo {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let names: Result<Path<(String, String)>, PathRejection> =
+            Path::from_request_parts(parts, state).await;
+        let Path((first, second)) =
+            names.map_err(|error| Problem::new(Kind::BadRequest, format!("the path: {error}")))?;
+        Ok(Self(first, second))
+    }
+}
+
 /// The server answers.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Alive {

@@ -140,6 +140,18 @@ pub(super) static ROUTES: &[Route] = &[
         ..LOOK
     },
     Route {
+        path: "/clusters/{cluster}/incidents/{incident}/plan",
+        summary: "What a run would have done, where a person decided about it: the whole plan, as it was made then",
+        answers: &[answer("The plan.", of::<shapes::Plan>)],
+        problems: &[
+            Kind::NoSuchCluster,
+            Kind::NotFound,
+            Kind::JournalUnavailable,
+        ],
+        handler: || get(watches::incident_plan),
+        ..LOOK
+    },
+    Route {
         path: "/clusters/{cluster}/pause",
         change: Some("pause"),
         summary: "Hold back what would be started automatically, for some time",

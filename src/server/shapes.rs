@@ -220,8 +220,12 @@ pub(super) struct Notice {
     cluster: String,
     /// What, by name.
     code: String,
+    /// The incident that it belongs to; null in notes of earlier versions.
+    incident: Option<String>,
     /// In a sentence.
     text: String,
+    /// What would come of a run that a person decides about; null elsewhere.
+    foretold: Option<BTreeMap<String, Json>>,
     /// The run that was not started, and why; null where one was.
     held_back: Option<BTreeMap<String, Json>>,
     /// What it rests on.

@@ -8,6 +8,7 @@ use super::tally::Tally;
 use super::tokens::Holder;
 use super::watched::Watched;
 use crate::engine::Envelope;
+use crate::notify::Notifier;
 use crate::runs::Records;
 use crate::trigger::Watches;
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ pub(super) struct Api {
     pub(super) tally: Tally,
     /// How the watches stand.
     pub(super) watches: Watches,
+    /// Who is told outside.
+    pub(super) notifier: Notifier,
     /// Runs that were started here.
     pub(super) runs: TaskTracker,
     pub(super) show: Show,
@@ -55,6 +58,7 @@ impl Api {
         records: Arc<Records>,
         tokens: Watched<Vec<Holder>>,
         watches: Watches,
+        notifier: Notifier,
         show: Show,
         stop: CancellationToken,
     ) -> Self {
@@ -68,6 +72,7 @@ impl Api {
             plans: Semaphore::new(PLANS),
             tally: Tally::default(),
             watches,
+            notifier,
             runs: TaskTracker::new(),
             show,
             stop,

@@ -4,7 +4,7 @@ use super::body;
 use super::guard::{About, Caller};
 use super::kinds::Kind;
 use super::problem::Problem;
-use super::read::{Named, json};
+use super::read::{Named, NamedTwo, json};
 use super::state::Api;
 use super::{ask, shapes};
 use crate::document::parse_duration;
@@ -87,6 +87,20 @@ pub(super) async fn incidents(
     Ok(json(&Incidents {
         incidents: incidents.collect(),
     }))
+}
+
+pub(super) async fn incident_plan(
+    State(api): State<Arc<Api>>,
+    NamedTwo(name, incident): NamedTwo,
+) -> Result<Response, Problem> {
+    api.cluster(&name)?;
+    let plan = trigger::incident_plan(&api.records, &name, &incident).await?;
+    let Some(plan) = plan else {
+        let why = format!("no plan is kept for the incident `{incident}` of {name}");
+        return Err(Problem::new(Kind::NotFound, why)
+            .next("GET /v1/clusters/{cluster}/incidents names those that have one: `foretold`"));
+    };
+    Ok(json(&plan))
 }
 
 pub(super) async fn pause(

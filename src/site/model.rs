@@ -1,6 +1,6 @@
 //! A site, read and checked.
 
-use super::{Api, EtcdStore, SiteError, api, cluster, redact, store, words};
+use super::{Api, EtcdStore, SiteError, Target, api, cluster, notify, redact, store, words};
 use crate::cluster::Inventory;
 use crate::document::{Diagnostics, Lowering, Source, Spanned, Tree, parse, read_file};
 use serde_json::Value as Json;
@@ -20,6 +20,8 @@ pub struct Site {
     pub store: Option<EtcdStore>,
     /// The HTTP API of `pgbaton serve`; without it no port is opened.
     pub api: Option<Api>,
+    /// Who is told of what happens, by `pgbaton serve`.
+    pub notify: Vec<Target>,
     /// Its clusters, by name; at least one.
     pub clusters: BTreeMap<String, Inventory>,
 }
@@ -89,12 +91,14 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
         .optional(to, "api")
         .and_then(|e| api::lower(to, &e.value, base));
     let mut clusters = BTreeMap::new();
+    let mut names = Vec::new();
     if let Some(entry) = top.required(to, "clusters") {
         let entries = to.entries("`clusters`", &entry.value).unwrap_or_default();
         if entries.is_empty() && matches!(entry.value.value, Tree::Map(_)) {
             to.error("empty-value", entry.key.span, "`clusters` names no cluster");
         }
         for entry in entries {
+            names.push(entry.key.value.as_str());
             let name = words::checked_name(to, "the name of a cluster", &entry.key);
             let cluster = cluster::lower(to, entry, base);
             if let (Some(name), Some(cluster)) = (name, cluster) {
@@ -102,6 +106,9 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
             }
         }
     }
+    let notify = top
+        .optional(to, "notify")
+        .and_then(|e| notify::lower(to, &e.value, &names, base));
     top.finish(to);
     Some(Site {
         name: name?,
@@ -109,6 +116,7 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
         journal,
         store,
         api,
+        notify: notify.unwrap_or_default(),
         clusters,
     })
 }

@@ -67,7 +67,8 @@ fn suspicious(key: &str) -> bool {
     let word = ["pass", "pwd", "secret", "token"]
         .iter()
         .any(|word| key.contains(word));
-    word && !matches!(key.as_str(), "passfile")
+    // Whoever knows the URL of a webhook can write there.
+    (word && !matches!(key.as_str(), "passfile")) || key == "url"
 }
 
 fn in_tree(tree: &Tree, spans: &mut Vec<Span>) {

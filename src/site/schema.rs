@@ -3,6 +3,7 @@
 use super::cluster::PRODUCTS;
 use super::detector::{MODES as DETECTOR_MODES, ON_RETURN, ON_SHUTDOWN};
 use super::node::PROMOTE;
+use super::notify;
 use super::replication::MODES;
 use super::sql::SSL_MODES;
 use serde_json::{Value as Json, json};
@@ -41,6 +42,7 @@ pub fn schema() -> Json {
                 }
             },
             "api": api(),
+            "notify": notify::schema(),
             "clusters": {
                 "type": "object",
                 "minProperties": 1,
@@ -372,15 +374,15 @@ fn transport() -> Json {
     })
 }
 
-fn text(description: &str) -> Json {
+pub(super) fn text(description: &str) -> Json {
     json!({ "description": description, "type": "string", "minLength": 1 })
 }
 
-fn argument(description: &str) -> Json {
+pub(super) fn argument(description: &str) -> Json {
     json!({ "description": description, "type": "string", "pattern": "^[^-]" })
 }
 
-fn name(description: &str) -> Json {
+pub(super) fn name(description: &str) -> Json {
     json!({
         "description": description,
         "type": "string",
@@ -388,7 +390,7 @@ fn name(description: &str) -> Json {
     })
 }
 
-fn choice<T>(words: &[(&'static str, T)], description: &str) -> Json {
+pub(super) fn choice<T>(words: &[(&'static str, T)], description: &str) -> Json {
     let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
     json!({ "description": description, "enum": words })
 }

@@ -90,13 +90,27 @@ pub(super) fn default_database(product: Product) -> &'static str {
     }
 }
 
-/// A reference to a secret; the secret itself is refused.
-fn secret(to: &mut Lowering<'_>, value: &Spanned<Tree>, base: &Path) -> Option<SecretSource> {
+/// A reference to a password; the password itself is refused.
+pub(super) fn secret(
+    to: &mut Lowering<'_>,
+    value: &Spanned<Tree>,
+    base: &Path,
+) -> Option<SecretSource> {
     if !matches!(value.value, Tree::Map(_)) {
         inline_secret(to, value.span);
         return None;
     }
-    let mut map = to.map("`password`", value)?;
+    secret_of(to, "`password`", value, base)
+}
+
+/// A reference to a secret that is called `what`.
+pub(super) fn secret_of(
+    to: &mut Lowering<'_>,
+    what: &str,
+    value: &Spanned<Tree>,
+    base: &Path,
+) -> Option<SecretSource> {
+    let mut map = to.map(what, value)?;
     let file = map
         .optional(to, "file")
         .and_then(|e| words::local_path(to, "`file`", &e.value, base));
@@ -108,7 +122,7 @@ fn secret(to: &mut Lowering<'_>, value: &Spanned<Tree>, base: &Path) -> Option<S
         to.error(
             "conflicting-keys",
             value.span,
-            "`password` needs either `file` or `env`",
+            format!("{what} needs either `file` or `env`"),
         );
         map.finish(to);
         return None;

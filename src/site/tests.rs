@@ -60,6 +60,12 @@ site: west.2
 vars: { vip: 10.0.0.9, list: [1, two, { three: true }], \"n\": null }
 journal: journal
 api: { listen: '10.0.0.5:8432', tls: { cert: api.crt, key: /k }, tokens: who }
+notify:
+  a: { webhook: { url: https://pager.example.org/x, secret: { file: hmac } }, events: [run_ended, not_ready], clusters: [orders] }
+  b: { webhook: { url: { env: PAGER } }, timeout: 500ms, tries: 2 }
+  c: { email: { server: mail.example.org, user: pgbaton, password: { file: /p }, from: pgbaton@example.org, to: [\"DBAs <dba@example.org>\"] } }
+  d: { email: { server: localhost, tls: none, port: 2525, from: a@example.org, to: [b@example.org, c@example.org] } }
+  e: { command: [/usr/local/bin/page, 5] }
 clusters:
   orders:
     product: postgresql

@@ -6,6 +6,7 @@ use super::Site;
 use super::cluster::PRODUCTS;
 use super::detector;
 use super::node::PROMOTE;
+use super::notify;
 use super::replication::MODES;
 use super::sql::SSL_MODES;
 use crate::cluster::{
@@ -53,6 +54,11 @@ pub fn to_yaml_with(site: &Site, remarks: &Remarks) -> String {
             about["tls"] = json!({ "cert": tls.cert, "key": tls.key });
         }
         top.put("api", &about);
+    }
+    if !site.notify.is_empty() {
+        let targets = site.notify.iter();
+        let targets = targets.map(|target| (target.name.clone(), notify::written(target)));
+        top.put("notify", &targets.collect::<serde_json::Map<_, _>>().into());
     }
     let clusters = site
         .clusters

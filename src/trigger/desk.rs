@@ -2,6 +2,7 @@
 
 use super::acknowledge::acknowledged;
 use super::code::Code;
+use super::foretold::{self, Foretold};
 use super::gate::Known;
 use super::incident;
 use super::pause::paused;
@@ -9,28 +10,39 @@ use super::sentry::{Desk, Notice};
 use crate::cluster::NodeName;
 use crate::engine::{Outcome, Owed, RunId};
 use crate::journal::{Filter, RunSummary, Standing};
+use crate::notify::{News, Notifier};
 use crate::runs::{Order, Records, RunsError, World};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// How many of the last runs are looked through for one that was started by itself.
 const LAST: u32 = 20;
 
+/// How many plans are made at once, over all clusters: each simulates one on a thread of its own.
+static PLANS: Semaphore = Semaphore::const_new(2);
+
 /// The desk of one cluster.
 pub struct LiveDesk {
     world: Arc<World>,
+    notifier: Notifier,
     /// For people.
-    say: Box<dyn Fn(&str) + Send + Sync>,
+    say: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl LiveDesk {
     /// A desk that says what happens in sentences, too.
-    pub fn new(world: Arc<World>, say: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    pub fn new(
+        world: Arc<World>,
+        notifier: Notifier,
+        say: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
         Self {
             world,
-            say: Box::new(say),
+            notifier,
+            say: Arc::new(say),
         }
     }
 }
@@ -105,6 +117,40 @@ impl Desk for LiveDesk {
         {
             tracing::warn!(%error, "what happened could not be kept");
         }
+    }
+
+    fn announce(&self, news: News) {
+        self.notifier.tell(news);
+    }
+
+    fn foretell(&self, order: Order, notice: Notice, mut news: News) {
+        let (world, notifier) = (Arc::clone(&self.world), self.notifier.clone());
+        let say = Arc::clone(&self.say);
+        // Beside the watch: it goes on looking, and a run that asks goes on asking.
+        tokio::spawn(async move {
+            let playbook = order.playbook.clone();
+            let made = foretold::make(&world, &PLANS, order).await;
+            let short = Foretold::of(&playbook, &made);
+            say(&format!("{}: {}", notice.cluster, short.told()));
+            news.text = format!("{}; {}", news.text, short.told());
+            news.details["foretold"] = serde_json::json!(short);
+            let records = world.records();
+            if let (Ok(plan), Some(incident)) = (&made, &notice.incident)
+                && let Err(error) = foretold::keep(records, incident, plan).await
+            {
+                tracing::warn!(%error, "the plan could not be kept");
+            }
+            let notice = Notice {
+                text: short.told(),
+                foretold: Some(short),
+                ..notice
+            };
+            if let Err(error) = incident::keep(records, &notice).await {
+                tracing::warn!(%error, "what would have been run could not be kept");
+            }
+            // Last: who is told can look at it.
+            notifier.tell(news);
+        });
     }
 }
 

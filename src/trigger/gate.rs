@@ -42,6 +42,15 @@ pub enum Passage {
 }
 
 impl Passage {
+    /// What tells one reason from another: without the seconds, which run.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Cooldown { run, .. } => format!("cooldown {run}"),
+            Self::Stale { .. } => "stale".to_owned(),
+            other => other.told(),
+        }
+    }
+
     /// In a sentence, as it follows "nothing was started: ".
     pub fn told(&self) -> String {
         match self {
@@ -65,14 +74,6 @@ impl Passage {
                 "run {run} has only just ended; nothing is started by itself for another {seconds} s, unless somebody \
                  says `pgbaton runs acknowledge {run} --reason …`"
             ),
-        }
-    }
-
-    /// The same for as long as it is the same reason, whatever seconds run meanwhile.
-    pub(super) fn lasting(&self) -> String {
-        match self {
-            Self::Cooldown { run, .. } => format!("cooldown {run}"),
-            other => other.told(),
         }
     }
 }

@@ -70,7 +70,7 @@ impl Returns {
 
     /// It was not told yet that this node stays away for this reason.
     pub(super) fn is_news(&mut self, node: &NodeName, passage: &Passage) -> bool {
-        let news = Some((node.clone(), passage.lasting()));
+        let news = Some((node.clone(), passage.reason()));
         let is_news = self.told != news;
         self.told = news;
         is_news

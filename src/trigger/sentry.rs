@@ -1,17 +1,23 @@
 //! The watch over one cluster: looks, suspects, looks closely, and starts what the site file says, through the gate.
 
+mod act;
+mod announce;
+mod bring_back;
+mod tell;
+
 use super::analysis::{Analysis, analyse};
 use super::code::Code;
-use super::gate::{Known, Passage, passage};
+use super::foretold::Foretold;
+use super::gate::{Known, Passage};
 use super::judge::{Judge, Verdict};
 use super::look;
 use super::readiness::{Obstacle, obstacles};
 use super::returns::Returns;
-use super::snapshot::{Snapshot, Witness};
-use crate::cluster::{Detector, Mode, NodeName, OnReturn, Watch};
-use crate::document::format_duration;
+use crate::cluster::{Detector, NodeName, Watch};
 use crate::engine::{Outcome, RunId};
+use crate::notify::News;
 use crate::runs::Order;
+use announce::{Incident, Readiness};
 use async_trait::async_trait;
 use serde::Serialize;
 use std::sync::Arc;
@@ -24,13 +30,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 const REOPEN: Duration = Duration::from_secs(1);
 /// How often a loss that is only told is looked at again.
 const STANDING: Duration = Duration::from_secs(10);
-
-/// What is remembered of a primary may be so much older than its loss.
-const FRESH: Duration = Duration::from_secs(10);
-
-/// What a dead primary is replaced by, and the same with a question before it.
-const FAILOVER: &str = "failover";
-const APPROVED: &str = "approved_failover";
 
 /// What started the runs of a watch, as their records say.
 pub const TRIGGER: &str = "detector";
@@ -52,6 +51,12 @@ pub trait Desk: Send + Sync {
 
     /// Keeps what happened, and tells whoever is to know.
     async fn tell(&self, notice: Notice);
+
+    /// Tells people and programs outside. Returns at once, whatever they do.
+    fn announce(&self, news: News);
+
+    /// Finds out what this order would come to, keeps the plan with the incident, and tells it with the news. Returns at once.
+    fn foretell(&self, order: Order, notice: Notice, news: News);
 }
 
 /// Something that a person is to know.
@@ -59,12 +64,16 @@ pub trait Desk: Send + Sync {
 pub struct Notice {
     /// The cluster.
     pub cluster: String,
+    /// The incident that it belongs to; none where all is well.
+    pub incident: Option<String>,
     /// What.
     pub code: Code,
     /// In a sentence.
     pub text: String,
     /// What would have been run, where nothing was.
     pub held_back: Option<HeldBack>,
+    /// What would come of a run that a person decides about; the whole plan is kept with the incident.
+    pub foretold: Option<Foretold>,
     /// What it rests on.
     pub analysis: Option<Analysis>,
 }
@@ -116,6 +125,9 @@ pub struct Sentry {
     returns: Returns,
     /// Somebody is being brought back: meanwhile it is watched on.
     returning: Option<JoinHandle<()>>,
+    /// What goes on, as the world was told.
+    incident: Option<Incident>,
+    readiness: Readiness,
     state: watch::Sender<State>,
 }
 
@@ -134,6 +146,8 @@ impl Sentry {
             faint: None,
             returns: Returns::default(),
             returning: None,
+            incident: None,
+            readiness: Readiness::default(),
             state: watch::Sender::new(State::default()),
         }
     }
@@ -229,6 +243,7 @@ impl Sentry {
         self.publish(found.clone());
         if full {
             let obstacles = obstacles(self.cluster.inventory(), &seen);
+            self.could_fail_over(obstacles.as_deref());
             self.state.send_modify(|state| state.obstacles = obstacles);
             self.bring_back(&seen, &found).await;
         }
@@ -236,72 +251,13 @@ impl Sentry {
             self.tell_loss(&found, found.text.clone(), None).await;
             return false;
         }
+        self.well(&found);
         let was_told = self.told.take().is_some();
         self.faint = None;
         if is_new || was_told {
             self.tell(&found, found.text.clone(), None).await;
         }
         false
-    }
-
-    /// Starts the return of an old primary, beside the watch: it may take long.
-    async fn bring_back(&mut self, seen: &Snapshot, found: &Analysis) {
-        let acts = self.detector.mode == Mode::Auto && self.detector.on_return == OnReturn::Rejoin;
-        let busy = self
-            .returning
-            .as_ref()
-            .is_some_and(|run| !run.is_finished());
-        let Some(primary) = self.primary.clone().filter(|_| acts && !busy) else {
-            return;
-        };
-        if !seen.nodes.get(&primary).is_some_and(Witness::is_primary) {
-            return;
-        }
-        let replaced = self.desk.replaced().await;
-        let patience = self.detector.patience;
-        let cluster = self.cluster.as_ref();
-        let due = self
-            .returns
-            .due(cluster, seen, &primary, &replaced, patience)
-            .await;
-        let Some((node, order)) = due else { return };
-        let known = self.desk.known(RETURN).await;
-        let passage = passage(self.detector.mode, self.detector.cooldown, known);
-        if passage != Passage::Open {
-            if self.returns.is_news(&node, &passage) {
-                let text = format!(
-                    "{node} is there again; `{}` would have been run, and nothing was started: {}",
-                    order.playbook,
-                    passage.told()
-                );
-                self.tell(found, text, None).await;
-            }
-            return;
-        }
-        // Whoever finds no room looks again.
-        let Ok(turn) = Arc::clone(&self.limit).try_acquire_owned() else {
-            return;
-        };
-        let (desk, found) = (Arc::clone(&self.desk), found.clone());
-        let cluster = self.cluster.inventory().cluster.clone();
-        self.returning = Some(tokio::spawn(async move {
-            let _turn = turn;
-            let text = match desk.start(order).await {
-                Ok((run, how)) => {
-                    let ended = ended_so(how);
-                    format!("`rejoin` of {node} was run and {ended} (run {run})")
-                }
-                Err(why) => format!("`rejoin` of {node} could not be run: {why}"),
-            };
-            let notice = Notice {
-                cluster,
-                code: found.code,
-                text,
-                held_back: None,
-                analysis: Some(found),
-            };
-            desk.tell(notice).await;
-        }));
     }
 
     /// Looks closely, again and again, until it is clear what to make of it.
@@ -341,146 +297,6 @@ impl Sentry {
                 }
             }
         }
-    }
-
-    /// Starts what the site file says, where the gate is open.
-    async fn act(&mut self, found: &Analysis) {
-        let order = self.order(found);
-        let known = self.desk.known(TRIGGER).await;
-        let passage = passage(self.detector.mode, self.detector.cooldown, known);
-        let passage = match (passage, self.stale(found)) {
-            (Passage::Open, Some(seconds)) => Passage::Stale { seconds },
-            (passage, _) => passage,
-        };
-        if passage != Passage::Open {
-            let text = format!(
-                "{}; `{}` would have been run, and nothing was started: {}",
-                found.text,
-                order.playbook,
-                passage.told()
-            );
-            let held_back = HeldBack {
-                passage,
-                playbook: order.playbook,
-                params: order.params,
-            };
-            self.state
-                .send_modify(|state| state.held_back = Some(held_back.clone()));
-            self.tell_loss(found, text, Some(held_back)).await;
-            return;
-        }
-        let Ok(_turn) = Arc::clone(&self.limit).try_acquire_owned() else {
-            // Whoever waits looks again when it is its turn: much may have happened.
-            let turn = Arc::clone(&self.limit).acquire_owned().await;
-            drop(turn);
-            self.told = None;
-            return;
-        };
-        self.state.send_modify(|state| {
-            state.running = true;
-            state.held_back = None;
-        });
-        let playbook = order.playbook.clone();
-        let ended = self.desk.start(order).await;
-        self.state.send_modify(|state| state.running = false);
-        let text = match ended {
-            Ok((run, how)) => format!(
-                "{}; `{playbook}` was run and {} (run {run})",
-                found.text,
-                ended_so(how)
-            ),
-            Err(why) => format!("{}; `{playbook}` could not be run: {why}", found.text),
-        };
-        self.tell_loss(found, text, None).await;
-    }
-
-    /// What is remembered of a primary whose host is gone would be part of the proof. Where others saw it longer than we did, it
-    /// may have changed meanwhile: for how many seconds it has not been seen here.
-    fn stale(&self, found: &Analysis) -> Option<u64> {
-        let silent = matches!(
-            found.code,
-            Code::PrimaryDead | Code::PrimaryDeadAndSomeStandbys
-        );
-        let primary = found.primary.as_ref().filter(|_| silent)?;
-        let names = self.cluster.remembered(primary).synchronous_standby_names;
-        let age = Duration::from_millis(names?.age_ms);
-        let lost = self.lost.map_or(Duration::ZERO, |since| since.elapsed());
-        (age > lost + FRESH).then_some(age.as_secs())
-    }
-
-    fn order(&self, found: &Analysis) -> Order {
-        let mut params: Vec<(String, String)> = Vec::new();
-        if let Some(primary) = &found.primary {
-            params.push(("old_primary".to_owned(), primary.to_string()));
-        }
-        // The run looks once more itself. What has been silent for so long already need not be waited for as long again.
-        if matches!(
-            found.code,
-            Code::PrimaryDead | Code::PrimaryDeadAndSomeStandbys
-        ) {
-            let patience = format_duration(self.detector.patience / 2);
-            params.push(("patience".to_owned(), patience));
-        }
-        for (name, value) in &self.detector.params {
-            params.retain(|(known, _)| known != name);
-            params.push((name.clone(), value.clone()));
-        }
-        let mut playbook = self.detector.playbook.clone();
-        if self.detector.mode == Mode::Approve && playbook == FAILOVER {
-            APPROVED.clone_into(&mut playbook);
-        }
-        Order {
-            playbook,
-            params,
-            trigger: TRIGGER.to_owned(),
-            silent: found.primary.clone().into_iter().collect(),
-            ..Order::default()
-        }
-    }
-
-    /// Tells of a loss, once for as long as it is the same.
-    async fn tell_loss(&mut self, found: &Analysis, text: String, held_back: Option<HeldBack>) {
-        let why = held_back
-            .as_ref()
-            .map_or_else(|| "told".to_owned(), |held| held.passage.lasting());
-        let news = (found.code, found.primary.clone(), why);
-        if self.told.as_ref() == Some(&news) {
-            return;
-        }
-        self.told = Some(news);
-        self.tell(found, text, held_back).await;
-    }
-
-    async fn tell(&self, found: &Analysis, text: String, held_back: Option<HeldBack>) {
-        let notice = Notice {
-            cluster: self.cluster.inventory().cluster.clone(),
-            code: found.code,
-            text,
-            held_back,
-            analysis: Some(found.clone()),
-        };
-        self.desk.tell(notice).await;
-    }
-
-    fn publish(&self, found: Analysis) {
-        self.state.send_modify(|state| {
-            state.looks += 1;
-            if state.analysis.as_ref().map(|before| before.code) != Some(found.code) {
-                state.since = Some(jiff::Timestamp::now().to_string());
-            }
-            state.analysis = Some(found);
-        });
-    }
-}
-
-fn ended_so(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ok => "reached its goal",
-        Outcome::Degraded => "reached its goal in part: see what is left to do",
-        Outcome::Failed => "failed",
-        Outcome::Refused => "refused to go on",
-        Outcome::Held => "waits for a person",
-        Outcome::Cancelled => "was cancelled",
     }
 }
 

@@ -8,14 +8,18 @@
 
 #[path = "../live_support/mod.rs"]
 mod live_support;
+#[path = "../serve_support/mod.rs"]
+mod serve_support;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod access;
 mod document;
 mod numbers;
+mod receivers;
 mod runs;
 mod served;
 mod stops;
 mod stream;
+mod told;
 mod watch;

@@ -204,8 +204,8 @@ fn write_private(file: &Path, text: &str) {
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// A client that trusts an authority made just now, and no other; the server's certificate is of it.
-fn encrypted(dir: &Path) -> Client {
+/// An authority made just now, and the certificate of a server by it.
+pub(crate) fn authority(dir: &Path) {
     let openssl = |words: &str| {
         let done = std::process::Command::new("openssl")
             .current_dir(dir)
@@ -224,6 +224,11 @@ fn encrypted(dir: &Path) -> Client {
     openssl(
         "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile san -out server.crt",
     );
+}
+
+/// A client that trusts an authority made just now, and no other; the server's certificate is of it.
+fn encrypted(dir: &Path) -> Client {
+    authority(dir);
     let pem = std::fs::read(dir.join("ca.crt")).unwrap();
     let authority = reqwest::Certificate::from_pem(&pem).unwrap();
     let client = Client::builder().no_proxy();

@@ -12,3 +12,4 @@ mod disturbances;
 mod names;
 mod returns;
 mod support;
+mod told;

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use pgbaton::cluster::{Detector, Inventory, Mode, NodeName, SyncMode, Synchronous, Watch};
 use pgbaton::engine::{Outcome, RunId};
+use pgbaton::notify::News;
 use pgbaton::runs::{Order, on_paused_clock, sim_cluster};
 use pgbaton::simulate::{Disruption, SimCluster, WorldBuilder, rehearsal_inventory};
 use pgbaton::trigger::{Analysis, Code, Desk, Known, Notice, Pause, Sentry, State, TRIGGER};
@@ -21,6 +22,11 @@ pub(super) fn name(text: &str) -> NodeName {
 pub(super) struct Log {
     pub(super) orders: Vec<Order>,
     pub(super) notices: Vec<Notice>,
+    pub(super) news: Vec<News>,
+    /// What was to be foretold.
+    pub(super) foretold: Vec<Order>,
+    /// How many orders there were at each of them.
+    pub(super) orders_when_told: Vec<usize>,
     pub(super) pause: Option<Pause>,
     /// What a run ends with, and whether it promotes.
     pub(super) fails: bool,
@@ -79,6 +85,18 @@ impl Desk for CountingDesk {
 
     async fn tell(&self, notice: Notice) {
         self.with(|log| log.notices.push(notice));
+    }
+
+    fn announce(&self, news: News) {
+        self.with(|log| {
+            log.orders_when_told.push(log.orders.len());
+            log.news.push(news);
+        });
+    }
+
+    fn foretell(&self, order: Order, _notice: Notice, news: News) {
+        self.with(|log| log.foretold.push(order));
+        self.announce(news);
     }
 }
 

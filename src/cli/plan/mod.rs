@@ -33,16 +33,21 @@ pub(crate) async fn plan(context: &Context, args: PlanArgs) -> Result<Code, Comm
     if let Some(file) = &args.out {
         keep(&plan, file)?;
     }
-    if global.json {
-        screen::data(&format!("{}\n", as_json(&plan)));
-    } else {
-        let columns = screen::size().map(|(columns, _)| columns);
-        screen::data(&page::render(&plan, context.paint, columns));
-    }
+    show(context, &plan);
     if let Some(file) = &args.out {
         screen::note(&format!("kept in {}\n", file.display()));
     }
     Ok(plan.outcome.into())
+}
+
+/// For people, or as JSON.
+pub(crate) fn show(context: &Context, plan: &Plan) {
+    if context.global.json {
+        screen::data(&format!("{}\n", as_json(plan)));
+    } else {
+        let columns = screen::size().map(|(columns, _)| columns);
+        screen::data(&page::render(plan, context.paint, columns));
+    }
 }
 
 /// The plan; one line.

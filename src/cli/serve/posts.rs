@@ -3,7 +3,9 @@
 use super::say;
 use crate::cli::app::Context;
 use crate::cluster::{Inventory, Mode};
-use crate::runs::{RunsError, World};
+use crate::notify::Notifier;
+use crate::runs::{RunsError, World, site_file};
+use crate::site::Site;
 use crate::trigger::{Code, LiveDesk, Sentry, State, Watches};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ const FEW: usize = 16;
 pub(super) struct Posts {
     limit: Arc<Semaphore>,
     watches: Watches,
+    notifier: Notifier,
     by_cluster: BTreeMap<String, Post>,
 }
 
@@ -31,11 +34,12 @@ struct Post {
 }
 
 impl Posts {
-    /// None yet; `watches` tells how they stand.
-    pub(super) fn new(watches: Watches) -> Self {
+    /// None yet; `watches` tells how they stand, `notifier` whoever is to know.
+    pub(super) fn new(watches: Watches, notifier: Notifier) -> Self {
         Self {
             limit: Arc::new(Semaphore::new(AT_ONCE)),
             watches,
+            notifier,
             by_cluster: BTreeMap::new(),
         }
     }
@@ -44,7 +48,13 @@ impl Posts {
     /// it has them now, once nothing is under way there. Nothing is changed where it cannot be read.
     pub(super) fn read(&mut self, context: &Context) -> Result<(), RunsError> {
         let global = &context.global;
-        let worlds = World::open_all(global.site.as_deref(), global.cluster.as_deref())?;
+        let file = site_file(global.site.as_deref())?;
+        let site = Site::load(&file)?;
+        let worlds = World::all(&site, &file, global.cluster.as_deref())?;
+        // Before anything is watched: what is found first is told.
+        if let Err(error) = self.notifier.set(&site.notify) {
+            say(&format!("nobody can be notified: {error}"));
+        }
         let few = worlds.len() <= FEW;
         let names: Vec<String> = worlds
             .iter()
@@ -100,7 +110,11 @@ impl Posts {
         ));
         let port = world.watched();
         let world = Arc::new(world);
-        let desk = Arc::new(LiveDesk::new(Arc::clone(&world), say));
+        let desk = Arc::new(LiveDesk::new(
+            Arc::clone(&world),
+            self.notifier.clone(),
+            say,
+        ));
         let sentry = Sentry::new(port, desk, Arc::clone(&self.limit)).knowing(known);
         let state = sentry.state();
         self.watches.add(&name, state.clone());

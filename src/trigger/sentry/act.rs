@@ -1,0 +1,126 @@
+//! What a watch does about a loss: starts what the site file says, through the gate.
+
+use super::super::analysis::Analysis;
+use super::super::code::Code;
+use super::super::gate::{Passage, passage};
+use super::super::run_news::ended_so;
+use super::{HeldBack, Sentry, TRIGGER};
+use crate::cluster::Mode;
+use crate::document::format_duration;
+use crate::runs::Order;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is remembered of a primary may be so much older than its loss.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// What a dead primary is replaced by, and the same with a question before it.
+const FAILOVER: &str = "failover";
+const APPROVED: &str = "approved_failover";
+
+impl Sentry {
+    /// Starts what the site file says, where the gate is open.
+    pub(super) async fn act(&mut self, found: &Analysis) {
+        // Before anything that takes its time: it waits for nothing.
+        self.not_well(found);
+        let order = self.order(found);
+        let known = self.desk.known(TRIGGER).await;
+        let passage = passage(self.detector.mode, self.detector.cooldown, known);
+        let passage = match (passage, self.stale(found)) {
+            (Passage::Open, Some(seconds)) => Passage::Stale { seconds },
+            (passage, _) => passage,
+        };
+        if passage != Passage::Open {
+            let text = format!(
+                "{}; `{}` would have been run, and nothing was started: {}",
+                found.text,
+                order.playbook,
+                passage.told()
+            );
+            self.held(found, &passage, &order, &text);
+            let held_back = HeldBack {
+                passage,
+                playbook: order.playbook,
+                params: order.params,
+            };
+            self.state
+                .send_modify(|state| state.held_back = Some(held_back.clone()));
+            self.tell_loss(found, text, Some(held_back)).await;
+            return;
+        }
+        let Ok(_turn) = Arc::clone(&self.limit).try_acquire_owned() else {
+            // Whoever waits looks again when it is its turn: much may have happened.
+            let turn = Arc::clone(&self.limit).acquire_owned().await;
+            drop(turn);
+            self.told = None;
+            return;
+        };
+        self.state.send_modify(|state| {
+            state.running = true;
+            state.held_back = None;
+        });
+        if self.detector.mode == Mode::Approve {
+            let text = format!(
+                "{}; `{}` is started, and asks before it does anything",
+                found.text, order.playbook
+            );
+            self.held(found, &passage, &order, &text);
+        }
+        let playbook = order.playbook.clone();
+        let ended = self.desk.start(order).await;
+        self.state.send_modify(|state| state.running = false);
+        let text = match ended {
+            Ok((run, how)) => format!(
+                "{}; `{playbook}` was run and {} (run {run})",
+                found.text,
+                ended_so(how)
+            ),
+            Err(why) => format!("{}; `{playbook}` could not be run: {why}", found.text),
+        };
+        self.tell_loss(found, text, None).await;
+    }
+
+    /// What is remembered of a primary whose host is gone would be part of the proof. Where others saw it longer than we did, it
+    /// may have changed meanwhile: for how many seconds it has not been seen here.
+    fn stale(&self, found: &Analysis) -> Option<u64> {
+        let silent = matches!(
+            found.code,
+            Code::PrimaryDead | Code::PrimaryDeadAndSomeStandbys
+        );
+        let primary = found.primary.as_ref().filter(|_| silent)?;
+        let names = self.cluster.remembered(primary).synchronous_standby_names;
+        let age = Duration::from_millis(names?.age_ms);
+        let lost = self.lost.map_or(Duration::ZERO, |since| since.elapsed());
+        (age > lost + FRESH).then_some(age.as_secs())
+    }
+
+    fn order(&self, found: &Analysis) -> Order {
+        let mut params: Vec<(String, String)> = Vec::new();
+        if let Some(primary) = &found.primary {
+            params.push(("old_primary".to_owned(), primary.to_string()));
+        }
+        // The run looks once more itself. What has been silent for so long already need not be waited for as long again.
+        if matches!(
+            found.code,
+            Code::PrimaryDead | Code::PrimaryDeadAndSomeStandbys
+        ) {
+            let patience = format_duration(self.detector.patience / 2);
+            params.push(("patience".to_owned(), patience));
+        }
+        for (name, value) in &self.detector.params {
+            params.retain(|(known, _)| known != name);
+            params.push((name.clone(), value.clone()));
+        }
+        let mut playbook = self.detector.playbook.clone();
+        if self.detector.mode == Mode::Approve && playbook == FAILOVER {
+            APPROVED.clone_into(&mut playbook);
+        }
+        Order {
+            playbook,
+            params,
+            trigger: TRIGGER.to_owned(),
+            silent: found.primary.clone().into_iter().collect(),
+            ..Order::default()
+        }
+    }
+}
