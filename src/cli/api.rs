@@ -7,15 +7,16 @@ use super::screen;
 use crate::engine::Envelope;
 use crate::notify::Notifier;
 use crate::runs::{RunsError, World, site_file};
-use crate::server::{Server, ServerError};
+use crate::server::{Outside, Server, ServerError};
 use crate::site::Site;
-use crate::trigger::Watches;
+use crate::trigger::{Turns, Watches, hooks};
 
 /// Begins to serve it; nothing where the site file has no `api`.
 pub(crate) async fn start(
     context: &Context,
     watches: Watches,
     notifier: Notifier,
+    turns: Turns,
 ) -> Result<Option<Server>, CommandError> {
     let file = site_file(context.global.site.as_deref())?;
     let site = Site::load(&file).map_err(RunsError::from)?;
@@ -23,7 +24,13 @@ pub(crate) async fn start(
         return Ok(None);
     };
     let clusters = World::all(&site, &file, context.global.cluster.as_deref())?;
-    let server = Server::start(options, clusters, watches, notifier, show).await?;
+    let outside = Outside {
+        watches,
+        hooks: hooks(&site, &file)?,
+        turns,
+        notifier,
+    };
+    let server = Server::start(options, clusters, outside, show).await?;
     screen::note(&format!("the API listens on {}\n", server.url()));
     Ok(Some(server))
 }

@@ -42,6 +42,7 @@ pub fn draft(found: &Found, cluster: &str) -> Result<Draft, ImportError> {
         store: None,
         api: None,
         notify: Vec::new(),
+        hooks: None,
         clusters: [(cluster.to_owned(), inventory)].into(),
     };
     pen.remarks.top = vec![

@@ -18,6 +18,7 @@ impl Lab {
             store: None,
             api: None,
             notify: Vec::new(),
+            hooks: None,
             clusters: [(self.name().to_owned(), self.inventory(options))].into(),
         };
         let path = self.site_file();

@@ -7,6 +7,7 @@ mod api;
 mod cluster;
 mod detector;
 mod error;
+mod hooks;
 mod model;
 mod node;
 mod notify;
@@ -25,6 +26,7 @@ mod write;
 
 pub use api::{Api, ApiTls};
 pub use error::SiteError;
+pub use hooks::{Hook, Hooks};
 pub use model::Site;
 pub use notify::{Email, MailTls, Means, NewsKind, Target, Url, Webhook};
 pub(crate) use replication::is_connection_option;

@@ -1,6 +1,8 @@
 //! A site, read and checked.
 
-use super::{Api, EtcdStore, SiteError, Target, api, cluster, notify, redact, store, words};
+use super::{
+    Api, EtcdStore, Hooks, SiteError, Target, api, cluster, hooks, notify, redact, store, words,
+};
 use crate::cluster::Inventory;
 use crate::document::{Diagnostics, Lowering, Source, Spanned, Tree, parse, read_file};
 use serde_json::Value as Json;
@@ -22,6 +24,8 @@ pub struct Site {
     pub api: Option<Api>,
     /// Who is told of what happens, by `pgbaton serve`.
     pub notify: Vec<Target>,
+    /// What programs outside may let it run, by name.
+    pub hooks: Option<Hooks>,
     /// Its clusters, by name; at least one.
     pub clusters: BTreeMap<String, Inventory>,
 }
@@ -109,6 +113,15 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
     let notify = top
         .optional(to, "notify")
         .and_then(|e| notify::lower(to, &e.value, &names, base));
+    let called = top.optional(to, "hooks");
+    let hooks = called.and_then(|e| hooks::lower(to, &e.value, base, &clusters));
+    if let Some(entry) = called
+        && !top.has("api")
+    {
+        let message = "`hooks` needs `api`: without it no port is opened";
+        to.error("missing-key", entry.key.span, message).help =
+            Some("give `api: { listen: ADDRESS, tokens: FILE }`".to_owned());
+    }
     top.finish(to);
     Some(Site {
         name: name?,
@@ -117,6 +130,7 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
         store,
         api,
         notify: notify.unwrap_or_default(),
+        hooks,
         clusters,
     })
 }

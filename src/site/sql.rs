@@ -52,7 +52,7 @@ pub(super) fn lower(
         });
     }
     let passfile = passfile.and_then(|e| words::local_path(to, "`passfile`", &e.value, base));
-    let password = password.and_then(|e| secret(to, &e.value, base));
+    let password = password.and_then(|e| secret(to, "password", &e.value, base));
     let sslmode = map
         .optional(to, "sslmode")
         .and_then(|e| to.one_of("`sslmode`", &e.value, &SSL_MODES));
@@ -90,17 +90,26 @@ pub(super) fn default_database(product: Product) -> &'static str {
     }
 }
 
-/// A reference to a password; the password itself is refused.
+/// A reference to a secret, under this key; the secret itself is refused.
 pub(super) fn secret(
     to: &mut Lowering<'_>,
+    key: &str,
     value: &Spanned<Tree>,
     base: &Path,
 ) -> Option<SecretSource> {
     if !matches!(value.value, Tree::Map(_)) {
-        inline_secret(to, value.span);
+        if key == "password" {
+            inline_secret(to, value.span);
+        } else {
+            let message = "a secret cannot stand in the site file";
+            to.error("inline-secret", value.span, message).help = Some(format!(
+                "put it into a file that only pgbaton's user can read: `{key}: {{ file: FILE }}`, or take it from the \
+                 environment: `{key}: {{ env: NAME }}`"
+            ));
+        }
         return None;
     }
-    secret_of(to, "`password`", value, base)
+    secret_of(to, &format!("`{key}`"), value, base)
 }
 
 /// A reference to a secret that is called `what`.

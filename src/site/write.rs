@@ -5,6 +5,7 @@
 use super::Site;
 use super::cluster::PRODUCTS;
 use super::detector;
+use super::hooks;
 use super::node::PROMOTE;
 use super::notify;
 use super::replication::MODES;
@@ -59,6 +60,11 @@ pub fn to_yaml_with(site: &Site, remarks: &Remarks) -> String {
         let targets = site.notify.iter();
         let targets = targets.map(|target| (target.name.clone(), notify::written(target)));
         top.put("notify", &targets.collect::<serde_json::Map<_, _>>().into());
+    }
+    if let Some(hooks) = &site.hooks {
+        let hooks = hooks.hooks.iter();
+        let hooks = hooks.map(|hook| (hook.name.value.clone(), hooks::written(hook)));
+        top.put("hooks", &Json::Object(hooks.collect()));
     }
     let clusters = site
         .clusters

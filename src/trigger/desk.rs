@@ -3,13 +3,15 @@
 use super::acknowledge::acknowledged;
 use super::code::Code;
 use super::foretold::{self, Foretold};
-use super::gate::Known;
+use super::gate::{Known, Passage, passage};
+use super::hook::is_hooks;
 use super::incident;
 use super::pause::paused;
-use super::sentry::{Desk, Notice};
-use crate::cluster::NodeName;
+use super::sentry::{Desk, Notice, RETURN, TRIGGER};
+use super::turns::{Turn, Turns};
+use crate::cluster::{Mode, NodeName};
 use crate::engine::{Outcome, Owed, RunId};
-use crate::journal::{Filter, RunSummary, Standing};
+use crate::journal::{Filter, RunSummary, Standing, Which};
 use crate::notify::{News, Notifier};
 use crate::runs::{Order, Records, RunsError, World};
 use async_trait::async_trait;
@@ -27,45 +29,89 @@ static PLANS: Semaphore = Semaphore::const_new(2);
 /// The desk of one cluster.
 pub struct LiveDesk {
     world: Arc<World>,
+    turns: Turns,
     notifier: Notifier,
     /// For people.
     say: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// Who asks whether something may be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Watch,
+    /// The watch, for an old primary that is there again.
+    Return,
+    Hook,
+}
+
+impl Asks {
+    fn by(trigger: &str) -> Self {
+        if trigger == RETURN {
+            Self::Return
+        } else {
+            Self::Watch
+        }
+    }
 }
 
 impl LiveDesk {
     /// A desk that says what happens in sentences, too.
     pub fn new(
         world: Arc<World>,
+        turns: Turns,
         notifier: Notifier,
         say: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
         Self {
             world,
+            turns,
             notifier,
             say: Arc::new(say),
         }
     }
-}
 
-#[async_trait]
-impl Desk for LiveDesk {
-    async fn start(&self, order: Order) -> Result<(RunId, Outcome), String> {
-        let cluster = &self.world.inventory().cluster;
-        (self.say)(&format!("{cluster}: starting `{}`", order.playbook));
-        // Whoever serves stops by leaving runs as they are, to be resumed.
-        let never = CancellationToken::new();
-        match self.world.run(order, Vec::new(), never).await {
-            Ok(finished) => Ok((finished.run, finished.report.outcome)),
-            Err(error) => Err(error.to_string()),
+    /// Whether a hook may start something now, and if not, why. While the turn is held nobody else here starts anything on the
+    /// cluster by itself.
+    pub async fn let_through(&self, mode: Mode) -> Result<Turn, Passage> {
+        let inventory = self.world.inventory();
+        let turn = match self.turns.take(&inventory.cluster) {
+            Ok(turn) => turn,
+            Err(Passage::Busy { .. }) => {
+                let run = self.under_way().await;
+                return Err(Passage::Busy { run });
+            }
+            Err(why) => return Err(why),
+        };
+        let known = self.known_by(Asks::Hook).await;
+        match passage(mode, inventory.detector.cooldown, known) {
+            Passage::Open => Ok(turn),
+            why => Err(why),
         }
     }
 
-    async fn known(&self, trigger: &str) -> Known {
+    /// Keeps what came of a hook's request, and logs it.
+    pub async fn report(&self, notice: Notice) {
+        tracing::warn!(cluster = %notice.cluster, code = %notice.code, "{}", notice.text);
+        self.keep(&notice).await;
+    }
+
+    /// The run that has the cluster, where that can be told.
+    async fn under_way(&self) -> Option<String> {
+        let filter = Filter {
+            cluster: Some(self.world.inventory().cluster.clone()),
+            which: Which::Unended,
+            limit: Some(1),
+        };
+        let runs = self.world.records().list(&filter).await.ok()?;
+        Some(runs.first()?.run.to_string())
+    }
+
+    async fn known_by(&self, asks: Asks) -> Known {
         let cluster = &self.world.inventory().cluster;
         let records = self.world.records();
         let (pause, last) = tokio::join!(
             paused(records, cluster, jiff::Timestamp::now()),
-            last(records, cluster, trigger)
+            last(records, cluster, asks)
         );
         let (pause, last) = (
             pause.map_err(|e| e.to_string()),
@@ -79,6 +125,44 @@ impl Desk for LiveDesk {
                 last: None,
             },
         }
+    }
+
+    async fn keep(&self, notice: &Notice) {
+        if let Err(error) = incident::keep(self.world.records(), notice).await {
+            tracing::warn!(%error, "what happened could not be kept");
+        }
+    }
+}
+
+#[async_trait]
+impl Desk for LiveDesk {
+    async fn start(&self, order: Order) -> Result<(RunId, Outcome), String> {
+        let inventory = self.world.inventory();
+        let cluster = &inventory.cluster;
+        let turn = self.turns.take_placed(cluster);
+        let _turn = turn.map_err(|why| why.told())?;
+        // A hook may have had its turn since the gate was asked.
+        let asks = Asks::by(&order.trigger);
+        let last = last(self.world.records(), cluster, asks).await;
+        let known = Known {
+            pause: Ok(None),
+            last: last.map_err(|error| error.to_string())?,
+        };
+        match passage(Mode::Auto, inventory.detector.cooldown, known) {
+            Passage::Open => {}
+            why => return Err(why.told()),
+        }
+        (self.say)(&format!("{cluster}: starting `{}`", order.playbook));
+        // Whoever serves stops by leaving runs as they are, to be resumed.
+        let never = CancellationToken::new();
+        match self.world.run(order, Vec::new(), never).await {
+            Ok(finished) => Ok((finished.run, finished.report.outcome)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn known(&self, trigger: &str) -> Known {
+        self.known_by(Asks::by(trigger)).await
     }
 
     async fn replaced(&self) -> Vec<NodeName> {
@@ -112,10 +196,8 @@ impl Desk for LiveDesk {
             tracing::warn!(cluster = %notice.cluster, code = %notice.code, "{}", notice.text);
         }
         (self.say)(&format!("{}: {}", notice.cluster, notice.text));
-        if notice.code.is_loss()
-            && let Err(error) = incident::keep(self.world.records(), &notice).await
-        {
-            tracing::warn!(%error, "what happened could not be kept");
+        if notice.code.is_loss() {
+            self.keep(&notice).await;
         }
     }
 
@@ -154,11 +236,11 @@ impl Desk for LiveDesk {
     }
 }
 
-/// The last run that was started by this trigger, where nobody has acknowledged it.
+/// The last run that was started by itself, where nobody has acknowledged it.
 async fn last(
     records: &Records,
     cluster: &str,
-    trigger: &str,
+    asks: Asks,
 ) -> Result<Option<(String, Duration)>, RunsError> {
     let filter = Filter {
         cluster: Some(cluster.to_owned()),
@@ -166,9 +248,7 @@ async fn last(
         ..Filter::default()
     };
     let runs = records.list(&filter).await?;
-    let own =
-        |run: &&RunSummary| run.trigger == trigger && matches!(run.standing, Standing::Ended(_));
-    let Some(run) = runs.iter().find(own) else {
+    let Some(run) = runs.iter().find(|run| counts(run, asks)) else {
         return Ok(None);
     };
     if acknowledged(records, cluster, &run.run).await {
@@ -182,4 +262,58 @@ async fn last(
         run.run.to_string(),
         ago.try_into().unwrap_or_default(),
     )))
+}
+
+/// Whether something waits for its cooldown. A monitor outside that is wrong costs a look, not the next ten minutes: what
+/// was refused because of it holds up other hooks, and not who looks for itself.
+fn counts(run: &RunSummary, asks: Asks) -> bool {
+    let Standing::Ended(outcome) = run.standing else {
+        return false;
+    };
+    // What brings a node back neither waits for a failover nor keeps one waiting.
+    if asks == Asks::Return {
+        return run.trigger == RETURN;
+    }
+    let refused = outcome == Outcome::Refused && asks == Asks::Watch;
+    run.trigger == TRIGGER || (is_hooks(&run.trigger) && !refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_monitor_that_is_wrong_makes_other_monitors_wait_and_not_the_watch() {
+        use Outcome::{Cancelled, Degraded, Failed, Held, Ok, Refused};
+        let counted = |trigger: &str, standing, asks| {
+            let run = RunSummary {
+                run: RunId("r".into()),
+                cluster: "orders".to_owned(),
+                playbook: "failover".to_owned(),
+                version: None,
+                trigger: trigger.to_owned(),
+                key: None,
+                started: String::new(),
+                ended: None,
+                last_seq: 0,
+                standing,
+            };
+            counts(&run, asks)
+        };
+        for asks in [Asks::Watch, Asks::Hook] {
+            for outcome in [Ok, Degraded, Failed, Refused, Held, Cancelled] {
+                let ended = Standing::Ended(outcome);
+                let excused = outcome == Refused && asks == Asks::Watch;
+                assert!(counted("detector", ended, asks), "{outcome:?}");
+                assert_eq!(counted("webhook:page", ended, asks), !excused);
+                for person in ["cli", "api", "webhook"] {
+                    assert!(!counted(person, ended, asks), "{person}");
+                }
+            }
+            assert!(!counted("webhook:page", Standing::UnderWay, asks));
+            assert!(!counted(RETURN, Standing::Ended(Ok), asks));
+        }
+        assert!(counted(RETURN, Standing::Ended(Failed), Asks::Return));
+        assert!(!counted(TRIGGER, Standing::Ended(Ok), Asks::Return));
+    }
 }

@@ -183,7 +183,7 @@ impl RunNews {
 }
 
 /// How it ended, as it follows the name of the playbook.
-pub(super) fn ended_so(outcome: Outcome) -> &'static str {
+pub fn ended_so(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Ok => "reached its goal",
         Outcome::Degraded => "reached its goal in part: see what is left to do",

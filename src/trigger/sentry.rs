@@ -5,6 +5,8 @@ mod announce;
 mod bring_back;
 mod tell;
 
+pub(super) use act::{FAILOVER, as_allowed};
+
 use super::analysis::{Analysis, analyse};
 use super::code::Code;
 use super::foretold::Foretold;

@@ -6,14 +6,11 @@ use crate::cluster::{Inventory, Mode};
 use crate::notify::Notifier;
 use crate::runs::{RunsError, World, site_file};
 use crate::site::Site;
-use crate::trigger::{Code, LiveDesk, Sentry, State, Watches};
+use crate::trigger::{Code, LiveDesk, Sentry, State, Turns, Watches, hooks};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
-
-/// How many runs may be started by themselves at once: a data centre that is dead is no reason for a stampede.
-const AT_ONCE: usize = 4;
 
 /// Up to so many clusters, the ways to their hosts are opened beforehand and kept: an ssh connection takes a quarter of a
 /// second to open, and some megabytes.
@@ -21,7 +18,7 @@ const FEW: usize = 16;
 
 /// The watches. They end with it: a run that one of them has started stays to be resumed.
 pub(super) struct Posts {
-    limit: Arc<Semaphore>,
+    turns: Turns,
     watches: Watches,
     notifier: Notifier,
     by_cluster: BTreeMap<String, Post>,
@@ -35,9 +32,9 @@ struct Post {
 
 impl Posts {
     /// None yet; `watches` tells how they stand, `notifier` whoever is to know.
-    pub(super) fn new(watches: Watches, notifier: Notifier) -> Self {
+    pub(super) fn new(watches: Watches, turns: Turns, notifier: Notifier) -> Self {
         Self {
-            limit: Arc::new(Semaphore::new(AT_ONCE)),
+            turns,
             watches,
             notifier,
             by_cluster: BTreeMap::new(),
@@ -50,6 +47,8 @@ impl Posts {
         let global = &context.global;
         let file = site_file(global.site.as_deref())?;
         let site = Site::load(&file)?;
+        // Those in force are from the start; the next start is not to fail of what was let pass now.
+        hooks(&site, &file)?;
         let worlds = World::all(&site, &file, global.cluster.as_deref())?;
         // Before anything is watched: what is found first is told.
         if let Err(error) = self.notifier.set(&site.notify) {
@@ -112,10 +111,11 @@ impl Posts {
         let world = Arc::new(world);
         let desk = Arc::new(LiveDesk::new(
             Arc::clone(&world),
+            self.turns.clone(),
             self.notifier.clone(),
             say,
         ));
-        let sentry = Sentry::new(port, desk, Arc::clone(&self.limit)).knowing(known);
+        let sentry = Sentry::new(port, desk, self.turns.limit()).knowing(known);
         let state = sentry.state();
         self.watches.add(&name, state.clone());
         let task = tokio::spawn(async move {

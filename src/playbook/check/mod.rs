@@ -6,6 +6,7 @@
 
 mod body;
 mod facts;
+mod free;
 mod graph;
 mod infer;
 mod kind;
@@ -25,6 +26,7 @@ mod templates;
 mod values;
 mod waivers;
 
+pub use free::{Wanted, free_expression};
 pub use playbooks::{Checked, Library, UnreadablePlaybook, check};
 pub use values::fit;
 

@@ -127,7 +127,7 @@ fn email(to: &mut Lowering<'_>, value: &Spanned<Tree>, base: &Path) -> Option<Em
     let named = user.map(|e| words::text(to, "`user`", &e.value));
     let password = map
         .optional(to, "password")
-        .map(|e| sql::secret(to, &e.value, base));
+        .map(|e| sql::secret(to, "password", &e.value, base));
     let from = map
         .required(to, "from")
         .and_then(|e| mailbox(to, "`from`", &e.value));

@@ -15,7 +15,7 @@ use std::time::Duration;
 const FRESH: Duration = Duration::from_secs(10);
 
 /// What a dead primary is replaced by, and the same with a question before it.
-const FAILOVER: &str = "failover";
+pub(in super::super) const FAILOVER: &str = "failover";
 const APPROVED: &str = "approved_failover";
 
 impl Sentry {
@@ -111,16 +111,21 @@ impl Sentry {
             params.retain(|(known, _)| known != name);
             params.push((name.clone(), value.clone()));
         }
-        let mut playbook = self.detector.playbook.clone();
-        if self.detector.mode == Mode::Approve && playbook == FAILOVER {
-            APPROVED.clone_into(&mut playbook);
-        }
         Order {
-            playbook,
+            playbook: as_allowed(self.detector.mode, &self.detector.playbook).to_owned(),
             params,
             trigger: TRIGGER.to_owned(),
             silent: found.primary.clone().into_iter().collect(),
             ..Order::default()
         }
+    }
+}
+
+/// What is run in place of a playbook, where a person is to be asked first.
+pub(in super::super) fn as_allowed(mode: Mode, playbook: &str) -> &str {
+    if mode == Mode::Approve && playbook == FAILOVER {
+        APPROVED
+    } else {
+        playbook
     }
 }
