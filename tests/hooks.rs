@@ -241,11 +241,11 @@ async fn a_hook_goes_through_the_gate_and_a_person_does_not() {
         assert!(detail.contains("OPS-1"), "{detail}");
     }
     // Kept once, with what would have been run.
-    let held = incidents(&served).await;
-    assert_eq!(held.len(), 1, "{held:?}");
-    assert_eq!(held[0]["code"], "reported");
-    assert_eq!(held[0]["held_back"]["passage"]["gate"], "paused");
-    let params = held[0]["held_back"]["params"].to_string();
+    let kept = incidents(&served).await;
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(kept[0]["code"], "reported");
+    assert_eq!(kept[0]["held_back"]["passage"]["gate"], "paused");
+    let params = kept[0]["held_back"]["params"].to_string();
     assert!(params.contains("[\"failed\",\"n1\"]"), "{params}");
     assert_eq!(runs(&served).await.len(), 0);
     // A person knows of the pause.
