@@ -3,11 +3,11 @@
 use super::acknowledge::acknowledged;
 use super::code::Code;
 use super::foretold::{self, Foretold};
+use super::gap::first_write;
 use super::gate::Known;
 use super::incident;
 use super::pause::paused;
-use super::sentry::{Desk, Notice, TRIGGER};
-use crate::engine::{Outcome, RunId};
+use super::sentry::{Desk, Ended, Notice, TRIGGER};
 use crate::journal::{Filter, RunSummary, Standing};
 use crate::notify::{News, Notifier};
 use crate::runs::{Order, Records, RunsError, World};
@@ -48,13 +48,21 @@ impl LiveDesk {
 
 #[async_trait]
 impl Desk for LiveDesk {
-    async fn start(&self, order: Order) -> Result<(RunId, Outcome), String> {
+    async fn start(&self, order: Order) -> Result<Ended, String> {
         let cluster = &self.world.inventory().cluster;
         (self.say)(&format!("{cluster}: starting `{}`", order.playbook));
         // Whoever serves stops by leaving runs as they are, to be resumed.
         let never = CancellationToken::new();
         match self.world.run(order, Vec::new(), never).await {
-            Ok(finished) => Ok((finished.run, finished.report.outcome)),
+            Ok(finished) => {
+                // How long it took is nice to know, and no more than that.
+                let events = self.world.records().read(&finished.run).await;
+                Ok(Ended {
+                    first_write: events.ok().and_then(|events| first_write(&events)),
+                    run: finished.run,
+                    outcome: finished.report.outcome,
+                })
+            }
             Err(error) => Err(error.to_string()),
         }
     }

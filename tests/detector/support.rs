@@ -6,7 +6,7 @@ use pgbaton::engine::{Outcome, RunId};
 use pgbaton::notify::News;
 use pgbaton::runs::{Order, on_paused_clock, sim_cluster};
 use pgbaton::simulate::{Disruption, SimCluster, WorldBuilder, rehearsal_inventory};
-use pgbaton::trigger::{Analysis, Code, Desk, Known, Notice, Pause, Sentry, State};
+use pgbaton::trigger::{Analysis, Code, Desk, Ended, Known, Notice, Pause, Sentry, State};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -46,7 +46,7 @@ impl CountingDesk {
 
 #[async_trait]
 impl Desk for CountingDesk {
-    async fn start(&self, order: Order) -> Result<(RunId, Outcome), String> {
+    async fn start(&self, order: Order) -> Result<Ended, String> {
         let number = self.with(|log| {
             log.orders.push(order);
             log.orders.len()
@@ -55,11 +55,19 @@ impl Desk for CountingDesk {
         let run = RunId(format!("run-{number}").into());
         self.with(|log| log.last = Some((run.to_string(), Instant::now())));
         if self.with(|log| log.fails) {
-            return Ok((run, Outcome::Refused));
+            return Ok(Ended {
+                run,
+                outcome: Outcome::Refused,
+                first_write: None,
+            });
         }
         self.sim
             .with(|w| w.disrupt(&Disruption::Promote(name("n2"))));
-        Ok((run, Outcome::Ok))
+        Ok(Ended {
+            run,
+            outcome: Outcome::Ok,
+            first_write: None,
+        })
     }
 
     async fn known(&self) -> Known {
