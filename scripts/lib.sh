@@ -216,6 +216,16 @@ need_curl() {
   apt_install "curl and openssl for the tests" curl openssl
 }
 
+# promtool, for the test of the alerts; no server of Prometheus' is wanted.
+need_promtool() {
+  have promtool && return 0
+  # apt_install keeps it from being started now; it is not wanted later either.
+  apt_install "promtool for the tests" prometheus
+  if have systemctl; then
+    as_root systemctl disable --quiet prometheus.service 2>/dev/null || true
+  fi
+}
+
 # A browser that draws the reports for the tests; the names are those of tests/run_report.rs.
 need_chromium() {
   if have chromium || have chromium-browser || have google-chrome; then

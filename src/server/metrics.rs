@@ -6,7 +6,7 @@ use super::tally::{CLASSES, Numbers};
 use crate::cluster::RowStatus;
 use crate::notify::Told;
 use crate::runs::Health;
-use crate::trigger::State as Stands;
+use crate::trigger::{ObstacleCode, State as Stands};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -66,6 +66,32 @@ fn watches(watched: &[(&str, Stands)]) -> String {
         if let Some(obstacles) = &state.obstacles {
             let grave = obstacles.iter().any(|obstacle| obstacle.code.is_grave());
             page.value(name, &[("cluster", *cluster)], u8::from(!grave));
+        }
+    }
+    let name = "pgbaton_cluster_failover_obstacle";
+    page.family(
+        name,
+        "gauge",
+        "1 for each thing that a failover would meet, 0 for those that it would not, while the primary works.",
+    );
+    for (cluster, state) in watched {
+        for code in ObstacleCode::ALL {
+            if let Some(obstacles) = &state.obstacles {
+                let is = obstacles.iter().any(|obstacle| obstacle.code == code);
+                let labels = [("cluster", *cluster), ("reason", code.as_str())];
+                page.value(name, &labels, u8::from(is));
+            }
+        }
+    }
+    let name = "pgbaton_failover_sign_to_write_seconds";
+    page.family(
+        name,
+        "gauge",
+        "From the first sign of a loss to the write that the new primary was seen to take; of the last failover that was started here by itself.",
+    );
+    for (cluster, state) in watched {
+        if let Some(gap) = &state.gap {
+            page.value(name, &[("cluster", *cluster)], gap.seconds);
         }
     }
     page.0

@@ -163,6 +163,17 @@ pub(super) struct Watch {
     running: bool,
     /// The last run that it did not start, and why.
     held_back: Option<BTreeMap<String, Json>>,
+    /// The last failover that it has started: from the first sign to a write that the new primary took.
+    gap: Option<Gap>,
+}
+
+/// How long no write was taken.
+#[derive(Serialize, JsonSchema)]
+struct Gap {
+    /// The run that ended it.
+    run: String,
+    /// How long.
+    seconds: f64,
 }
 
 /// What a look came to.

@@ -3,14 +3,15 @@
 use super::acknowledge::acknowledged;
 use super::code::Code;
 use super::foretold::{self, Foretold};
+use super::gap::first_write;
 use super::gate::{Known, Passage, passage};
 use super::hook::is_hooks;
 use super::incident;
 use super::pause::paused;
-use super::sentry::{Desk, Notice, RETURN, TRIGGER};
+use super::sentry::{Desk, Ended, Notice, RETURN, TRIGGER};
 use super::turns::{Turn, Turns};
 use crate::cluster::{Mode, NodeName};
-use crate::engine::{Outcome, Owed, RunId};
+use crate::engine::{Outcome, Owed};
 use crate::journal::{Filter, RunSummary, Standing, Which};
 use crate::notify::{News, Notifier};
 use crate::runs::{Order, Records, RunsError, World};
@@ -136,7 +137,7 @@ impl LiveDesk {
 
 #[async_trait]
 impl Desk for LiveDesk {
-    async fn start(&self, order: Order) -> Result<(RunId, Outcome), String> {
+    async fn start(&self, order: Order) -> Result<Ended, String> {
         let inventory = self.world.inventory();
         let cluster = &inventory.cluster;
         let turn = self.turns.take_placed(cluster);
@@ -156,7 +157,15 @@ impl Desk for LiveDesk {
         // Whoever serves stops by leaving runs as they are, to be resumed.
         let never = CancellationToken::new();
         match self.world.run(order, Vec::new(), never).await {
-            Ok(finished) => Ok((finished.run, finished.report.outcome)),
+            Ok(finished) => {
+                // How long it took is nice to know, and no more than that.
+                let events = self.world.records().read(&finished.run).await;
+                Ok(Ended {
+                    first_write: events.ok().and_then(|events| first_write(&events)),
+                    run: finished.run,
+                    outcome: finished.report.outcome,
+                })
+            }
             Err(error) => Err(error.to_string()),
         }
     }
@@ -281,6 +290,7 @@ fn counts(run: &RunSummary, asks: Asks) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::RunId;
 
     #[test]
     fn a_monitor_that_is_wrong_makes_other_monitors_wait_and_not_the_watch() {

@@ -38,6 +38,30 @@ pub enum ObstacleCode {
 }
 
 impl ObstacleCode {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::NoCandidate,
+        Self::TooFarBehind,
+        Self::NoProof,
+        Self::SameLocation,
+        Self::ReplayPaused,
+        Self::SlotAtRisk,
+        Self::NoRewind,
+    ];
+
+    /// Its name, as in metrics and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoCandidate => "no_candidate",
+            Self::TooFarBehind => "too_far_behind",
+            Self::NoProof => "no_proof",
+            Self::SameLocation => "same_location",
+            Self::ReplayPaused => "replay_paused",
+            Self::SlotAtRisk => "slot_at_risk",
+            Self::NoRewind => "no_rewind",
+        }
+    }
+
     /// It would not succeed, or only with a person's word.
     pub fn is_grave(self) -> bool {
         matches!(self, Self::NoCandidate | Self::TooFarBehind | Self::NoProof)

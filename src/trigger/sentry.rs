@@ -10,6 +10,7 @@ pub(super) use act::{FAILOVER, as_allowed};
 use super::analysis::{Analysis, analyse};
 use super::code::Code;
 use super::foretold::Foretold;
+use super::gap::Gap;
 use super::gate::{Known, Passage};
 use super::judge::{Judge, Verdict};
 use super::look;
@@ -42,8 +43,8 @@ pub const RETURN: &str = "detector-return";
 /// What a watch needs from whoever keeps runs.
 #[async_trait]
 pub trait Desk: Send + Sync {
-    /// Runs it to its end: its id, and how it ended. An error says why it did not begin.
-    async fn start(&self, order: Order) -> Result<(RunId, Outcome), String>;
+    /// Runs it to its end. An error says why it did not begin.
+    async fn start(&self, order: Order) -> Result<Ended, String>;
 
     /// What stands against starting something by this trigger.
     async fn known(&self, trigger: &str) -> Known;
@@ -59,6 +60,17 @@ pub trait Desk: Send + Sync {
 
     /// Finds out what this order would come to, keeps the plan with the incident, and tells it with the news. Returns at once.
     fn foretell(&self, order: Order, notice: Notice, news: News);
+}
+
+/// A run that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Which one.
+    pub run: RunId,
+    /// How.
+    pub outcome: Outcome,
+    /// When it has seen its new primary take a write; none where it has not.
+    pub first_write: Option<jiff::Timestamp>,
 }
 
 /// Something that a person is to know.
@@ -106,6 +118,8 @@ pub struct State {
     pub running: bool,
     /// The last thing that was held back, and why.
     pub held_back: Option<HeldBack>,
+    /// The last failover that it has started: from the first sign to a write.
+    pub gap: Option<Gap>,
 }
 
 /// The watch over one cluster.

@@ -14,6 +14,7 @@ mod serve_support;
 mod support;
 
 mod access;
+mod dashboards;
 mod document;
 mod numbers;
 mod receivers;

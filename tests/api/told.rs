@@ -1,5 +1,6 @@
 //! People and programs are told of what happens: by webhook, by mail, by a command. Whoever does not listen is in nobody's way.
 
+use crate::dashboards;
 use crate::live_support::free_port;
 use crate::receivers::{Hook, MailServer, until};
 use crate::serve_support::{Serving, with_detector};
@@ -217,6 +218,14 @@ async fn whoever_does_not_listen_delays_no_failover() {
             .ok()
     })
     .await;
+    // How long it took is known, and the run that ended it.
+    let stands = format!("/v1/clusters/{}/analysis", cluster.lab.name());
+    let stands = served.get("view", &stands).await.expect(200).json();
+    assert_eq!(stands["gap"]["run"], ended["run"], "{stands:#}");
+    assert!(
+        stands["gap"]["seconds"].as_f64().unwrap() > 0.0,
+        "{stands:#}"
+    );
     // What was given up can be counted; what hangs is not yet.
     let number = |text: &str, line: &str| -> u64 {
         let found = text.lines().find_map(|one| one.strip_prefix(line));
@@ -254,6 +263,12 @@ async fn whoever_does_not_listen_delays_no_failover() {
         ),
         0
     );
+    dashboards::assert_known(&text);
+    let gap = format!(
+        "pgbaton_failover_sign_to_write_seconds{{cluster=\"{}\"}} ",
+        cluster.lab.name()
+    );
+    assert!(text.contains(&gap), "{text}");
     let said = served.stop().await.expect(0);
     assert!(
         said.stderr.contains("a notification was dropped"),

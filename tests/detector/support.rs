@@ -6,7 +6,7 @@ use pgbaton::engine::{Outcome, RunId};
 use pgbaton::notify::News;
 use pgbaton::runs::{Order, on_paused_clock, sim_cluster};
 use pgbaton::simulate::{Disruption, SimCluster, WorldBuilder, rehearsal_inventory};
-use pgbaton::trigger::{Analysis, Code, Desk, Known, Notice, Pause, Sentry, State, TRIGGER};
+use pgbaton::trigger::{Analysis, Code, Desk, Ended, Known, Notice, Pause, Sentry, State, TRIGGER};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -48,7 +48,7 @@ impl CountingDesk {
 
 #[async_trait]
 impl Desk for CountingDesk {
-    async fn start(&self, order: Order) -> Result<(RunId, Outcome), String> {
+    async fn start(&self, order: Order) -> Result<Ended, String> {
         let returns = order.playbook == "rejoin";
         let number = self.with(|log| {
             log.orders.push(order);
@@ -57,15 +57,27 @@ impl Desk for CountingDesk {
         tokio::time::sleep(Duration::from_millis(400)).await;
         let run = RunId(format!("run-{number}").into());
         if returns {
-            return Ok((run, Outcome::Ok));
+            return Ok(Ended {
+                run,
+                outcome: Outcome::Ok,
+                first_write: None,
+            });
         }
         self.with(|log| log.last = Some((run.to_string(), Instant::now())));
         if self.with(|log| log.fails) {
-            return Ok((run, Outcome::Refused));
+            return Ok(Ended {
+                run,
+                outcome: Outcome::Refused,
+                first_write: None,
+            });
         }
         self.sim
             .with(|w| w.disrupt(&Disruption::Promote(name("n2"))));
-        Ok((run, Outcome::Ok))
+        Ok(Ended {
+            run,
+            outcome: Outcome::Ok,
+            first_write: None,
+        })
     }
 
     async fn replaced(&self) -> Vec<NodeName> {

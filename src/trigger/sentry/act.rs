@@ -2,12 +2,14 @@
 
 use super::super::analysis::Analysis;
 use super::super::code::Code;
+use super::super::gap::Gap;
 use super::super::gate::{Passage, passage};
 use super::super::run_news::ended_so;
-use super::{HeldBack, Sentry, TRIGGER};
+use super::{Ended, HeldBack, Sentry, TRIGGER};
 use crate::cluster::Mode;
 use crate::document::format_duration;
 use crate::runs::Order;
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,10 +69,24 @@ impl Sentry {
             self.held(found, &passage, &order, &text);
         }
         let playbook = order.playbook.clone();
+        let sign = self.sign();
         let ended = self.desk.start(order).await;
-        self.state.send_modify(|state| state.running = false);
+        let gap = ended.as_ref().ok().and_then(|ended| {
+            let seconds = ended.first_write?.duration_since(sign?).as_secs_f64();
+            // A clock that was set back meanwhile measures nothing.
+            (seconds >= 0.0).then(|| Gap {
+                run: ended.run.to_string(),
+                seconds,
+            })
+        });
+        self.state.send_modify(|state| {
+            state.running = false;
+            state.gap = gap.or(state.gap.take());
+        });
         let text = match ended {
-            Ok((run, how)) => format!(
+            Ok(Ended {
+                run, outcome: how, ..
+            }) => format!(
                 "{}; `{playbook}` was run and {} (run {run})",
                 found.text,
                 ended_so(how)
@@ -78,6 +94,11 @@ impl Sentry {
             Err(why) => format!("{}; `{playbook}` could not be run: {why}", found.text),
         };
         self.tell_loss(found, text, None).await;
+    }
+
+    /// When the first sign of what goes on came, by the clock.
+    fn sign(&self) -> Option<Timestamp> {
+        Timestamp::now().checked_sub(self.lost?.elapsed()).ok()
     }
 
     /// What is remembered of a primary whose host is gone would be part of the proof. Where others saw it longer than we did, it

@@ -52,9 +52,9 @@ impl Sentry {
         self.returning = Some(tokio::spawn(async move {
             let _turn = turn;
             let text = match desk.start(order).await {
-                Ok((run, how)) => {
-                    let ended = ended_so(how);
-                    format!("`rejoin` of {node} was run and {ended} (run {run})")
+                Ok(ended) => {
+                    let (run, how) = (ended.run, ended_so(ended.outcome));
+                    format!("`rejoin` of {node} was run and {how} (run {run})")
                 }
                 Err(why) => format!("`rejoin` of {node} could not be run: {why}"),
             };
