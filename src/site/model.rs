@@ -20,6 +20,9 @@ pub struct Site {
     pub store: Option<EtcdStore>,
     /// The HTTP API of `pgbaton serve`; without it no port is opened.
     pub api: Option<Api>,
+    /// The overlays of its playbooks, in the order in which they are laid; without this, those in `overlays/` beside the
+    /// site file count.
+    pub overlays: Option<Vec<PathBuf>>,
     /// Its clusters, by name; at least one.
     pub clusters: BTreeMap<String, Inventory>,
 }
@@ -88,6 +91,9 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
     let api = top
         .optional(to, "api")
         .and_then(|e| api::lower(to, &e.value, base));
+    let overlays = top
+        .optional(to, "overlays")
+        .and_then(|e| overlays(to, &e.value, base));
     let mut clusters = BTreeMap::new();
     if let Some(entry) = top.required(to, "clusters") {
         let entries = to.entries("`clusters`", &entry.value).unwrap_or_default();
@@ -109,8 +115,27 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
         journal,
         store,
         api,
+        overlays,
         clusters,
     })
+}
+
+/// Files; one that is there twice would be laid twice.
+fn overlays(to: &mut Lowering<'_>, value: &Spanned<Tree>, base: &Path) -> Option<Vec<PathBuf>> {
+    let items = to.list("`overlays`", value)?;
+    let mut files: Vec<PathBuf> = Vec::with_capacity(items.len());
+    for item in items {
+        let Some(file) = words::local_path(to, "an overlay", item, base) else {
+            continue;
+        };
+        if files.contains(&file) {
+            let message = format!("`{}` is here twice", file.display());
+            to.error("duplicate-value", item.span, message);
+            continue;
+        }
+        files.push(file);
+    }
+    Some(files)
 }
 
 /// Variables keep whatever form they have, under names that expressions can use.
@@ -130,7 +155,7 @@ fn variables(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<BTreeMap<St
                 "use letters, digits and `_`, so that `site.vars.NAME` can be written".to_owned(),
             );
         }
-        vars.insert(key.clone(), words::json(&entry.value.value));
+        vars.insert(key.clone(), entry.value.value.to_json());
     }
     Some(vars)
 }

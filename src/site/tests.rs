@@ -60,6 +60,7 @@ site: west.2
 vars: { vip: 10.0.0.9, list: [1, two, { three: true }], \"n\": null }
 journal: journal
 api: { listen: '10.0.0.5:8432', tls: { cert: api.crt, key: /k }, tokens: who }
+overlays: [vip.yaml, /etc/else/dns.yaml]
 clusters:
   orders:
     product: postgresql

@@ -54,6 +54,7 @@ pub fn to_yaml_with(site: &Site, remarks: &Remarks) -> String {
         }
         top.put("api", &about);
     }
+    top.maybe("overlays", site.overlays.as_ref());
     let clusters = site
         .clusters
         .iter()

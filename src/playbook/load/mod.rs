@@ -16,4 +16,5 @@ pub(in crate::playbook) mod examples;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::playbook) use block::is_long;
 pub use playbook::load;
