@@ -245,11 +245,8 @@ params:
     ));
     let json = json.unwrap_err().to_json();
     let first = &json[0];
-    let related = &first["related"][0];
-    assert!(
-        first["file"] != related["file"] && !related["file"].is_null() || first["file"] == "1.yaml",
-        "{json:#}"
-    );
+    assert_eq!(first["file"], "1.yaml");
+    assert_eq!(first["related"][0]["file"], "mini.yaml");
 }
 
 #[test]
@@ -394,6 +391,7 @@ fn changed_site() -> tempfile::TempDir {
         ("overlays/10-first.yaml", FIRST),
         ("overlays/20-second.yaml", SECOND),
         ("overlays/notes.txt", "not an overlay"),
+        ("overlays/.30-draft.yaml", "overlay: ["),
     ])
 }
 
@@ -830,6 +828,6 @@ proptest! {
         let (_, first) = &good(&over(&mini(), &[&a])).sources[0];
         let then = over(first, &[&b]);
         prop_assert_eq!(differences(&both, &then).unwrap(), []);
-        prop_assert_eq!(&good(&both).sources[0].1.text.lines().count() > &5, true);
+        good(&both);
     }
 }

@@ -114,14 +114,15 @@ fn as_json(source: &Source, loaded: Option<&Playbook>) -> serde_json::Value {
 
 /// The text of the playbook; with its overlays in it where it has some.
 fn whole(source: &Source) -> String {
-    let lines = source.is_layered().then(|| shown(source, 110)).flatten();
-    match lines {
-        Some(lines) => lines
-            .iter()
-            .map(|line| format!("{}\n", line.text))
-            .collect(),
-        None => source.text.to_string(),
+    let Some(lines) = source.is_layered().then(|| shown(source, 110)).flatten() else {
+        return source.text.to_string();
+    };
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&line.text);
+        text.push('\n');
     }
+    text
 }
 
 fn parameters(playbook: &Playbook) -> String {

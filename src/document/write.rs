@@ -305,11 +305,12 @@ mod tests {
     }
 
     fn written(source: &Source, tree: &Spanned<Tree>, width: usize) -> String {
-        let lines = write(source, tree, width);
-        lines
-            .iter()
-            .map(|line| format!("{}\n", line.text))
-            .collect()
+        let mut text = String::new();
+        for line in write(source, tree, width) {
+            text.push_str(&line.text);
+            text.push('\n');
+        }
+        text
     }
 
     #[test]

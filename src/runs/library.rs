@@ -246,7 +246,11 @@ fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, UnreadablePlaybook> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|ending| ending == "yaml") {
+        // What is hidden is an editor's.
+        let is_hidden = path
+            .file_name()
+            .is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        if !is_hidden && path.extension().is_some_and(|ending| ending == "yaml") {
             files.push(path);
         }
     }
