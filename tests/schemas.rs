@@ -43,6 +43,77 @@ fn the_committed_schema_of_playbooks_is_not_stale() {
 }
 
 #[test]
+fn the_committed_schema_of_overlays_is_not_stale() {
+    let path = root().join("schemas/overlay.schema.json");
+    let schema = pgbaton::playbook::overlay_schema(&pgbaton::actions::catalog());
+    let now = format!("{schema:#}\n");
+    if std::env::var_os("PGBATON_BLESS").is_some() {
+        std::fs::write(&path, &now).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == now,
+        "schemas/overlay.schema.json is stale; PGBATON_BLESS=1 cargo test --test schemas writes it"
+    );
+}
+
+/// What the loader takes as an overlay of `failover`, the schema takes; slips that both can see, neither takes.
+#[test]
+fn the_schema_of_overlays_and_the_loader_agree() {
+    use pgbaton::document::{Diagnostics, Source};
+    let schema = pgbaton::playbook::overlay_schema(&pgbaton::actions::catalog());
+    assert!(jsonschema::meta::is_valid(&schema));
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let example = include_str!("../docs/examples/overlays/10-vip.yaml");
+    let judge = |text: &str| {
+        let overlay: serde_json::Value = serde_yaml::from_str(text).unwrap();
+        let stock = pgbaton::runs::stock_playbook("failover").unwrap();
+        let whole = Source::layered(&[stock, Source::new("o.yaml", text)]);
+        let mut diagnostics = Diagnostics::default();
+        pgbaton::playbook::load(&whole, &mut diagnostics);
+        (validator.is_valid(&overlay), !diagnostics.has_errors())
+    };
+    for good in [
+        example,
+        "overlay: failover\n",
+        "overlay: failover\nfinally: { timeout: 2m }\nrescue: { tell: { action: notify, with: { message: x } } }\n",
+        "overlay: failover\nsteps: { fence: { action: fence, with: { patience: 3s } }, follow: { rescue: { timeout: 5s, steps: { a: { action: wait, with: { for: 1s } } } } } }\n",
+        "overlay: failover\nparams: { apply: { enum: [restart], default: restart, sealed: true }, own: { type: string } }\n",
+    ] {
+        assert_eq!(judge(good), (true, true), "{good}");
+    }
+    for (from, to) in [
+        ("overlay: failover", "overlays: failover"),
+        ("steps:", "stpes:"),
+        ("default: 0B", "default: [0B]\n    type: bytes"),
+        ("needed_by: [follow]", "needed_by: { follow: true }"),
+        ("max_parallel: 2", "max_parallel: two"),
+        ("timeout: 10s", "timeout: 10"),
+        ("action: exec", "action: exce"),
+        ("effect: idempotent", "effect: sometimes"),
+        (
+            "disable: \"repmgr is not used here, OPS-4711\"",
+            "disable: true",
+        ),
+        (
+            "disable: \"repmgr is not used here, OPS-4711\"",
+            "disable: \"\"",
+        ),
+    ] {
+        let slip = example.replacen(from, to, 1);
+        assert_ne!(slip, example, "{from} is in the example");
+        let slip = slip.replace(
+            "{ default: [0B]\n    type: bytes, sealed: true }",
+            "{ default: [0B], type: bytes, sealed: true }",
+        );
+        let (schema, loader) = judge(&slip);
+        assert!(!schema, "{to}");
+        // Whether there is such an action is for the catalog to say.
+        assert!(!loader || to.contains("exce"), "{to}");
+    }
+}
+
+#[test]
 fn stock_playbooks_keep_to_the_committed_schema() {
     let text = std::fs::read_to_string(root().join("schemas/playbook.schema.json")).unwrap();
     let schema: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -123,9 +123,12 @@ pub(crate) struct TokenArgs {
 /// `validate`.
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArgs {
-    /// Playbooks and site files; without any, the site file and the stock playbooks
+    /// Playbooks (by name or file), overlays and site files; without any, the site file and the stock playbooks
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Show the playbooks as they are run here, and behind each line the file that it came from; without any, those that the site's overlays change
+    #[arg(long)]
+    pub(crate) show: bool,
 }
 
 /// `plan`.
@@ -249,6 +252,19 @@ pub(crate) enum PlaybookCommand {
     List,
     /// A playbook's parameters and source
     Show(PlaybookShowArgs),
+    /// What the site has changed about a playbook, and what another version of it means for that
+    Diff(PlaybookDiffArgs),
+}
+
+/// `playbook diff`.
+#[derive(Debug, Args)]
+pub(crate) struct PlaybookDiffArgs {
+    /// A stock playbook that the site has changed, or a file
+    #[arg(value_name = "PLAYBOOK")]
+    pub(crate) playbook: String,
+    /// Another version of the playbook, older or newer: say what going from one to the other means for the overlays
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
 }
 
 /// `playbook show`.
@@ -469,6 +485,8 @@ pub(crate) struct SchemaArgs {
 pub(crate) enum SchemaOf {
     /// Playbooks.
     Playbook,
+    /// A site's changes to a playbook.
+    Overlay,
     /// Site files.
     Site,
 }

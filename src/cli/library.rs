@@ -4,7 +4,7 @@ use super::args::Global;
 use super::error::CommandError;
 use crate::document::{Diagnostics, Source};
 use crate::playbook::{Checked, Library};
-use crate::runs::{RunsError, Shelves, site_file, site_vars};
+use crate::runs::{RunsError, Shelves, site_file};
 use crate::site::Site;
 
 /// The user's folders and the stock, as a run would search them. A site file that is not there, or is wrong, is no error
@@ -14,7 +14,7 @@ pub(crate) fn shelves(global: &Global) -> Shelves {
     let shelves = Shelves::beside(file.as_deref());
     match file.and_then(|file| Site::load(&file).ok()) {
         Some(site) => {
-            let shelves = shelves.for_site(site_vars(&site));
+            let shelves = shelves.for_site(&site);
             let mut clusters = site
                 .clusters
                 .iter()

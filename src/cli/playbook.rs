@@ -4,9 +4,9 @@ use super::app::Context;
 use super::args::PlaybookCommand;
 use super::error::CommandError;
 use super::exit_codes::Code;
-use super::{library, screen, text};
+use super::{diff, library, screen, text};
 use crate::document::{Diagnostics, Source};
-use crate::playbook::{Library, Param, Playbook};
+use crate::playbook::{Library, Param, Playbook, shown};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -14,6 +14,7 @@ pub(crate) fn playbook(context: &Context, command: &PlaybookCommand) -> Result<C
     match command {
         PlaybookCommand::List => list(context),
         PlaybookCommand::Show(args) => show(context, &args.playbook),
+        PlaybookCommand::Diff(args) => diff::diff(context, args),
     }
 }
 
@@ -79,7 +80,7 @@ fn show(context: &Context, wanted: &str) -> Result<Code, CommandError> {
     }
     // The text is what there is to show; what people need beside it goes to standard error, so that
     // `playbook show failover > failover.yaml` makes a copy.
-    screen::data(&source.text);
+    screen::data(&whole(&source));
     if let Some(playbook) = &loaded {
         screen::note(&parameters(playbook));
     }
@@ -107,8 +108,21 @@ fn as_json(source: &Source, loaded: Option<&Playbook>) -> serde_json::Value {
         "version": loaded.and_then(version),
         "summary": loaded.and_then(|p| p.summary.clone()),
         "params": params,
-        "text": *source.text,
+        "text": whole(source),
     })
+}
+
+/// The text of the playbook; with its overlays in it where it has some.
+fn whole(source: &Source) -> String {
+    let Some(lines) = source.is_layered().then(|| shown(source, 110)).flatten() else {
+        return source.text.to_string();
+    };
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&line.text);
+        text.push('\n');
+    }
+    text
 }
 
 fn parameters(playbook: &Playbook) -> String {

@@ -7,6 +7,7 @@ use super::screen;
 pub(crate) fn schema(args: &SchemaArgs) -> Code {
     let schema = match args.of {
         SchemaOf::Playbook => crate::playbook::schema(&crate::actions::catalog()),
+        SchemaOf::Overlay => crate::playbook::overlay_schema(&crate::actions::catalog()),
         SchemaOf::Site => crate::site::schema(),
     };
     screen::data(&format!("{schema:#}\n"));

@@ -5,14 +5,14 @@ use super::args::ValidateArgs;
 use super::error::CommandError;
 use super::exit_codes::Code;
 use super::paint::Paint;
-use super::{diagnostics, library, screen};
+use super::{diagnostics, library, merged, screen};
 use crate::document::{Diagnostics, Severity, Source, Tree, read_file};
 use crate::playbook::Library;
-use crate::runs::{RunsError, Shelves, site_file, stock_playbooks};
+use crate::runs::{RunsError, Shelves, site_file, stock_playbook, stock_playbooks};
 use crate::site::{Site, SiteError};
 use crate::trigger::hooks;
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a file turned out to be, and everything that is wrong with it.
 struct Verdict {
@@ -26,6 +26,7 @@ struct Verdict {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Playbook,
+    Overlay,
     Site,
     Tests,
 }
@@ -34,6 +35,7 @@ impl Kind {
     fn as_str(self) -> &'static str {
         match self {
             Self::Playbook => "playbook",
+            Self::Overlay => "overlay",
             Self::Site => "site file",
             Self::Tests => "tests",
         }
@@ -47,6 +49,11 @@ impl Verdict {
 }
 
 pub(crate) fn validate(context: &Context, args: &ValidateArgs) -> Result<Code, CommandError> {
+    if args.show {
+        let name = |file: &PathBuf| file.display().to_string();
+        let wanted: Vec<String> = args.files.iter().map(name).collect();
+        return merged::show(context, &wanted);
+    }
     let shelves = library::shelves(&context.global);
     let mut verdicts = Vec::new();
     if args.files.is_empty() {
@@ -56,9 +63,19 @@ pub(crate) fn validate(context: &Context, args: &ValidateArgs) -> Result<Code, C
             Err(error) if context.global.site.is_some() => return Err(error.into()),
             Err(_) => {}
         }
-        for stock in stock_playbooks() {
-            let source = Source::new(format!("<stock>/{}.yaml", stock.name), stock.text);
-            verdicts.push(check_playbook(&source, &shelves));
+        let mut names: Vec<String> = stock_playbooks()
+            .iter()
+            .map(|stock| stock.name.to_owned())
+            .collect();
+        let overlaid = shelves.overlaid().unwrap_or_default();
+        names.extend(
+            overlaid
+                .iter()
+                .filter(|name| stock_playbook(name).is_none())
+                .cloned(),
+        );
+        for name in names {
+            verdicts.extend(check_named(&name, &overlaid, &shelves));
         }
     } else {
         for file in &args.files {
@@ -73,7 +90,32 @@ pub(crate) fn validate(context: &Context, args: &ValidateArgs) -> Result<Code, C
     })
 }
 
+/// A playbook by its name: as it comes, or with the site's overlays. None where there is no such playbook, which every
+/// other one says.
+fn check_named(name: &str, overlaid: &[String], shelves: &Shelves) -> Option<Verdict> {
+    match shelves.find(name) {
+        Ok(Some(source)) if source.is_layered() => Some(check_playbook(&source, shelves)),
+        Ok(Some(source)) if overlaid.iter().any(|other| other == name) => {
+            Some(check_playbook(&source, shelves))
+        }
+        Ok(_) => stock_playbook(name).map(|source| check_playbook(&source, shelves)),
+        Err(unreadable) => Some(Verdict {
+            file: unreadable.file,
+            kind: Kind::Playbook,
+            diagnostics: Diagnostics::default(),
+            unreadable: Some(unreadable.why),
+        }),
+    }
+}
+
 fn check_file(file: &Path, shelves: &Shelves) -> Verdict {
+    // A name, where there is no file that is called so.
+    let name = file.display().to_string();
+    if !file.exists()
+        && let Ok(Some(source)) = shelves.find(&name)
+    {
+        return check_playbook(&source, shelves);
+    }
     let text = match read_file(file) {
         Ok(text) => text,
         Err(error) => {
@@ -90,10 +132,24 @@ fn check_file(file: &Path, shelves: &Shelves) -> Verdict {
         Kind::Site => check_site(file),
         Kind::Tests => check_tests(&source),
         Kind::Playbook => check_playbook(&source, shelves),
+        Kind::Overlay => {
+            // Laid over the playbook that it changes, on top of the site's others.
+            let path = if file.extension().is_some() {
+                name
+            } else {
+                format!("./{name}")
+            };
+            let whole = shelves.find(&path).ok().flatten();
+            Verdict {
+                file: source.name.to_string(),
+                kind: Kind::Overlay,
+                ..check_playbook(whole.as_ref().unwrap_or(&source), shelves)
+            }
+        }
     }
 }
 
-/// A site file says `site:` at the top and no `playbook:`; everything else is held to be a playbook.
+/// A site file says `site:` at the top and no `playbook:`, an overlay `overlay:`; everything else is held to be a playbook.
 fn kind_of(source: &Source) -> Kind {
     let tree = crate::document::parse(source, &mut Diagnostics::default());
     let Some(Tree::Map(entries)) = tree.map(|t| t.value) else {
@@ -105,6 +161,8 @@ fn kind_of(source: &Source) -> Kind {
     }
     if (has("site") || has("clusters")) && !has("playbook") && !has("steps") {
         Kind::Site
+    } else if has("overlay") && !has("playbook") {
+        Kind::Overlay
     } else {
         Kind::Playbook
     }
@@ -216,6 +274,7 @@ mod tests {
             ("clusters: {}", Kind::Site),
             ("playbook: x\nsteps: {}", Kind::Playbook),
             ("playbook: x\nsite: y", Kind::Playbook),
+            ("overlay: x", Kind::Overlay),
             ("- a list", Kind::Playbook),
             ("{ broken", Kind::Playbook),
         ] {

@@ -5,6 +5,7 @@
 
 mod diagnostic;
 mod file;
+mod layers;
 mod offsets;
 mod parse;
 mod reader;
@@ -16,11 +17,14 @@ mod syntax;
 mod tests;
 mod tree;
 mod units;
+mod write;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use file::read_file;
+pub use layers::parse_layers;
 pub use parse::parse;
 pub use reader::{Lowering, MapReader};
 pub use suggest::suggest;
 pub use tree::{Entry, Source, Span, Spanned, Tree};
 pub use units::{format_bytes, format_duration, parse_bytes, parse_duration};
+pub use write::{Line, write, write_flow};

@@ -33,32 +33,24 @@ impl Diagnostic {
             Severity::Warning => Level::WARNING,
         };
         let message = printable(&self.message);
-        let label = printable(&self.label);
-        let related: Vec<_> = self
-            .related
-            .iter()
-            .map(|other| (first_line(&self.source, other.span), printable(&other.text)))
-            .collect();
         let help = self.help.as_deref().map(printable);
-        let name = printable(&self.source.name);
-
+        let files = self.files();
         let mut group = Group::with_title(level.primary_title(message).id(self.code));
-        if self.source.text.trim().is_empty() {
-            group = group.element(Origin::path(name));
-        } else {
-            let mut primary = AnnotationKind::Primary.span(first_line(&self.source, self.span));
-            if !label.is_empty() {
-                primary = primary.label(label);
+        for (source, marks) in &files {
+            if source.text.trim().is_empty() {
+                group = group.element(Origin::path(printable(&source.name)));
+                continue;
             }
-            let snippet = Snippet::source(&*self.source.text)
-                .path(name)
-                .annotation(primary)
-                .annotations(
-                    related
-                        .into_iter()
-                        .map(|(place, text)| AnnotationKind::Context.span(place).label(text)),
-                );
-            group = group.element(snippet);
+            let annotations = marks.iter().map(|mark| {
+                let annotation = mark.kind.span(first_line(source, mark.span));
+                if mark.text.is_empty() {
+                    annotation
+                } else {
+                    annotation.label(printable(mark.text))
+                }
+            });
+            let snippet = Snippet::source(&*source.text).path(printable(&source.name));
+            group = group.element(snippet.annotations(annotations));
         }
         if let Some(help) = help {
             group = group.element(Level::HELP.message(help));
@@ -70,8 +62,26 @@ impl Diagnostic {
         text
     }
 
+    /// The files that it is about, its own first, each with what is to be marked there.
+    fn files(&self) -> Vec<(Source, Vec<Mark<'_>>)> {
+        let related = self.related.iter();
+        let marks = std::iter::once((AnnotationKind::Primary, self.span, &self.label))
+            .chain(related.map(|other| (AnnotationKind::Context, other.span, &other.text)));
+        let mut files: Vec<(Source, Vec<Mark<'_>>)> = Vec::new();
+        for (kind, span, text) in marks {
+            let (source, span) = self.source.placed(span);
+            let mark = Mark { kind, span, text };
+            match files.iter_mut().find(|(known, _)| *known == source) {
+                Some((_, marks)) => marks.push(mark),
+                None => files.push((source, vec![mark])),
+            }
+        }
+        files
+    }
+
     /// It as JSON: `code`, `severity` (`error` or `warning`), `message`, `file`, `line`, `column`, `end_line`,
-    /// `end_column` (from 1, columns in characters), and where there are any `label`, `help` and `related`.
+    /// `end_column` (from 1, columns in characters), and where there are any `label`, `help` and `related`
+    /// (which names a `file` where it is another one).
     pub fn to_json(&self) -> serde_json::Value {
         let place = |span: Span| {
             let (line, column) = self.source.line_column(span.start);
@@ -95,7 +105,8 @@ impl Diagnostic {
             .into(),
         );
         put("message", self.message.as_str().into());
-        put("file", (*self.source.name).into());
+        let file = self.source.name_at(self.span.start);
+        put("file", (**file).into());
         if !self.label.is_empty() {
             put("label", self.label.as_str().into());
         }
@@ -106,12 +117,23 @@ impl Diagnostic {
             let related = self.related.iter().map(|other| {
                 let mut map = place(other.span);
                 map.insert("message".to_owned(), other.text.as_str().into());
+                let place = self.source.name_at(other.span.start);
+                if place != file {
+                    map.insert("file".to_owned(), (**place).into());
+                }
                 serde_json::Value::Object(map)
             });
             put("related", related.collect());
         }
         serde_json::Value::Object(json)
     }
+}
+
+/// What is to be marked in an excerpt.
+struct Mark<'d> {
+    kind: AnnotationKind,
+    span: Span,
+    text: &'d str,
 }
 
 /// The part of a place that is on its first line, at character boundaries: a whole map would fill the screen.

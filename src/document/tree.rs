@@ -1,5 +1,6 @@
 //! The tree of a YAML document: plain data, every node with its place in the source.
 
+use super::layers::Layer;
 use std::sync::Arc;
 
 /// A text that a user wrote, and the name under which errors show it.
@@ -9,6 +10,8 @@ pub struct Source {
     pub name: Arc<str>,
     /// The whole text.
     pub text: Arc<str>,
+    /// The texts that it is made of, where there are several.
+    pub(super) layers: Option<Arc<[Layer]>>,
 }
 
 impl Source {
@@ -17,14 +20,16 @@ impl Source {
         Self {
             name: name.into(),
             text: text.into(),
+            layers: None,
         }
     }
 
-    /// Line and column of a byte offset, both counted from 1; columns are characters.
+    /// Line and column of a byte offset in the file that it falls into, both counted from 1; columns are characters.
     pub fn line_column(&self, offset: usize) -> (usize, usize) {
+        let from = self.layer_at(offset).map_or(0, |layer| layer.start);
         let before = self
             .text
-            .get(..offset.min(self.text.len()))
+            .get(from..offset.min(self.text.len()))
             .unwrap_or(&self.text);
         let line = before.matches('\n').count() + 1;
         let column = before
@@ -112,6 +117,41 @@ impl Tree {
             Self::String { .. } => "a string",
             Self::List(_) => "a list",
             Self::Map(_) => "a map",
+        }
+    }
+
+    /// As plain JSON.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Boolean(answer) => (*answer).into(),
+            Self::Integer(number) => (*number).into(),
+            Self::Float(number) => (*number).into(),
+            Self::String { text, .. } => text.as_str().into(),
+            Self::List(items) => items.iter().map(|item| item.value.to_json()).collect(),
+            Self::Map(entries) => {
+                let pair = |e: &Entry| (e.key.value.clone(), e.value.value.to_json());
+                serde_json::Value::Object(entries.iter().map(pair).collect())
+            }
+        }
+    }
+
+    /// Whether both say the same: places, quotes and the order of keys do not count.
+    pub fn means(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::String { text: one, .. }, Self::String { text: two, .. }) => one == two,
+            (Self::List(one), Self::List(two)) => {
+                let mut pairs = one.iter().zip(two);
+                one.len() == two.len() && pairs.all(|(a, b)| a.value.means(&b.value))
+            }
+            (Self::Map(one), Self::Map(two)) => {
+                let in_two = |a: &Entry| {
+                    let b = two.iter().find(|b| b.key.value == a.key.value);
+                    b.is_some_and(|b| a.value.value.means(&b.value.value))
+                };
+                one.len() == two.len() && one.iter().all(in_two)
+            }
+            (one, two) => one == two,
         }
     }
 }

@@ -40,6 +40,9 @@ pub(super) async fn run_step<'s>(
 ) -> StepEnd {
     let step = &scope.block.steps[index];
     let path = scope.path.step(step.id.value.as_str());
+    if let Some(reason) = &step.disabled {
+        return skipped(run, path, index, SkipReason::Disabled(reason.value.clone()));
+    }
     let condition = match &step.when {
         None => Ok(true),
         Some(when) => holds(when, &ScopeNames::of(run, scope)),
@@ -48,16 +51,7 @@ pub(super) async fn run_step<'s>(
     let condition = condition.map(|holds| holds || run.was_running(&path));
     if condition == Ok(false) {
         let when = step.when.as_ref().map(|when| when.text.clone());
-        run.shared.emit(Event::StepSkipped {
-            path,
-            reason: SkipReason::When(when.unwrap_or_default()),
-        });
-        return StepEnd {
-            step: index,
-            satisfied: true,
-            unsure: false,
-            fault: None,
-        };
+        return skipped(run, path, index, SkipReason::When(when.unwrap_or_default()));
     }
     let broken = condition.err();
     if let Some(failure) = &broken
@@ -71,6 +65,17 @@ pub(super) async fn run_step<'s>(
         None => run_unit(run, scope, step, path.clone(), None, broken).await,
     };
     conclude(run, scope, step, index, &path, end)
+}
+
+/// It does not run, and what needs it goes on.
+fn skipped(run: &Run<'_>, path: StepPath, index: usize, reason: SkipReason) -> StepEnd {
+    run.shared.emit(Event::StepSkipped { path, reason });
+    StepEnd {
+        step: index,
+        satisfied: true,
+        unsure: false,
+        fault: None,
+    }
 }
 
 /// What the end of a step means for what needs it and for its scope.

@@ -43,6 +43,7 @@ pub fn draft(found: &Found, cluster: &str) -> Result<Draft, ImportError> {
         api: None,
         notify: Vec::new(),
         hooks: None,
+        overlays: None,
         clusters: [(cluster.to_owned(), inventory)].into(),
     };
     pen.remarks.top = vec![

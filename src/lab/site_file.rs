@@ -19,6 +19,7 @@ impl Lab {
             api: None,
             notify: Vec::new(),
             hooks: None,
+            overlays: None,
             clusters: [(self.name().to_owned(), self.inventory(options))].into(),
         };
         let path = self.site_file();

@@ -8,6 +8,7 @@ mod expression;
 mod load;
 mod model;
 mod names;
+mod overlay;
 mod params;
 mod schema;
 mod signature;
@@ -22,8 +23,9 @@ pub use model::{
     Playbook, Retry, Step, StepId, Waiver,
 };
 pub use names::Names;
+pub use overlay::{Difference, Finding, Touched, differences, overlay_of, shown, upgrade};
 pub use params::{ParamError, Unreadable, bind, read_text};
-pub use schema::schema;
+pub use schema::{overlay_schema, schema};
 pub use signature::{Catalog, EffectClass, Field, NodeRule, PROOF, Role, Signature};
 pub use template::{Helper, Piece, RenderError, Template, TemplateTree};
 pub use value::{Map, Type, Value};

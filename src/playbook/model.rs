@@ -172,6 +172,8 @@ pub struct Step {
     pub on_failure: Spanned<OnFailure>,
     /// What to do when it has failed for good.
     pub rescue: Option<Block>,
+    /// It is switched off, and why: it counts as skipped.
+    pub disabled: Option<Spanned<String>>,
     /// Overlays may not touch it.
     pub sealed: bool,
 }

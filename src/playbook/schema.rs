@@ -4,9 +4,12 @@
 //! JSON Schema cannot say (references, cycles, the syntax of expressions) it leaves to `validate`.
 
 mod action;
+mod overlay;
 mod parts;
 #[cfg(test)]
 mod tests;
+
+pub use overlay::overlay_schema;
 
 use super::Catalog;
 use serde_json::{Value, json};

@@ -24,7 +24,7 @@ pub use asking::{Answer, author};
 pub use error::RunsError;
 pub use facts::{pinned, topology, written};
 pub use glance::{Glance, Health, topology_json};
-pub use library::{Shelves, Stock, stock_playbooks};
+pub use library::{Shelves, Stock, stock_playbook, stock_playbooks};
 pub use line::RunLine;
 pub use order::{Finished, Order};
 pub use params::{RISKY, bind_params};

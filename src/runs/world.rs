@@ -56,7 +56,7 @@ impl World {
 
     fn of(site: &Site, file: &Path, inventory: &Inventory, records: Arc<Records>) -> Self {
         let vars = site_vars(site);
-        let shelves = Shelves::beside(Some(file)).for_site(vars.clone());
+        let shelves = Shelves::beside(Some(file)).for_site(site);
         let shelves = shelves.for_cluster(inventory);
         Self::made(Arc::new(inventory.clone()), vars, shelves, records)
     }

@@ -228,5 +228,6 @@ fn with_causes(mut said: String, error: &dyn std::error::Error) -> String {
 /// File, line and column.
 fn place(diagnostic: &Diagnostic) -> String {
     let (line, column) = diagnostic.source.line_column(diagnostic.span.start);
-    format!("{}:{line}:{column}", diagnostic.source.name)
+    let file = diagnostic.source.name_at(diagnostic.span.start);
+    format!("{file}:{line}:{column}")
 }

@@ -218,7 +218,7 @@ mod tests {
     fn what_is_no_signature_is_none() {
         let mac = "0".repeat(64);
         for header in [
-            "".to_owned(),
+            String::new(),
             format!("v1={mac}"),
             format!("t=,v1={mac}"),
             format!("t=-1,v1={mac}"),

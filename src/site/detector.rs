@@ -114,7 +114,7 @@ fn time(
 fn params_of(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<BTreeMap<String, String>> {
     let mut params = BTreeMap::new();
     for entry in to.entries("`params`", value)? {
-        let text = match words::json(&entry.value.value) {
+        let text = match entry.value.value.to_json() {
             serde_json::Value::String(text) => text,
             other => other.to_string(),
         };

@@ -172,12 +172,12 @@ pub(super) fn written(hook: &Hook) -> Json {
     }
     for (key, value) in [("when", &hook.when), ("key", &hook.key)] {
         if let Some(value) = value {
-            put(key, words::json(&value.value));
+            put(key, value.value.to_json());
         }
     }
     if !hook.params.is_empty() {
         let params = hook.params.iter();
-        let params = params.map(|e| (e.key.value.clone(), words::json(&e.value.value)));
+        let params = params.map(|e| (e.key.value.clone(), e.value.value.to_json()));
         put("params", Json::Object(params.collect()));
     }
     Json::Object(map)

@@ -26,6 +26,9 @@ pub struct Site {
     pub notify: Vec<Target>,
     /// What programs outside may let it run, by name.
     pub hooks: Option<Hooks>,
+    /// The overlays of its playbooks, in the order in which they are laid; without this, those in `overlays/` beside the
+    /// site file count.
+    pub overlays: Option<Vec<PathBuf>>,
     /// Its clusters, by name; at least one.
     pub clusters: BTreeMap<String, Inventory>,
 }
@@ -94,6 +97,9 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
     let api = top
         .optional(to, "api")
         .and_then(|e| api::lower(to, &e.value, base));
+    let overlays = top
+        .optional(to, "overlays")
+        .and_then(|e| overlays(to, &e.value, base));
     let mut clusters = BTreeMap::new();
     let mut names = Vec::new();
     if let Some(entry) = top.required(to, "clusters") {
@@ -131,8 +137,27 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
         api,
         notify: notify.unwrap_or_default(),
         hooks,
+        overlays,
         clusters,
     })
+}
+
+/// Files; one that is there twice would be laid twice.
+fn overlays(to: &mut Lowering<'_>, value: &Spanned<Tree>, base: &Path) -> Option<Vec<PathBuf>> {
+    let items = to.list("`overlays`", value)?;
+    let mut files: Vec<PathBuf> = Vec::with_capacity(items.len());
+    for item in items {
+        let Some(file) = words::local_path(to, "an overlay", item, base) else {
+            continue;
+        };
+        if files.contains(&file) {
+            let message = format!("`{}` is here twice", file.display());
+            to.error("duplicate-value", item.span, message);
+            continue;
+        }
+        files.push(file);
+    }
+    Some(files)
 }
 
 /// Variables keep whatever form they have, under names that expressions can use.
@@ -152,7 +177,7 @@ fn variables(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<BTreeMap<St
                 "use letters, digits and `_`, so that `site.vars.NAME` can be written".to_owned(),
             );
         }
-        vars.insert(key.clone(), words::json(&entry.value.value));
+        vars.insert(key.clone(), entry.value.value.to_json());
     }
     Some(vars)
 }

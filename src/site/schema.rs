@@ -44,6 +44,12 @@ pub fn schema() -> Json {
             "api": api(),
             "notify": notify::schema(),
             "hooks": hooks(),
+            "overlays": {
+                "description": "The site's overlays, files beside this one, in the order in which they are laid over playbooks. Without this, those in `overlays/` beside this file, in the order of their names.",
+                "type": "array",
+                "uniqueItems": true,
+                "items": { "type": "string", "minLength": 1 }
+            },
             "clusters": {
                 "type": "object",
                 "minProperties": 1,

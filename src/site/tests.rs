@@ -66,6 +66,7 @@ notify:
   c: { email: { server: mail.example.org, user: pgbaton, password: { file: /p }, from: pgbaton@example.org, to: [\"DBAs <dba@example.org>\"] } }
   d: { email: { server: localhost, tls: none, port: 2525, from: a@example.org, to: [b@example.org, c@example.org] } }
   e: { command: [/usr/local/bin/page, 5] }
+overlays: [vip.yaml, /etc/else/dns.yaml]
 clusters:
   orders:
     product: postgresql

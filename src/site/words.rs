@@ -1,7 +1,6 @@
 //! Single values of the site file.
 
 use crate::document::{Lowering, Spanned, Tree};
-use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 
 /// A string that is not empty and holds no control characters.
@@ -174,22 +173,4 @@ pub(super) fn argv(
         return None;
     }
     Some(words)
-}
-
-/// A value as plain JSON.
-pub(super) fn json(tree: &Tree) -> Json {
-    match tree {
-        Tree::Null => Json::Null,
-        Tree::Boolean(b) => Json::from(*b),
-        Tree::Integer(i) => Json::from(*i),
-        Tree::Float(f) => Json::from(*f),
-        Tree::String { text, .. } => Json::from(text.as_str()),
-        Tree::List(items) => items.iter().map(|item| json(&item.value)).collect(),
-        Tree::Map(entries) => Json::Object(
-            entries
-                .iter()
-                .map(|e| (e.key.value.clone(), json(&e.value.value)))
-                .collect(),
-        ),
-    }
 }

@@ -66,6 +66,7 @@ pub fn to_yaml_with(site: &Site, remarks: &Remarks) -> String {
         let hooks = hooks.map(|hook| (hook.name.value.clone(), hooks::written(hook)));
         top.put("hooks", &Json::Object(hooks.collect()));
     }
+    top.maybe("overlays", site.overlays.as_ref());
     let clusters = site
         .clusters
         .iter()

@@ -218,6 +218,9 @@ fn step_box(step: &Step, catalog: &Catalog) -> StepBox {
         Part::Fence => marks.push("proof".to_owned()),
         Part::Plain | Part::Nested => {}
     }
+    if let Some(reason) = &step.disabled {
+        marks.push(format!("switched off: {}", reason.value));
+    }
     if let Some(when) = &step.when {
         marks.push(format!("when {}", when.text));
     }

@@ -45,8 +45,15 @@ pub(super) struct Cast<'c> {
 
 impl Cast<'_> {
     fn sure(&self, step: &Step) -> Vec<Role> {
+        if step.disabled.is_some() {
+            return Vec::new();
+        }
+        self.would_surely(step)
+    }
+
+    fn would_surely(&self, step: &Step) -> Vec<Role> {
         match &step.body {
-            Body::Action { .. } => self.any(step),
+            Body::Action { .. } => self.would(step),
             Body::Playbook { name, .. } => match self.nested.get(&name.value) {
                 Some(Some(contract)) => contract.parts.sure.clone(),
                 _ => Vec::new(),
@@ -55,6 +62,14 @@ impl Cast<'_> {
     }
 
     pub(super) fn any(&self, step: &Step) -> Vec<Role> {
+        if step.disabled.is_some() {
+            return Vec::new();
+        }
+        self.would(step)
+    }
+
+    /// The parts that it may play, were it not switched off.
+    pub(super) fn would(&self, step: &Step) -> Vec<Role> {
         match &step.body {
             Body::Action { name, with, .. } => {
                 let Some(signature) = self.catalog.actions.get(name.value.as_str()) else {
@@ -76,6 +91,9 @@ impl Cast<'_> {
     }
 
     pub(super) fn points(&self, step: &Step) -> usize {
+        if step.disabled.is_some() {
+            return 0;
+        }
         match &step.body {
             Body::Action { .. } => usize::from(self.any(step).contains(&Role::PointOfNoReturn)),
             Body::Playbook { name, .. } => match self.nested.get(&name.value) {
@@ -117,7 +135,7 @@ pub(super) fn coverage(
     role: Role,
 ) -> Coverage {
     let players: Vec<usize> = steps
-        .filter(|&index| cast.sure(&graph.block.steps[index]).contains(&role))
+        .filter(|&index| cast.would_surely(&graph.block.steps[index]).contains(&role))
         .collect();
     let Some(&first) = players.first() else {
         return Coverage::Missing;
@@ -126,7 +144,7 @@ pub(super) fn coverage(
     let conditions: Vec<Option<String>> = players
         .iter()
         .map(|&index| &graph.block.steps[index])
-        .filter(|step| is_clean(role, step))
+        .filter(|step| is_clean(role, step) && step.disabled.is_none())
         .map(|step| step.when.as_ref().map(|when| canonical(when.tree())))
         .collect();
     let opposite = |condition: &Option<String>| {

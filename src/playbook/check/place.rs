@@ -116,7 +116,9 @@ impl Seen<'_> {
             _ => {}
         }
         let step = self.step;
-        if step.on_failure.value != OnFailure::Fail {
+        if step.disabled.is_some() {
+            Some("it is switched off")
+        } else if step.on_failure.value != OnFailure::Fail {
             Some("it may fail, and what needs it goes on")
         } else if step.rescue.as_ref().is_some_and(|r| r.outputs.is_empty()) {
             Some("it may be rescued, and its rescue declares no `outputs`")

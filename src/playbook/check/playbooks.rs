@@ -5,6 +5,7 @@ use super::parts::Parts;
 use super::steps::check_playbook;
 use super::values::settle;
 use crate::document::{Diagnostics, Source, Span, suggest};
+use crate::playbook::overlay::plain;
 use crate::playbook::{Body, Catalog, Map, Playbook, load};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -116,6 +117,7 @@ impl Family<'_> {
     fn visit(&mut self, source: &Source, name: Option<&str>) -> Option<Contract> {
         let mut own = Diagnostics::default();
         let loaded = load(source, &mut own);
+        self.advise(&mut own);
         let Some(mut playbook) = loaded else {
             self.diagnostics.append(own);
             return None;
@@ -143,7 +145,8 @@ impl Family<'_> {
         settle(&mut playbook, self.catalog);
         Some(Contract {
             playbook: Arc::new(playbook),
-            source: source.clone(),
+            // What a run keeps is one text: it does not hang on how overlays are laid.
+            source: plain(source),
             outputs,
             parts,
         })
@@ -205,21 +208,33 @@ impl Family<'_> {
     }
 
     fn unknown(&self, name: &str, span: Span, by: &Source, own: &mut Diagnostics) {
-        let names = self.library.names();
-        let error = own.error(
-            "unknown-playbook",
-            by,
-            span,
-            format!("there is no playbook `{name}`"),
-        );
-        error.help = match suggest(name, names.iter().map(String::as_str)) {
-            _ if self.catalog.actions.contains_key(name) => {
-                Some(format!("there is an action of this name: `action: {name}`"))
+        let help = if self.catalog.actions.contains_key(name) {
+            Some(format!("there is an action of this name: `action: {name}`"))
+        } else {
+            self.near(name)
+        };
+        let message = format!("there is no playbook `{name}`");
+        own.error("unknown-playbook", by, span, message).help = help;
+    }
+
+    /// The loader does not know which playbooks there are that an overlay could be meant for.
+    fn advise(&self, own: &mut Diagnostics) {
+        for diagnostic in &mut own.0 {
+            if diagnostic.code == "unknown-playbook" && diagnostic.help.is_none() {
+                let (source, span) = diagnostic.source.placed(diagnostic.span);
+                let name = source.text.get(span.start..span.end).unwrap_or_default();
+                diagnostic.help = self.near(name.trim_matches(['"', '\'']));
             }
+        }
+    }
+
+    fn near(&self, name: &str) -> Option<String> {
+        let names = self.library.names();
+        match suggest(name, names.iter().map(String::as_str)) {
             Some(near) => Some(format!("did you mean `{near}`?")),
             None if names.is_empty() => None,
             None => Some(format!("the playbooks are {}", names.join(", "))),
-        };
+        }
     }
 }
 

@@ -172,6 +172,7 @@ impl Checker<'_> {
             part.upto, seen.step.id.value
         );
         let because = match (&seen.step.when, seen.step.on_failure.value) {
+            _ if seen.step.disabled.is_some() => seen.step.disabled.as_ref().map(|why| why.span),
             (Some(when), _) if doubt.starts_with("it is skipped") => Some(when.span),
             (_, OnFailure::Degrade | OnFailure::Continue) => Some(seen.step.on_failure.span),
             _ => None,

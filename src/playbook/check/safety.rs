@@ -20,6 +20,7 @@ pub(super) fn check(checker: &mut Checker<'_>, top: &Graph<'_>, others: [Option<
     };
     for step in playbook.all_steps() {
         bounded(checker, &cast, step);
+        switched_off(checker, &cast, step);
     }
     for (index, step) in top.block.steps.iter().enumerate() {
         if cast.any(step).contains(&Role::Choose) && is_action(step) {
@@ -103,6 +104,38 @@ fn bounded(checker: &mut Checker<'_>, cast: &Cast<'_>, step: &Step) {
     }
 }
 
+/// Rules 1, 5 and 6: what a run answers for is not switched off, whatever else may make up for it.
+fn switched_off(checker: &mut Checker<'_>, cast: &Cast<'_>, step: &Step) {
+    let Some(reason) = &step.disabled else {
+        return;
+    };
+    let played = cast.would(step);
+    // A playbook that is not run at all leaves nothing behind that its own verification would have seen.
+    let plays = |role: Role| (is_action(step) || role == Role::Fence) && played.contains(&role);
+    let what = if plays(Role::Fence) {
+        "proves that the old primary is out"
+    } else if plays(Role::Verification) {
+        "verifies what was done"
+    } else if plays(Role::PointOfNoReturn) {
+        "promotes"
+    } else {
+        return;
+    };
+    let error = checker.error(
+        "PB011",
+        reason.span,
+        format!(
+            "step `{}` {what}, and cannot be switched off",
+            step.id.value
+        ),
+    );
+    error.related.push(Label {
+        span: step.id.span,
+        text: "this step".to_owned(),
+    });
+    error.help = Some("change its values, or write a playbook of your own".to_owned());
+}
+
 /// Rule 2: positions are compared only where nothing moves any more.
 fn frozen_before(checker: &mut Checker<'_>, cast: &Cast<'_>, top: &Graph<'_>, choose: usize) {
     let step = &top.block.steps[choose];
@@ -136,7 +169,9 @@ fn missing(
     let error = checker.error(code, span, message);
     error.help = Some(help.to_owned());
     if let Some(step) = perhaps {
-        let why = if step.when.is_some() {
+        let why = if step.disabled.is_some() {
+            "this one is switched off"
+        } else if step.when.is_some() {
             "this one may be skipped"
         } else if step.rescue.is_some() {
             "this one may fail and be rescued"

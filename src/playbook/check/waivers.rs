@@ -10,7 +10,7 @@ use crate::document::{Diagnostic, Severity, suggest};
 const WAIVABLE: [&str; 3] = ["PB004", "PB005", "PB009"];
 
 /// Those that it may not, each with the way out.
-const HELD: [(&str, &str); 7] = [
+const HELD: [(&str, &str); 8] = [
     (
         "PB001",
         "keep the fence, and let the run say who accepts the risk: its input `waive`",
@@ -35,6 +35,10 @@ const HELD: [(&str, &str); 7] = [
     (
         "PB010",
         "a standby that receives from the old primary after the promotion may be lost to the new one",
+    ),
+    (
+        "PB011",
+        "change its values, or write a playbook of your own: what is switched off leaves no trace in a run",
     ),
 ];
 

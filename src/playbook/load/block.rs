@@ -89,7 +89,8 @@ pub(super) fn block(
     })
 }
 
-fn is_long(entries: &[Entry]) -> bool {
+/// Whether it is the long form.
+pub(in crate::playbook) fn is_long(entries: &[Entry]) -> bool {
     let is_step = |entry: &Entry| {
         matches!(&entry.value.value, Tree::Map(keys)
             if keys.iter().any(|k| matches!(k.key.value.as_str(), "action" | "playbook")

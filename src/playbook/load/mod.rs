@@ -16,5 +16,6 @@ pub(in crate::playbook) mod examples;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::playbook) use block::is_long;
 pub use playbook::load;
 pub(in crate::playbook) use text::expression;

@@ -2,9 +2,8 @@
 
 use super::param::SECRET_VALUE;
 use super::{attempts, block, for_each, param, text};
-use crate::document::{
-    Diagnostics, Entry, Lowering, MapReader, Source, Span, Spanned, Tree, parse,
-};
+use crate::document::{Diagnostics, Entry, Lowering, MapReader, Source, Spanned, Tree};
+use crate::playbook::overlay::merged;
 use crate::playbook::{Block, Defaults, Playbook, Waiver};
 
 /// Keys that people bring from elsewhere, and what they are called here.
@@ -46,27 +45,19 @@ fn mask_secrets(diagnostics: &mut Diagnostics) {
             text.replace_range(places.clone(), &"*".repeat(places.len()));
         }
     }
-    let masked = Source::new(first.source.name.clone(), text);
+    let masked = first.source.with_text(text);
     for diagnostic in &mut diagnostics.0 {
         diagnostic.source = masked.clone();
     }
 }
 
 fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Playbook> {
-    let tree = parse(source, diagnostics)?;
+    let tree = merged(source, diagnostics)?;
     let to = &mut Lowering {
         source,
         diagnostics,
     };
     let mut map = to.map("a playbook", &tree)?;
-    if let Some(overlay) = overlay_key(&tree.value) {
-        to.error("overlay", overlay, "this is an overlay, and this version reads none")
-            .help = Some(
-            "overlays come with a later version; until then, copy the playbook under another name and change the copy"
-                .to_owned(),
-        );
-        return None;
-    }
     let name = map
         .required(to, "playbook")
         .and_then(|e| name(to, &e.value));
@@ -138,14 +129,6 @@ fn waiver(to: &mut Lowering<'_>, entry: &Entry) -> Option<Waiver> {
         code: entry.key.clone(),
         reason: reason.value,
     })
-}
-
-fn overlay_key(tree: &Tree) -> Option<Span> {
-    let Tree::Map(entries) = tree else {
-        return None;
-    };
-    let overlay = entries.iter().find(|entry| entry.key.value == "overlay")?;
-    Some(overlay.key.span)
 }
 
 fn steps(to: &mut Lowering<'_>, map: &mut MapReader<'_>, retried: bool) -> Block {

@@ -6,7 +6,7 @@ use crate::document::{Entry, Lowering, MapReader, Spanned, Tree};
 use crate::playbook::{Body, Custom, OnFailure, Step, StepId};
 
 /// Keys that people bring from elsewhere, and what they are called here.
-const FOREIGN: [(&str, &str); 22] = [
+const FOREIGN: [(&str, &str); 21] = [
     ("if", "the condition of a step is `when`"),
     ("uses", "what a step does is `action` or `playbook`"),
     (
@@ -50,10 +50,6 @@ const FOREIGN: [(&str, &str); 22] = [
     (
         "needed_by",
         "`needed_by` stands in overlays; here the other step says `needs`",
-    ),
-    (
-        "disable",
-        "`disable` stands in overlays; here a step has `when`",
     ),
     ("finally", "`finally` stands at the top level"),
 ];
@@ -112,6 +108,9 @@ pub(super) fn step(to: &mut Lowering<'_>, entry: &Entry, retried: bool) -> Optio
     let rescue = map
         .optional(to, "rescue")
         .and_then(|e| block::block(to, e, true, retried));
+    let disabled = map
+        .optional(to, "disable")
+        .and_then(|e| reason(to, &e.value));
     let sealed = map
         .optional(to, "sealed")
         .and_then(|e| to.boolean("`sealed`", &e.value));
@@ -133,8 +132,19 @@ pub(super) fn step(to: &mut Lowering<'_>, entry: &Entry, retried: bool) -> Optio
         until,
         on_failure: on_failure.unwrap_or(Spanned::new(OnFailure::default(), id_span)),
         rescue,
+        disabled,
         sealed: sealed.unwrap_or(false),
     })
+}
+
+/// Why a step is switched off.
+fn reason(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Spanned<String>> {
+    if let Tree::Boolean(_) = value.value {
+        to.wrong_kind("`disable`", "the reason", value).help =
+            Some("write why: `disable: \"no VIP here, OPS-4711\"`".to_owned());
+        return None;
+    }
+    text::fixed_text(to, "disable", value)
 }
 
 /// `needs`: a list of ids, or one id.

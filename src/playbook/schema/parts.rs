@@ -318,6 +318,10 @@ pub(super) fn step(conditions: &[Value]) -> Value {
                 "description": "Steps that run when this one has failed for good.",
                 "$ref": "#/$defs/rescue",
             },
+            "disable": {
+                "description": "Switches the step off, and says why; it counts as skipped.",
+                "$ref": "#/$defs/fixed",
+            },
             "sealed": { "description": "Overlays may not touch it.", "type": "boolean" },
             "effect": {
                 "description": "What doing it twice means; own steps (exec, sql, http) must say it.",

@@ -13,6 +13,7 @@ use super::model::{Plan, PlaybookText, Supposed};
 use super::outside::Taken;
 use super::own::{Around, PreviewActions};
 use crate::cluster::{Cluster, Inventory, NodeName, Topology, Trouble};
+use crate::document::Source;
 use crate::journal::MemoryRecorder;
 use crate::playbook::{Checked, Map};
 use crate::simulate::{Assumption, Snapshot, World as Simulated, snapshot};
@@ -159,13 +160,12 @@ impl Preview {
 
 /// The playbook first, then what it nests, by name.
 pub(super) fn texts(checked: &Checked) -> Vec<PlaybookText> {
-    let all = std::iter::once(&checked.playbook).chain(checked.nested.values());
-    all.map(|playbook| PlaybookText {
-        name: playbook.name.value.clone(),
-        source: playbook.source.name.to_string(),
-        text: playbook.source.text.to_string(),
-    })
-    .collect()
+    let text = |(name, source): &(String, Source)| PlaybookText {
+        name: name.clone(),
+        source: source.name.to_string(),
+        text: source.text.to_string(),
+    };
+    checked.sources.iter().map(text).collect()
 }
 
 fn assumptions(seeded: Vec<Assumption>, taken: Vec<Supposed>) -> Vec<Supposed> {

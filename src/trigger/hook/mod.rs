@@ -83,7 +83,7 @@ pub fn hooks(site: &Site, file: &Path) -> Result<BTreeMap<String, Hook>, RunsErr
         let Some(inventory) = site.clusters.get(&hook.cluster.value) else {
             continue;
         };
-        let shelves = Shelves::beside(Some(file)).for_site(vars.clone());
+        let shelves = Shelves::beside(Some(file)).for_site(site);
         let shelves = shelves.for_cluster(inventory);
         if let Some(hook) = checked(&mut to, hook, inventory, &shelves, &vars) {
             all.insert(hook.name.clone(), hook);

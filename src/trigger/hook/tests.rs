@@ -113,7 +113,7 @@ fn a_key_is_a_word_of_its_hook_and_no_document() {
     let shelves = Shelves::beside(None);
     let source = shelves.open("failover").unwrap();
     let catalog = crate::actions::catalog();
-    let checked = crate::playbook::check(&source, &catalog, &shelves, &mut Default::default());
+    let checked = crate::playbook::check(&source, &catalog, &shelves, &mut Diagnostics::default());
     let playbook = checked.unwrap().playbook;
     let key = |payload: serde_json::Value| match hook.read(&Value::from_json(&payload), &playbook) {
         Ok(Reading::Wanted(order)) => Ok(order.key.unwrap()),
