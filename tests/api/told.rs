@@ -2,7 +2,7 @@
 
 use crate::dashboards;
 use crate::live_support::free_port;
-use crate::receivers::{Hook, MailServer, until};
+use crate::receivers::{Hook, MailServer, Post, until};
 use crate::serve_support::{Serving, with_detector};
 use crate::served::{Over, Served, authority};
 use crate::support::{Cluster, UnderWay, swap};
@@ -57,6 +57,7 @@ fn signed(secret: &str, text: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "it is one story")]
 async fn what_becomes_of_a_run_is_told_by_webhook_mail_and_command() {
     let cluster = Cluster::asynchronous("api-told", 1).await;
     let keys = tempfile::tempdir().unwrap();
@@ -129,7 +130,7 @@ async fn what_becomes_of_a_run_is_told_by_webhook_mail_and_command() {
     let all = hook.all();
     let told: Vec<String> = all
         .iter()
-        .map(|post| post.json())
+        .map(Post::json)
         .filter(|news| news["run"] == id.as_str())
         .map(|news| news["event"].as_str().unwrap().to_owned())
         .collect();
@@ -169,6 +170,7 @@ async fn what_becomes_of_a_run_is_told_by_webhook_mail_and_command() {
 /// One that takes the connection and says nothing, one that sleeps, one that is not there. A notification that anything waited
 /// for would hold the failover up for twenty minutes.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "it is one story")]
 async fn whoever_does_not_listen_delays_no_failover() {
     let cluster = Cluster::up("api-deaf", 1).await;
     with_detector(&cluster, "auto");
