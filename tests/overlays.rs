@@ -786,16 +786,17 @@ fn overlays() -> impl Strategy<Value = String> {
             is_fresh
         };
         for top in tops.iter().filter(|top| fresh(top)) {
-            text += &format!("{top}\n");
+            text.extend([*top, "\n"]);
         }
         if let Some(param) = params.first() {
-            text += &format!("params:\n  {param}\n");
+            text.extend(["params:\n  ", param, "\n"]);
         }
-        text += &format!(
+        let fresh_step = format!(
             "steps:\n  new{new}: {{ action: wait, with: {{ for: {new}s }}, needed_by: [one] }}\n"
         );
+        text.push_str(&fresh_step);
         for step in steps.iter().filter(|step| fresh(step)) {
-            text += &format!("  {step}\n");
+            text.extend(["  ", step, "\n"]);
         }
         text
     })
