@@ -1,7 +1,7 @@
 //! What is wrong with a hook is told before a request comes.
 
 use super::hooks;
-use crate::document::Source;
+use crate::document::{Diagnostics, Source};
 use crate::playbook::Value;
 use crate::runs::{RunsError, Shelves};
 use crate::site::{Site, to_yaml};
