@@ -6,14 +6,15 @@ use super::report;
 use super::screen;
 use crate::engine::Envelope;
 use crate::runs::{RunsError, World, site_file};
-use crate::server::{Server, ServerError};
+use crate::server::{Outside, Server, ServerError};
 use crate::site::Site;
-use crate::trigger::Watches;
+use crate::trigger::{Turns, Watches, hooks};
 
 /// Begins to serve it; nothing where the site file has no `api`.
 pub(crate) async fn start(
     context: &Context,
     watches: Watches,
+    turns: Turns,
 ) -> Result<Option<Server>, CommandError> {
     let file = site_file(context.global.site.as_deref())?;
     let site = Site::load(&file).map_err(RunsError::from)?;
@@ -21,7 +22,12 @@ pub(crate) async fn start(
         return Ok(None);
     };
     let clusters = World::all(&site, &file, context.global.cluster.as_deref())?;
-    let server = Server::start(options, clusters, watches, show).await?;
+    let outside = Outside {
+        watches,
+        hooks: hooks(&site, &file)?,
+        turns,
+    };
+    let server = Server::start(options, clusters, outside, show).await?;
     screen::note(&format!("the API listens on {}\n", server.url()));
     Ok(Some(server))
 }

@@ -8,8 +8,9 @@ use super::paint::Paint;
 use super::{diagnostics, library, screen};
 use crate::document::{Diagnostics, Severity, Source, Tree, read_file};
 use crate::playbook::Library;
-use crate::runs::{Shelves, site_file, stock_playbooks};
+use crate::runs::{RunsError, Shelves, site_file, stock_playbooks};
 use crate::site::{Site, SiteError};
+use crate::trigger::hooks;
 use serde_json::json;
 use std::path::Path;
 
@@ -127,7 +128,11 @@ fn check_site(file: &Path) -> Verdict {
         unreadable: None,
     };
     match Site::load(file) {
-        Ok(_) => {}
+        Ok(site) => {
+            if let Err(RunsError::Invalid { diagnostics, .. }) = hooks(&site, file) {
+                verdict.diagnostics = diagnostics;
+            }
+        }
         Err(SiteError::Invalid { diagnostics, .. }) => verdict.diagnostics = diagnostics,
         Err(SiteError::Read { source, .. }) => verdict.unreadable = Some(source.to_string()),
     }

@@ -41,6 +41,7 @@ pub fn draft(found: &Found, cluster: &str) -> Result<Draft, ImportError> {
         journal: None,
         store: None,
         api: None,
+        hooks: None,
         clusters: [(cluster.to_owned(), inventory)].into(),
     };
     pen.remarks.top = vec![

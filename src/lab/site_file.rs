@@ -17,6 +17,7 @@ impl Lab {
             journal: Some(self.dir.join("journal")),
             store: None,
             api: None,
+            hooks: None,
             clusters: [(self.name().to_owned(), self.inventory(options))].into(),
         };
         let path = self.site_file();

@@ -14,7 +14,7 @@ mod signature;
 mod template;
 mod value;
 
-pub use check::{Checked, Library, UnreadablePlaybook, check, fit};
+pub use check::{Checked, Library, UnreadablePlaybook, Wanted, check, fit, free_expression};
 pub use expression::{EvaluationError, Expression, Reference, SyntaxError};
 pub use load::load;
 pub use model::{

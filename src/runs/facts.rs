@@ -263,43 +263,20 @@ pub fn pinned(inventory: &Inventory, topology: &Topology) -> Map {
         let Some(node) = inventory.node(&row.name) else {
             continue;
         };
-        let promote = if node.promote == crate::cluster::PromotePolicy::Allowed {
-            "allowed"
-        } else {
-            "never"
-        };
-        nodes.insert(
-            row.name.to_string(),
-            Value::Map(map([
-                ("name", row.name.as_str().into()),
-                ("id", i64::from(row.id).into()),
-                ("host", node.host.as_str().into()),
-                ("port", i64::from(node.port).into()),
-                ("priority", node.priority.into()),
-                ("location", node.location.as_str().into()),
-                ("promote", promote.into()),
-                ("reachable", (row.status == RowStatus::Running).into()),
-                ("role", row.role.as_deref().into()),
-                ("upstream", row.upstream.as_deref().into()),
-                ("attached", row.attached.into()),
-                ("timeline", row.timeline.map(|t| i64::from(t.0)).into()),
-                ("position", row.at.into()),
-                ("lag", row.lag.into()),
-            ])),
-        );
+        let mut about = written_node(node);
+        about.extend(map([
+            ("reachable", (row.status == RowStatus::Running).into()),
+            ("role", row.role.as_deref().into()),
+            ("upstream", row.upstream.as_deref().into()),
+            ("attached", row.attached.into()),
+            ("timeline", row.timeline.map(|t| i64::from(t.0)).into()),
+            ("position", row.at.into()),
+            ("lag", row.lag.into()),
+        ]));
+        nodes.insert(row.name.to_string(), Value::Map(about));
     }
-    map([
-        ("name", inventory.cluster.as_str().into()),
-        (
-            "product",
-            if inventory.product == crate::cluster::Product::Kingbase {
-                "kingbase"
-            } else {
-                "postgresql"
-            }
-            .into(),
-        ),
-        ("repmgr", inventory.repmgr.is_some().into()),
+    let mut all = written(inventory);
+    all.extend(map([
         (
             "primary",
             topology
@@ -312,6 +289,46 @@ pub fn pinned(inventory: &Inventory, topology: &Topology) -> Map {
         ("standbys", names(&|r| r.role.as_deref() == Some("standby"))),
         ("orphans", names(&|r| orphans.contains(&&r.name))),
         ("nodes", Value::Map(nodes)),
+    ]));
+    all
+}
+
+/// What the site file alone says of the cluster, under the same names; no server is asked.
+pub fn written(inventory: &Inventory) -> Map {
+    let mut nodes: Vec<&Node> = inventory.nodes.values().collect();
+    nodes.sort_by_key(|node| node.id);
+    let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    let product = if inventory.product == crate::cluster::Product::Kingbase {
+        "kingbase"
+    } else {
+        "postgresql"
+    };
+    let about = nodes
+        .iter()
+        .map(|node| (node.name.to_string(), Value::Map(written_node(node))));
+    map([
+        ("name", inventory.cluster.as_str().into()),
+        ("product", product.into()),
+        ("repmgr", inventory.repmgr.is_some().into()),
+        ("names", names.into()),
+        ("nodes", Value::Map(about.collect())),
+    ])
+}
+
+fn written_node(node: &Node) -> Map {
+    let promote = if node.promote == crate::cluster::PromotePolicy::Allowed {
+        "allowed"
+    } else {
+        "never"
+    };
+    map([
+        ("name", node.name.as_str().into()),
+        ("id", i64::from(node.id).into()),
+        ("host", node.host.as_str().into()),
+        ("port", i64::from(node.port).into()),
+        ("priority", node.priority.into()),
+        ("location", node.location.as_str().into()),
+        ("promote", promote.into()),
     ])
 }
 

@@ -22,12 +22,12 @@ mod world;
 
 pub use asking::{Answer, author};
 pub use error::RunsError;
-pub use facts::{pinned, topology};
+pub use facts::{pinned, topology, written};
 pub use glance::{Glance, Health, topology_json};
 pub use library::{Shelves, Stock, stock_playbooks};
 pub use line::RunLine;
 pub use order::{Finished, Order};
-pub use params::bind_params;
+pub use params::{RISKY, bind_params};
 pub use place::{cluster_of, site_file, site_vars};
 pub(crate) use plan::changes;
 pub use plan::{

@@ -3,6 +3,9 @@
 use super::RunsError;
 use crate::playbook::{Checked, Map, Names, ParamError, SecretSource, Value, bind};
 
+/// Parameters of the stock playbooks that run a command of the caller's on this host, or accept what safety refuses.
+pub const RISKY: [&str; 4] = ["fence_command", "fence_check", "waive_fence", "accept_loss"];
+
 /// Binds `name=value` pairs; defaults see `site.vars` and the pinned facts. All that is wrong is told at once.
 pub fn bind_params(
     playbook: &Checked,

@@ -137,6 +137,14 @@ impl Records {
         Ok(self.needed(id).await?.run(id).await?)
     }
 
+    /// The run of this cluster that has this idempotency key.
+    pub async fn by_key(&self, cluster: &str, key: &str) -> Result<Option<RunSummary>, RunsError> {
+        match self.history().await? {
+            Some(history) => Ok(history.by_key(cluster, key).await?),
+            None => Ok(None),
+        }
+    }
+
     /// Everything that a run has recorded so far.
     pub async fn read(&self, run: &RunId) -> Result<Vec<Envelope>, RunsError> {
         self.read_from(run, 0).await

@@ -44,12 +44,6 @@ impl World {
         Ok(Self::of(&site, &file, cluster_of(&site, cluster)?, records))
     }
 
-    /// All clusters of a site file, or the one that is named. They share their records.
-    pub fn open_all(site: Option<&Path>, cluster: Option<&str>) -> Result<Vec<Self>, RunsError> {
-        let file = site_file(site)?;
-        Self::all(&Site::load(&file)?, &file, cluster)
-    }
-
     /// All clusters of a site that was read from `file`, or the one that is named. They share one journal.
     pub fn all(site: &Site, file: &Path, cluster: Option<&str>) -> Result<Vec<Self>, RunsError> {
         let records = Arc::new(Records::of(site));

@@ -36,7 +36,8 @@ pub(super) async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Pro
     })
 }
 
-async fn bytes(body: Body) -> Result<axum::body::Bytes, Problem> {
+/// The body as it came.
+pub(super) async fn bytes(body: Body) -> Result<axum::body::Bytes, Problem> {
     let large = || {
         Problem::new(
             Kind::BodyTooLarge,

@@ -71,11 +71,20 @@ pub(super) async fn dress(mut request: Request, next: Next) -> Response {
 }
 
 /// Before a route that needs a token.
-pub(super) async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let caller = match admit(&gate, &request) {
-        Ok(caller) => caller,
-        Err(problem) => return problem.into_response(),
-    };
+pub(super) async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    match admit(&gate, &request) {
+        Ok(caller) => proceed(gate, caller, request, next).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Lets somebody on who was recognised.
+pub(super) async fn proceed(
+    gate: Gate,
+    caller: Caller,
+    mut request: Request,
+    next: Next,
+) -> Response {
     request.extensions_mut().insert(caller.clone());
     let Some(change) = gate.change else {
         return allowed(&gate, &caller, request, next).await;
@@ -112,12 +121,18 @@ async fn allowed(gate: &Gate, caller: &Caller, request: Request, next: Next) -> 
     next.run(request).await
 }
 
-fn admit(gate: &Gate, request: &Request) -> Result<Caller, Problem> {
+/// Where a request came from, and its id.
+pub(super) fn came(request: &Request) -> (IpAddr, Arc<str>) {
     let extensions = request.extensions();
     let from = extensions.get::<Remote>().map(|remote| remote.0.ip());
     let from = from.unwrap_or(IpAddr::from([0, 0, 0, 0])).to_canonical();
     let id = extensions.get::<RequestId>().cloned();
-    let id = id.unwrap_or_else(|| RequestId(fresh_id())).0;
+    (from, id.unwrap_or_else(|| RequestId(fresh_id())).0)
+}
+
+/// Who has this token.
+pub(super) fn admit(gate: &Gate, request: &Request) -> Result<Caller, Problem> {
+    let (from, id) = came(request);
     let holders = gate.api.tokens.get();
     // Why is for the log, where it was told: nobody has said yet who they are.
     let holders = holders
@@ -145,15 +160,20 @@ fn admit(gate: &Gate, request: &Request) -> Result<Caller, Problem> {
             },
         },
     };
-    // Only failures are counted: a token cannot be guessed, and a monitor that has a wrong one must not keep out those on
-    // the same machine that have the right one.
+    Err(failed(gate, request, refused))
+}
+
+/// Somebody was not recognised. Only failures are counted: neither a token nor a signature can be guessed, and a monitor
+/// that has a wrong one must not keep out those on the same machine that have the right one.
+pub(super) fn failed(gate: &Gate, request: &Request, refused: Problem) -> Problem {
+    let (from, id) = came(request);
     if let Err(wait) = gate.api.failures.take(neighbourhood(from), Instant::now()) {
-        let why = format!("too many requests from {from} had no token that is known");
-        return Err(Problem::new(Kind::TooManyLogins, why).after(wait));
+        let why = format!("too many requests from {from} had no token or signature that is known");
+        return Problem::new(Kind::TooManyLogins, why).after(wait);
     }
     let outcome = refused.kind.about().slug;
     tracing::info!(target: AUDIT, request = %id, %from, what = "log in", outcome, "refused");
-    Err(refused)
+    refused
 }
 
 fn bearer(request: &Request) -> Option<&str> {

@@ -54,6 +54,14 @@ kinds! {
         "wait as long as Retry-After says";
     TooManyLogins: "too-many-failed-logins", TOO_MANY_REQUESTS, "too many failed logins from this address",
         "wait as long as Retry-After says; a token that is known is let in all the same";
+    NoSignature: "no-signature", UNAUTHORIZED, "the hook is called in another way",
+        "docs/api.md says how a hook is called; `secret` and `bearer` of the site file say how this one is";
+    BadSignature: "bad-signature", UNAUTHORIZED, "the signature is not right",
+        "sign the time, a dot and the body as it is sent with HMAC-SHA256: docs/api.md shows how";
+    OldSignature: "old-signature", UNAUTHORIZED, "the signature is too old",
+        "sign each request anew, and set the clocks of both machines";
+    SecretUnusable: "secret-unusable", SERVICE_UNAVAILABLE, "nobody can be recognised",
+        "put the secret of the hook right, it is read for each request; the log says what is wrong with it";
     TokensUnusable: "tokens-unusable", SERVICE_UNAVAILABLE, "nobody can be let in",
         "put the file of tokens right, it is read again at once; the log says what is wrong with it";
     NoSuchPlace: "no-such-place", NOT_FOUND, "there is nothing here",
@@ -66,6 +74,8 @@ kinds! {
         "GET /v1/runs has the latest";
     AmbiguousRun: "ambiguous-run", BAD_REQUEST, "more than one run could be meant",
         "give more of its id";
+    NoSuchHook: "no-such-hook", NOT_FOUND, "there is no such hook",
+        "`hooks` of the site file has all there are, as `pgbaton serve` has read it at its start";
     NotFound: "not-found", NOT_FOUND, "something is not there", "";
     BadRequest: "bad-request", BAD_REQUEST, "the request cannot be understood",
         "GET /v1/openapi.json says how it is written";
@@ -83,6 +93,10 @@ kinds! {
         "`pgbaton validate` shows them with their lines; nothing was touched";
     InvalidParameters: "invalid-parameters", UNPROCESSABLE_ENTITY, "the parameters do not fit",
         "nothing was touched; `pgbaton playbook show NAME` shows what the playbook takes";
+    PayloadMisfit: "payload-does-not-fit", UNPROCESSABLE_ENTITY, "the body is not what the hook expects",
+        "nothing was started; put the expressions of the hook right, or what is sent";
+    HeldBack: "held-back", CONFLICT, "nothing is started by itself now",
+        "look at it, and start it yourself where it is to be: POST /v1/clusters/CLUSTER/runs, or `pgbaton run`";
     ClusterBusy: "cluster-busy", CONFLICT, "another run holds the cluster",
         "wait until that run has ended, or follow it; nothing was touched";
     RunNotUnderWay: "run-not-under-way", CONFLICT, "nobody would read what is written to the run",

@@ -3,12 +3,12 @@
 use super::guard::Remote;
 use super::looks::{self, Watch};
 use super::routes::router;
-use super::state::{Api, Show};
+use super::signed;
+use super::state::{Api, Outside, Show};
 use super::tls::Tls;
 use super::tokens;
 use crate::runs::World;
 use crate::site;
-use crate::trigger::Watches;
 use axum::{Extension, Router};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
@@ -72,7 +72,7 @@ impl Server {
     pub async fn start(
         options: &site::Api,
         clusters: Vec<World>,
-        watches: Watches,
+        outside: Outside,
         show: Show,
     ) -> Result<Self, ServerError> {
         let Some(first) = clusters.first() else {
@@ -83,6 +83,17 @@ impl Server {
         let tls = tls.map_err(ServerError::File)?.map(Arc::new);
         let tokens = tokens::watch(&options.tokens);
         tokens.get().map_err(ServerError::File)?;
+        for hook in outside.hooks.values() {
+            if let Some(source) = &hook.secret
+                && let Err(why) = signed::secret(source).await
+            {
+                let why = format!(
+                    "the secret of the hook `{}` cannot be used: {why}",
+                    hook.name
+                );
+                return Err(ServerError::File(why));
+            }
+        }
         let cannot = |source| ServerError::Listen {
             address: options.listen,
             source,
@@ -98,7 +109,7 @@ impl Server {
             named.collect(),
             records,
             tokens,
-            watches,
+            outside,
             show,
             stop,
         ));

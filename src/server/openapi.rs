@@ -53,6 +53,12 @@ pub(super) fn document() -> Json {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "Made by `pgbaton token NAME --role ROLE`.",
+                },
+                "signature": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-Pgbaton-Signature",
+                    "description": "Made with the secret of the hook.",
                 }
             }
         }
@@ -66,6 +72,7 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Json {
         "parameters": parameters(route, schemas),
         "responses": responses(route, schemas),
         "security": match route.role {
+            Some(_) if route.signed => json!([{ "signature": [] }, { "token": [] }]),
             Some(_) => json!([{ "token": [] }]),
             None => json!([]),
         },
@@ -221,7 +228,13 @@ mod tests {
                         "schemas": { "type": "object", "propertyNames": { "pattern": "^[a-zA-Z0-9._-]+$" } },
                         "securitySchemes": {
                             "type": "object",
-                            "additionalProperties": { "required": ["type", "scheme"] }
+                            "additionalProperties": {
+                                "oneOf": [
+                                    { "required": ["scheme"], "properties": { "type": { "const": "http" } } },
+                                    { "required": ["in", "name"], "properties": { "type": { "const": "apiKey" } } }
+                                ],
+                                "required": ["type"]
+                            }
                         }
                     }
                 }

@@ -5,7 +5,7 @@ use super::kinds::Kind;
 use super::problem::Problem;
 use super::state::Api;
 use super::tokens::Role;
-use super::{ask, follow, metrics, openapi, read, shapes, start, watches};
+use super::{ask, follow, hooks, metrics, openapi, read, shapes, signed, start, watches};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -27,6 +27,8 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     /// Who may; none where no token is needed.
     pub(super) role: Option<Role>,
+    /// A signature will do in place of a token.
+    pub(super) signed: bool,
     /// What it does, for the audit; none where it changes nothing.
     pub(super) change: Option<&'static str>,
     pub(super) summary: &'static str,
@@ -68,6 +70,7 @@ const LOOK: Route = Route {
     method: "get",
     path: "",
     role: Some(Role::View),
+    signed: false,
     change: None,
     summary: "",
     query: None,
@@ -278,6 +281,49 @@ pub(super) static ROUTES: &[Route] = &[
         ..ACT
     },
     Route {
+        path: "/hooks/{hook}",
+        signed: true,
+        change: Some("call a hook"),
+        summary: "What a monitor has to say, in a form of its own; the site file says what is made of it",
+        headers: &[(
+            "X-Pgbaton-Signature",
+            "`t=SECONDS,v1=HEX`: HMAC-SHA256 over the seconds, a dot and the body, with the secret of the hook",
+        )],
+        body: Some(of::<hooks::Payload>),
+        answers: &[
+            Answer {
+                status: StatusCode::ACCEPTED,
+                ..answer(
+                    "A run has begun; Location says where it is.",
+                    of::<hooks::Called>,
+                )
+            },
+            answer(
+                "Nothing is to be done, or an earlier request about the same thing has begun a run.",
+                of::<hooks::Called>,
+            ),
+        ],
+        problems: &[
+            Kind::NoSignature,
+            Kind::BadSignature,
+            Kind::OldSignature,
+            Kind::SecretUnusable,
+            Kind::NoSuchHook,
+            Kind::NoSuchCluster,
+            Kind::NotFound,
+            Kind::InvalidPlaybook,
+            Kind::PayloadMisfit,
+            Kind::InvalidParameters,
+            Kind::HeldBack,
+            Kind::ClusterBusy,
+            Kind::JournalUnavailable,
+            Kind::Overloaded,
+            Kind::Failed,
+        ],
+        handler: || post(hooks::call),
+        ..ACT
+    },
+    Route {
         path: "/runs/{run}/approve",
         role: Some(Role::Approve),
         change: Some("approve"),
@@ -349,7 +395,11 @@ pub(super) fn router(api: &Arc<Api>) -> Router {
                 role,
                 change: route.change,
             };
-            handler = handler.route_layer(from_fn_with_state(gate, guard));
+            handler = if route.signed {
+                handler.route_layer(from_fn_with_state(gate, signed::guard))
+            } else {
+                handler.route_layer(from_fn_with_state(gate, guard))
+            };
         }
         router = router.route(&format!("{BASE}{}", route.path), handler);
     }

@@ -7,9 +7,9 @@ use super::problem::Problem;
 use super::read::{Named, json};
 use super::state::Api;
 use super::tokens::Role;
-use crate::engine::RunId;
+use crate::engine::{Outcome, RunId};
 use crate::playbook::{Map, Type};
-use crate::runs::{Finished, Order, RunsError, World};
+use crate::runs::{Finished, Order, RISKY, RunsError, World};
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -24,9 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 /// What a run's trigger is called.
 const TRIGGER: &str = "api";
-
-/// Parameters of the stock playbooks that run a command of the caller's on this host, or accept what safety refuses.
-const FOR_ADMINS: [&str; 4] = ["fence_command", "fence_check", "waive_fence", "accept_loss"];
 
 /// What to run.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -68,7 +65,7 @@ impl Asked {
                 any = true;
                 continue;
             }
-            if FOR_ADMINS.contains(&name.as_str()) && !caller.role.may(Role::Admin) {
+            if RISKY.contains(&name.as_str()) && !caller.role.may(Role::Admin) {
                 let why = format!("the parameter `{name}` needs the role admin");
                 return Err(Problem::new(Kind::RoleMissing, why)
                     .next("it runs a command on this host, or accepts what safety refuses"));
@@ -157,8 +154,7 @@ pub(super) async fn start(
             "the server is being stopped",
         ));
     }
-    let begun = begin(&api, world, order).await?;
-    let place = format!("{}/runs/{}", super::routes::BASE, begun.run());
+    let begun = begin(&api, Arc::new(world), order, |_| async {}).await?;
     let answer = Started {
         run: begun.run().clone(),
         cluster,
@@ -168,15 +164,21 @@ pub(super) async fn start(
     if answer.new {
         *response.status_mut() = StatusCode::ACCEPTED;
     }
-    if let Ok(place) = HeaderValue::from_str(&place) {
+    if let Some(place) = place_of(&answer.run) {
         response.headers_mut().insert(header::LOCATION, place);
     }
     response.extensions_mut().insert(About(answer.run));
     Ok(response)
 }
 
+/// Where a run is looked at.
+pub(super) fn place_of(run: &RunId) -> Option<HeaderValue> {
+    let place = format!("{}/runs/{run}", super::routes::BASE);
+    HeaderValue::from_str(&place).ok()
+}
+
 /// What came of an order.
-enum Begun {
+pub(super) enum Begun {
     New(RunId),
     Before(RunId),
 }
@@ -189,8 +191,17 @@ impl Begun {
     }
 }
 
-/// Starts a run, which goes on by itself; waits until its first event is in the journal.
-async fn begin(api: &Api, world: World, order: Order) -> Result<Begun, Problem> {
+/// Starts a run, which goes on by itself; waits until its first event is in the journal. `after` is done when it has ended,
+/// or has not begun.
+pub(super) async fn begin<F>(
+    api: &Api,
+    world: Arc<World>,
+    order: Order,
+    after: impl FnOnce(Option<(RunId, Outcome)>) -> F + Send + 'static,
+) -> Result<Begun, Problem>
+where
+    F: Future<Output = ()> + Send,
+{
     let (observer, mut events) = mpsc::unbounded_channel();
     let (tell, ended) = oneshot::channel();
     let id = crate::runs::fresh_run();
@@ -205,6 +216,8 @@ async fn begin(api: &Api, world: World, order: Order) -> Result<Begun, Problem> 
         if let Ok(finished) = &result {
             tell_end(finished);
         }
+        let ended = result.as_ref().ok();
+        after(ended.map(|finished| (finished.run.clone(), finished.report.outcome))).await;
         // Nobody listens any more where it had begun.
         let _ = tell.send(result);
     });

@@ -9,7 +9,7 @@ use super::tokens::Holder;
 use super::watched::Watched;
 use crate::engine::Envelope;
 use crate::runs::Records;
-use crate::trigger::Watches;
+use crate::trigger::{Hook, Turns, Watches};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,6 +25,17 @@ const PLANS: usize = 2;
 
 /// How a run is shown: its events, and where they are kept.
 pub type Show = fn(&[Envelope], &str) -> serde_json::Value;
+
+/// What starts runs by itself beside the API, or by way of it.
+#[derive(Debug, Default)]
+pub struct Outside {
+    /// How the watches stand.
+    pub watches: Watches,
+    /// What programs outside may call, by name.
+    pub hooks: BTreeMap<String, Hook>,
+    /// Who may start something now.
+    pub turns: Turns,
+}
 
 /// What all requests share.
 pub(super) struct Api {
@@ -42,6 +53,10 @@ pub(super) struct Api {
     pub(super) tally: Tally,
     /// How the watches stand.
     pub(super) watches: Watches,
+    /// What programs outside may call, by name.
+    pub(super) hooks: BTreeMap<String, Arc<Hook>>,
+    /// Shared with the watches: one at a time starts a run by itself.
+    pub(super) turns: Turns,
     /// Runs that were started here.
     pub(super) runs: TaskTracker,
     pub(super) show: Show,
@@ -54,7 +69,7 @@ impl Api {
         clusters: BTreeMap<String, Arc<Watch>>,
         records: Arc<Records>,
         tokens: Watched<Vec<Holder>>,
-        watches: Watches,
+        outside: Outside,
         show: Show,
         stop: CancellationToken,
     ) -> Self {
@@ -67,7 +82,13 @@ impl Api {
             streams: Arc::new(Semaphore::new(STREAMS)),
             plans: Semaphore::new(PLANS),
             tally: Tally::default(),
-            watches,
+            watches: outside.watches,
+            hooks: outside
+                .hooks
+                .into_iter()
+                .map(|(name, hook)| (name, Arc::new(hook)))
+                .collect(),
+            turns: outside.turns,
             runs: TaskTracker::new(),
             show,
             stop,

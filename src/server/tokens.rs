@@ -123,23 +123,24 @@ pub(super) fn watch(file: &Path) -> Watched<Vec<Holder>> {
 }
 
 fn read(file: &Path) -> Result<Vec<Holder>, String> {
-    let wrong = |why: &dyn std::fmt::Display| {
+    private(file).and_then(|text| parse(&text)).map_err(|why| {
         format!(
             "the file of tokens {} cannot be used: {why}",
             file.display()
         )
-    };
-    let about = std::fs::metadata(file).map_err(|error| wrong(&error))?;
+    })
+}
+
+/// A file by which people are recognised. Whoever may write it is anybody; whoever may read it knows too much.
+pub(super) fn private(file: &Path) -> Result<String, String> {
+    let about = std::fs::metadata(file).map_err(|error| error.to_string())?;
     let mode = about.permissions().mode() & 0o777;
-    // Whoever may write it may make a token; whoever may read it knows the names and the expiries.
     if mode & 0o027 != 0 {
-        let why = format!(
+        return Err(format!(
             "its mode is {mode:03o}, and only its owner may change it and no other user read it: `chmod 600` it"
-        );
-        return Err(wrong(&why));
+        ));
     }
-    let text = read_file(file).map_err(|error| wrong(&error))?;
-    parse(&text).map_err(|why| wrong(&why))
+    read_file(file).map_err(|error| error.to_string())
 }
 
 fn parse(text: &str) -> Result<Vec<Holder>, String> {
@@ -200,7 +201,8 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+/// 32 bytes in hexadecimal digits.
+pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0_u8; 32];
     if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;

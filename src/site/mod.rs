@@ -7,6 +7,7 @@ mod api;
 mod cluster;
 mod detector;
 mod error;
+mod hooks;
 mod model;
 mod node;
 mod redact;
@@ -24,6 +25,7 @@ mod write;
 
 pub use api::{Api, ApiTls};
 pub use error::SiteError;
+pub use hooks::{Hook, Hooks};
 pub use model::Site;
 pub(crate) use replication::is_connection_option;
 pub use schema::schema;

@@ -1,6 +1,6 @@
 //! A site, read and checked.
 
-use super::{Api, EtcdStore, SiteError, api, cluster, redact, store, words};
+use super::{Api, EtcdStore, Hooks, SiteError, api, cluster, hooks, redact, store, words};
 use crate::cluster::Inventory;
 use crate::document::{Diagnostics, Lowering, Source, Spanned, Tree, parse, read_file};
 use serde_json::Value as Json;
@@ -20,6 +20,8 @@ pub struct Site {
     pub store: Option<EtcdStore>,
     /// The HTTP API of `pgbaton serve`; without it no port is opened.
     pub api: Option<Api>,
+    /// What programs outside may let it run, by name.
+    pub hooks: Option<Hooks>,
     /// Its clusters, by name; at least one.
     pub clusters: BTreeMap<String, Inventory>,
 }
@@ -102,6 +104,15 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
             }
         }
     }
+    let called = top.optional(to, "hooks");
+    let hooks = called.and_then(|e| hooks::lower(to, &e.value, base, &clusters));
+    if let Some(entry) = called
+        && !top.has("api")
+    {
+        let message = "`hooks` needs `api`: without it no port is opened";
+        to.error("missing-key", entry.key.span, message).help =
+            Some("give `api: { listen: ADDRESS, tokens: FILE }`".to_owned());
+    }
     top.finish(to);
     Some(Site {
         name: name?,
@@ -109,6 +120,7 @@ fn lower(to: &mut Lowering<'_>, tree: &Spanned<Tree>, base: &Path) -> Option<Sit
         journal,
         store,
         api,
+        hooks,
         clusters,
     })
 }

@@ -41,6 +41,7 @@ pub fn schema() -> Json {
                 }
             },
             "api": api(),
+            "hooks": hooks(),
             "clusters": {
                 "type": "object",
                 "minProperties": 1,
@@ -82,6 +83,52 @@ fn api() -> Json {
                 }
             },
             "tokens": text("The file of tokens, on this machine; `pgbaton token` makes its lines.")
+        }
+    })
+}
+
+fn hooks() -> Json {
+    let expression =
+        |what: &str| json!({ "description": what, "type": ["string", "boolean", "integer"] });
+    json!({
+        "description": "What programs outside may let `serve` run: POST /v1/hooks/NAME of its API.",
+        "type": "object",
+        "propertyNames": name("The name of a hook; the end of its path."),
+        "additionalProperties": {
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["cluster"],
+            "anyOf": [
+                { "required": ["secret"] },
+                { "required": ["bearer"], "properties": { "bearer": { "const": true } } }
+            ],
+            "properties": {
+                "cluster": name("The cluster that it is about."),
+                "playbook": text("What is run; failover by default."),
+                "mode": choice(&DETECTOR_MODES, "observe by default: it only tells. approve: it asks. auto: it acts."),
+                "secret": {
+                    "description": "Where the secret is with which its callers sign; never the secret itself.",
+                    "type": "object",
+                    "additionalProperties": false,
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                    "properties": {
+                        "file": text("A file that only its owner may change and no other user read; read again when it changes."),
+                        "env": text("An environment variable of `serve`.")
+                    }
+                },
+                "bearer": {
+                    "description": "A token of the role operate will do in place of a signature.",
+                    "type": "boolean", "default": false
+                },
+                "when": expression("Whether a request means anything, over `payload`; where it does not, nothing is done."),
+                "params": {
+                    "description": "Parameters of the playbook, an expression over `payload` each.",
+                    "type": "object",
+                    "additionalProperties": expression("An expression; text in it stands in quotes.")
+                },
+                "key": expression("What is the same for requests about the same thing: one of them starts a run.")
+            }
         }
     })
 }

@@ -52,7 +52,7 @@ pub(super) fn lower(
         });
     }
     let passfile = passfile.and_then(|e| words::local_path(to, "`passfile`", &e.value, base));
-    let password = password.and_then(|e| secret(to, &e.value, base));
+    let password = password.and_then(|e| secret(to, "password", &e.value, base));
     let sslmode = map
         .optional(to, "sslmode")
         .and_then(|e| to.one_of("`sslmode`", &e.value, &SSL_MODES));
@@ -91,12 +91,25 @@ pub(super) fn default_database(product: Product) -> &'static str {
 }
 
 /// A reference to a secret; the secret itself is refused.
-fn secret(to: &mut Lowering<'_>, value: &Spanned<Tree>, base: &Path) -> Option<SecretSource> {
+pub(super) fn secret(
+    to: &mut Lowering<'_>,
+    key: &str,
+    value: &Spanned<Tree>,
+    base: &Path,
+) -> Option<SecretSource> {
     if !matches!(value.value, Tree::Map(_)) {
-        inline_secret(to, value.span);
+        if key == "password" {
+            inline_secret(to, value.span);
+        } else {
+            let message = "a secret cannot stand in the site file";
+            to.error("inline-secret", value.span, message).help = Some(format!(
+                "put it into a file that only pgbaton's user can read: `{key}: {{ file: FILE }}`, or take it from the \
+                 environment: `{key}: {{ env: NAME }}`"
+            ));
+        }
         return None;
     }
-    let mut map = to.map("`password`", value)?;
+    let mut map = to.map(format!("`{key}`"), value)?;
     let file = map
         .optional(to, "file")
         .and_then(|e| words::local_path(to, "`file`", &e.value, base));
@@ -108,7 +121,7 @@ fn secret(to: &mut Lowering<'_>, value: &Spanned<Tree>, base: &Path) -> Option<S
         to.error(
             "conflicting-keys",
             value.span,
-            "`password` needs either `file` or `env`",
+            format!("`{key}` needs either `file` or `env`"),
         );
         map.finish(to);
         return None;

@@ -5,6 +5,7 @@
 use super::Site;
 use super::cluster::PRODUCTS;
 use super::detector;
+use super::hooks;
 use super::node::PROMOTE;
 use super::replication::MODES;
 use super::sql::SSL_MODES;
@@ -53,6 +54,11 @@ pub fn to_yaml_with(site: &Site, remarks: &Remarks) -> String {
             about["tls"] = json!({ "cert": tls.cert, "key": tls.key });
         }
         top.put("api", &about);
+    }
+    if let Some(hooks) = &site.hooks {
+        let hooks = hooks.hooks.iter();
+        let hooks = hooks.map(|hook| (hook.name.value.clone(), hooks::written(hook)));
+        top.put("hooks", &Json::Object(hooks.collect()));
     }
     let clusters = site
         .clusters

@@ -35,6 +35,8 @@ pub enum Code {
     TwoPrimaries,
     /// No node is a primary, and none is known to have been one.
     NoPrimary,
+    /// A program outside has said something by a hook; nobody here has looked yet.
+    Reported,
     /// A standby does not answer.
     StandbyDown,
     /// A standby answers, the primary does, and there is no way between them.
@@ -69,6 +71,7 @@ impl Code {
             Self::DiskStalled => "disk_stalled",
             Self::TwoPrimaries => "two_primaries",
             Self::NoPrimary => "no_primary",
+            Self::Reported => "reported",
             Self::StandbyDown => "standby_down",
             Self::ReplicationLinkCut => "replication_link_cut",
             Self::StandbyNotStreaming => "standby_not_streaming",

@@ -2,12 +2,15 @@
 
 use super::acknowledge::acknowledged;
 use super::code::Code;
-use super::gate::Known;
+use super::gate::{Known, Passage, passage};
+use super::hook::is_hooks;
 use super::incident;
 use super::pause::paused;
 use super::sentry::{Desk, Notice, TRIGGER};
+use super::turns::{Turn, Turns};
+use crate::cluster::Mode;
 use crate::engine::{Outcome, RunId};
-use crate::journal::{Filter, RunSummary, Standing};
+use crate::journal::{Filter, RunSummary, Standing, Which};
 use crate::runs::{Order, Records, RunsError, World};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -20,39 +23,74 @@ const LAST: u32 = 20;
 /// The desk of one cluster.
 pub struct LiveDesk {
     world: Arc<World>,
+    turns: Turns,
     /// For people.
     say: Box<dyn Fn(&str) + Send + Sync>,
 }
 
+/// Who asks whether something may be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Watch,
+    Hook,
+}
+
 impl LiveDesk {
     /// A desk that says what happens in sentences, too.
-    pub fn new(world: Arc<World>, say: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    pub fn new(
+        world: Arc<World>,
+        turns: Turns,
+        say: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
         Self {
             world,
+            turns,
             say: Box::new(say),
         }
     }
-}
 
-#[async_trait]
-impl Desk for LiveDesk {
-    async fn start(&self, order: Order) -> Result<(RunId, Outcome), String> {
-        let cluster = &self.world.inventory().cluster;
-        (self.say)(&format!("{cluster}: starting `{}`", order.playbook));
-        // Whoever serves stops by leaving runs as they are, to be resumed.
-        let never = CancellationToken::new();
-        match self.world.run(order, Vec::new(), never).await {
-            Ok(finished) => Ok((finished.run, finished.report.outcome)),
-            Err(error) => Err(error.to_string()),
+    /// Whether a hook may start something now, and if not, why. While the turn is held nobody else here starts anything on the
+    /// cluster by itself.
+    pub async fn let_through(&self, mode: Mode) -> Result<Turn, Passage> {
+        let inventory = self.world.inventory();
+        let turn = match self.turns.take(&inventory.cluster) {
+            Ok(turn) => turn,
+            Err(Passage::Busy { .. }) => {
+                let run = self.under_way().await;
+                return Err(Passage::Busy { run });
+            }
+            Err(why) => return Err(why),
+        };
+        let known = self.known_by(Asks::Hook).await;
+        match passage(mode, inventory.detector.cooldown, known) {
+            Passage::Open => Ok(turn),
+            why => Err(why),
         }
     }
 
-    async fn known(&self) -> Known {
+    /// Keeps what came of a hook's request, and logs it.
+    pub async fn report(&self, notice: Notice) {
+        tracing::warn!(cluster = %notice.cluster, code = %notice.code, "{}", notice.text);
+        self.keep(&notice).await;
+    }
+
+    /// The run that has the cluster, where that can be told.
+    async fn under_way(&self) -> Option<String> {
+        let filter = Filter {
+            cluster: Some(self.world.inventory().cluster.clone()),
+            which: Which::Unended,
+            limit: Some(1),
+        };
+        let runs = self.world.records().list(&filter).await.ok()?;
+        Some(runs.first()?.run.to_string())
+    }
+
+    async fn known_by(&self, asks: Asks) -> Known {
         let cluster = &self.world.inventory().cluster;
         let records = self.world.records();
         let (pause, last) = tokio::join!(
             paused(records, cluster, jiff::Timestamp::now()),
-            last(records, cluster)
+            last(records, cluster, asks)
         );
         let (pause, last) = (
             pause.map_err(|e| e.to_string()),
@@ -68,6 +106,43 @@ impl Desk for LiveDesk {
         }
     }
 
+    async fn keep(&self, notice: &Notice) {
+        if let Err(error) = incident::keep(self.world.records(), notice).await {
+            tracing::warn!(%error, "what happened could not be kept");
+        }
+    }
+}
+
+#[async_trait]
+impl Desk for LiveDesk {
+    async fn start(&self, order: Order) -> Result<(RunId, Outcome), String> {
+        let inventory = self.world.inventory();
+        let cluster = &inventory.cluster;
+        let turn = self.turns.take_placed(cluster);
+        let _turn = turn.map_err(|why| why.told())?;
+        // A hook may have had its turn since the gate was asked.
+        let last = last(self.world.records(), cluster, Asks::Watch).await;
+        let known = Known {
+            pause: Ok(None),
+            last: last.map_err(|error| error.to_string())?,
+        };
+        match passage(Mode::Auto, inventory.detector.cooldown, known) {
+            Passage::Open => {}
+            why => return Err(why.told()),
+        }
+        (self.say)(&format!("{cluster}: starting `{}`", order.playbook));
+        // Whoever serves stops by leaving runs as they are, to be resumed.
+        let never = CancellationToken::new();
+        match self.world.run(order, Vec::new(), never).await {
+            Ok(finished) => Ok((finished.run, finished.report.outcome)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn known(&self) -> Known {
+        self.known_by(Asks::Watch).await
+    }
+
     async fn tell(&self, notice: Notice) {
         if notice.code == Code::Ok {
             tracing::info!(cluster = %notice.cluster, "{}", notice.text);
@@ -75,25 +150,25 @@ impl Desk for LiveDesk {
             tracing::warn!(cluster = %notice.cluster, code = %notice.code, "{}", notice.text);
         }
         (self.say)(&format!("{}: {}", notice.cluster, notice.text));
-        if notice.code.is_loss()
-            && let Err(error) = incident::keep(self.world.records(), &notice).await
-        {
-            tracing::warn!(%error, "what happened could not be kept");
+        if notice.code.is_loss() {
+            self.keep(&notice).await;
         }
     }
 }
 
 /// The last run that was started by itself, where nobody has acknowledged it.
-async fn last(records: &Records, cluster: &str) -> Result<Option<(String, Duration)>, RunsError> {
+async fn last(
+    records: &Records,
+    cluster: &str,
+    asks: Asks,
+) -> Result<Option<(String, Duration)>, RunsError> {
     let filter = Filter {
         cluster: Some(cluster.to_owned()),
         limit: Some(LAST),
         ..Filter::default()
     };
     let runs = records.list(&filter).await?;
-    let own =
-        |run: &&RunSummary| run.trigger == TRIGGER && matches!(run.standing, Standing::Ended(_));
-    let Some(run) = runs.iter().find(own) else {
+    let Some(run) = runs.iter().find(|run| counts(run, asks)) else {
         return Ok(None);
     };
     if acknowledged(records, cluster, &run.run).await {
@@ -107,4 +182,51 @@ async fn last(records: &Records, cluster: &str) -> Result<Option<(String, Durati
         run.run.to_string(),
         ago.try_into().unwrap_or_default(),
     )))
+}
+
+/// Whether something waits for its cooldown. A monitor outside that is wrong costs a look, not the next ten minutes: what
+/// was refused because of it holds up other hooks, and not who looks for itself.
+fn counts(run: &RunSummary, asks: Asks) -> bool {
+    let Standing::Ended(outcome) = run.standing else {
+        return false;
+    };
+    let refused = outcome == Outcome::Refused && asks == Asks::Watch;
+    run.trigger == TRIGGER || (is_hooks(&run.trigger) && !refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_monitor_that_is_wrong_makes_other_monitors_wait_and_not_the_watch() {
+        use Outcome::{Cancelled, Degraded, Failed, Held, Ok, Refused};
+        let counted = |trigger: &str, standing, asks| {
+            let run = RunSummary {
+                run: RunId("r".into()),
+                cluster: "orders".to_owned(),
+                playbook: "failover".to_owned(),
+                version: None,
+                trigger: trigger.to_owned(),
+                key: None,
+                started: String::new(),
+                ended: None,
+                last_seq: 0,
+                standing,
+            };
+            counts(&run, asks)
+        };
+        for asks in [Asks::Watch, Asks::Hook] {
+            for outcome in [Ok, Degraded, Failed, Refused, Held, Cancelled] {
+                let ended = Standing::Ended(outcome);
+                let excused = outcome == Refused && asks == Asks::Watch;
+                assert!(counted("detector", ended, asks), "{outcome:?}");
+                assert_eq!(counted("webhook:page", ended, asks), !excused);
+                for person in ["cli", "api", "webhook"] {
+                    assert!(!counted(person, ended, asks), "{person}");
+                }
+            }
+            assert!(!counted("webhook:page", Standing::UnderWay, asks));
+        }
+    }
 }

@@ -39,6 +39,13 @@ pub enum Passage {
         /// For how many seconds still.
         seconds: u64,
     },
+    /// Another run has the cluster, or is being started.
+    Busy {
+        /// Which one, where it can be told.
+        run: Option<String>,
+    },
+    /// As many runs are under way as may be started by themselves, over all clusters.
+    Full,
 }
 
 impl Passage {
@@ -65,6 +72,11 @@ impl Passage {
                 "run {run} has only just ended; nothing is started by itself for another {seconds} s, unless somebody \
                  says `pgbaton runs acknowledge {run} --reason …`"
             ),
+            Self::Busy { run: Some(run) } => format!("run {run} has the cluster"),
+            Self::Busy { run: None } => "another run of the cluster is being started".to_owned(),
+            Self::Full => {
+                "as many runs are under way as may be started by themselves at once".to_owned()
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What starts runs by itself: the watch over each cluster, and the gate that everything goes through.
+//! What starts runs by itself: the watch over each cluster, the hooks for programs outside, and the gate that both go through.
 //!
 //! [`Sentry`] looks, [`analyse`] draws conclusions, [`Judge`] says when they count, [`passage`] whether anything may be
 //! started. None of them changes anything on a server: that is what the run does which comes of it.
@@ -8,6 +8,7 @@ mod analysis;
 mod code;
 mod desk;
 mod gate;
+mod hook;
 mod incident;
 mod judge;
 mod look;
@@ -15,6 +16,7 @@ mod pause;
 mod readiness;
 mod sentry;
 mod snapshot;
+mod turns;
 mod watches;
 
 pub use acknowledge::acknowledge;
@@ -22,11 +24,13 @@ pub use analysis::{Analysis, Finding, Vote, analyse};
 pub use code::Code;
 pub use desk::LiveDesk;
 pub use gate::{Known, Passage, passage};
+pub use hook::{Hook, Misfit, Reading, hooks};
 pub use incident::incidents;
 pub use judge::{Judge, Verdict};
 pub use look::could_fail_over;
 pub use pause::{Pause, PauseError, pause, paused, unpause};
 pub use readiness::{Obstacle, ObstacleCode, obstacles};
-pub use sentry::{Desk, HeldBack, Notice, Sentry, State, TRIGGER};
+pub use sentry::{Desk, HeldBack, Notice, Sentry, State, TRIGGER, ended_so};
 pub use snapshot::{Snapshot, Witness};
+pub use turns::{Turn, Turns};
 pub use watches::Watches;

@@ -27,7 +27,7 @@ const STANDING: Duration = Duration::from_secs(10);
 const FRESH: Duration = Duration::from_secs(10);
 
 /// What a dead primary is replaced by, and the same with a question before it.
-const FAILOVER: &str = "failover";
+pub(super) const FAILOVER: &str = "failover";
 const APPROVED: &str = "approved_failover";
 
 /// What started the runs of a watch, as their records say.
@@ -351,12 +351,8 @@ impl Sentry {
             params.retain(|(known, _)| known != name);
             params.push((name.clone(), value.clone()));
         }
-        let mut playbook = self.detector.playbook.clone();
-        if self.detector.mode == Mode::Approve && playbook == FAILOVER {
-            APPROVED.clone_into(&mut playbook);
-        }
         Order {
-            playbook,
+            playbook: as_allowed(self.detector.mode, &self.detector.playbook).to_owned(),
             params,
             trigger: TRIGGER.to_owned(),
             silent: found.primary.clone().into_iter().collect(),
@@ -404,7 +400,17 @@ impl Sentry {
     }
 }
 
-fn ended_so(outcome: Outcome) -> &'static str {
+/// What is run in place of a playbook, where a person is to be asked first.
+pub(super) fn as_allowed(mode: Mode, playbook: &str) -> &str {
+    if mode == Mode::Approve && playbook == FAILOVER {
+        APPROVED
+    } else {
+        playbook
+    }
+}
+
+/// How a run ended, as it follows "was run and".
+pub fn ended_so(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Ok => "reached its goal",
         Outcome::Degraded => "reached its goal in part: see what is left to do",

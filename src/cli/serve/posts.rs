@@ -3,15 +3,13 @@
 use super::say;
 use crate::cli::app::Context;
 use crate::cluster::{Inventory, Mode};
-use crate::runs::{RunsError, World};
-use crate::trigger::{Code, LiveDesk, Sentry, State, Watches};
+use crate::runs::{RunsError, World, site_file};
+use crate::site::Site;
+use crate::trigger::{Code, LiveDesk, Sentry, State, Turns, Watches, hooks};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
-
-/// How many runs may be started by themselves at once: a data centre that is dead is no reason for a stampede.
-const AT_ONCE: usize = 4;
 
 /// Up to so many clusters, the ways to their hosts are opened beforehand and kept: an ssh connection takes a quarter of a
 /// second to open, and some megabytes.
@@ -19,7 +17,7 @@ const FEW: usize = 16;
 
 /// The watches. They end with it: a run that one of them has started stays to be resumed.
 pub(super) struct Posts {
-    limit: Arc<Semaphore>,
+    turns: Turns,
     watches: Watches,
     by_cluster: BTreeMap<String, Post>,
 }
@@ -32,9 +30,9 @@ struct Post {
 
 impl Posts {
     /// None yet; `watches` tells how they stand.
-    pub(super) fn new(watches: Watches) -> Self {
+    pub(super) fn new(watches: Watches, turns: Turns) -> Self {
         Self {
-            limit: Arc::new(Semaphore::new(AT_ONCE)),
+            turns,
             watches,
             by_cluster: BTreeMap::new(),
         }
@@ -44,7 +42,11 @@ impl Posts {
     /// it has them now, once nothing is under way there. Nothing is changed where it cannot be read.
     pub(super) fn read(&mut self, context: &Context) -> Result<(), RunsError> {
         let global = &context.global;
-        let worlds = World::open_all(global.site.as_deref(), global.cluster.as_deref())?;
+        let file = site_file(global.site.as_deref())?;
+        let site = Site::load(&file)?;
+        // Those in force are from the start; the next start is not to fail of what was let pass now.
+        hooks(&site, &file)?;
+        let worlds = World::all(&site, &file, global.cluster.as_deref())?;
         let few = worlds.len() <= FEW;
         let names: Vec<String> = worlds
             .iter()
@@ -100,8 +102,8 @@ impl Posts {
         ));
         let port = world.watched();
         let world = Arc::new(world);
-        let desk = Arc::new(LiveDesk::new(Arc::clone(&world), say));
-        let sentry = Sentry::new(port, desk, Arc::clone(&self.limit)).knowing(known);
+        let desk = Arc::new(LiveDesk::new(Arc::clone(&world), self.turns.clone(), say));
+        let sentry = Sentry::new(port, desk, self.turns.limit()).knowing(known);
         let state = sentry.state();
         self.watches.add(&name, state.clone());
         let task = tokio::spawn(async move {

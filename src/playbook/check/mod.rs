@@ -6,6 +6,7 @@
 
 mod body;
 mod facts;
+mod free;
 mod graph;
 mod infer;
 mod kind;
@@ -24,6 +25,7 @@ mod steps;
 mod templates;
 mod values;
 
+pub use free::{Wanted, free_expression};
 pub use playbooks::{Checked, Library, UnreadablePlaybook, check};
 pub use values::fit;
 

@@ -48,21 +48,23 @@ impl Checker<'_> {
     }
 
     /// Facts that are pinned at the start. Which nodes there are is known only then.
-    pub(super) fn cluster(&mut self, name: &Name, used: &Use<'_>) -> Kind {
+    /// Where only the site file is asked (`written`), what servers say is not among them.
+    pub(super) fn cluster(&mut self, name: &Name, written: bool, used: &Use<'_>) -> Kind {
         let list = || Kind::List(Box::new(Kind::TEXT));
         let facts = [
             ("name", Kind::TEXT),
             ("product", words(["postgresql", "kingbase"])),
             ("repmgr", Kind::Boolean),
-            ("primary", Kind::TEXT),
             ("names", list()),
+            ("primary", Kind::TEXT),
             ("members", list()),
             ("standbys", list()),
             ("orphans", list()),
         ];
+        let facts = if written { &facts[..4] } else { &facts };
         let is_nodes = |part: &Part| part.text.as_deref() == Some("nodes");
         let Some((_, rest)) = name.parts.split_first().filter(|(part, _)| is_nodes(part)) else {
-            return self.fact("cluster", &name.parts, &facts, &["nodes"], used);
+            return self.fact("cluster", &name.parts, facts, &["nodes"], used);
         };
         match rest.split_first() {
             None => Kind::Map,
@@ -83,6 +85,7 @@ impl Checker<'_> {
                     ("position", Kind::of_type(Type::Lsn)),
                     ("lag", Kind::of_type(Type::Bytes)),
                 ];
+                let facts = if written { &facts[..7] } else { &facts };
                 if let (Some(name), Some(nodes)) = (&node.text, self.library.nodes())
                     && !nodes.contains(name)
                 {
@@ -91,7 +94,7 @@ impl Checker<'_> {
                     self.report("unknown-node", used.text, node.at, message)
                         .help = Some(help);
                 }
-                self.fact(&node.upto, rest, &facts, &[], used)
+                self.fact(&node.upto, rest, facts, &[], used)
             }
         }
     }

@@ -20,8 +20,20 @@ pub(super) struct Place<'a> {
     pub(super) facts: Facts,
     /// What may be null needs no guard: outputs of playbooks.
     pub(super) tolerant: bool,
+    /// Which names there are besides those of steps.
+    pub(super) names: Names,
+}
+
+/// Which names there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Names {
+    /// All those of a playbook.
+    #[default]
+    All,
     /// Only `site` and `cluster`: defaults of parameters.
-    pub(super) defaults: bool,
+    Defaults,
+    /// Only `payload`, `site`, and what the site file says of `cluster`: no playbook is around.
+    Request,
 }
 
 /// A block, seen from somewhere.

@@ -3,7 +3,7 @@
 use super::facts::{Fact, Facts};
 use super::kind::{Kind, Output, Outputs};
 use super::names::{Name, Part, Text};
-use super::place::Place;
+use super::place::{Names, Place};
 use super::steps::Checker;
 use crate::document::suggest;
 use crate::playbook::{TroubleKind, Type};
@@ -33,7 +33,7 @@ pub(super) fn words<'w>(words: impl IntoIterator<Item = &'w str>) -> Kind {
 impl Checker<'_> {
     /// What is known about the value of `name`. What is wrong with it is reported.
     pub(super) fn resolve(&mut self, name: &Name, place: &Place<'_>, used: &Use<'_>) -> Kind {
-        if place.defaults && !matches!(name.root.as_str(), "site" | "cluster") {
+        if place.names == Names::Defaults && !matches!(name.root.as_str(), "site" | "cluster") {
             self.report(
                 "unknown-name",
                 used.text,
@@ -43,10 +43,13 @@ impl Checker<'_> {
             .help = Some("defaults may use `site.vars` and `cluster`".to_owned());
             return Kind::Any;
         }
+        let of_request = place.names == Names::Request;
         match name.root.as_str() {
-            "params" => self.param(name, used),
+            "payload" if of_request => Kind::Any,
             "site" => self.site(name, used),
-            "cluster" => self.cluster(name, used),
+            "cluster" => self.cluster(name, of_request, used),
+            _ if of_request => self.unknown_outside(name, used),
+            "params" => self.param(name, used),
             "trigger" => Kind::Any,
             "run" => self.fields(
                 name,
@@ -118,6 +121,26 @@ impl Checker<'_> {
             )
         } else {
             format!("the names here are {}", known.join(", "))
+        });
+        Kind::Any
+    }
+
+    /// A name that no request and no site file has.
+    fn unknown_outside(&mut self, name: &Name, used: &Use<'_>) -> Kind {
+        const NAMES: [&str; 3] = ["payload", "site", "cluster"];
+        let root = name.root.as_str();
+        let error = self.report(
+            "unknown-name",
+            used.text,
+            name.at,
+            format!("there is no name `{root}`"),
+        );
+        error.help = Some(match suggest(root, NAMES) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!(
+                "the names here are {}; text stands in quotes: `'{root}'`",
+                NAMES.join(", ")
+            ),
         });
         Kind::Any
     }

@@ -4,7 +4,7 @@ use super::facts::learn;
 use super::graph::Graph;
 use super::kind::{Kind, Output};
 use super::names::Text;
-use super::place::{From, Place, Visible};
+use super::place::{From, Names, Place, Visible};
 use super::playbooks::{Library, Nested};
 use super::safety;
 use crate::document::{Diagnostic, Diagnostics, Span};
@@ -110,7 +110,7 @@ impl Checker<'_> {
     fn params(&mut self) {
         let playbook = self.playbook;
         let place = Place {
-            defaults: true,
+            names: Names::Defaults,
             ..Place::default()
         };
         for param in &playbook.params {

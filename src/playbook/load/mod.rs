@@ -17,3 +17,4 @@ pub(in crate::playbook) mod examples;
 mod tests;
 
 pub use playbook::load;
+pub(in crate::playbook) use text::expression;

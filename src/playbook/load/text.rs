@@ -32,7 +32,7 @@ pub(super) fn condition(
 }
 
 /// An expression. Constants that YAML does not read as text (`true`, `5`) are expressions too.
-pub(super) fn expression(
+pub(in crate::playbook) fn expression(
     to: &mut Lowering<'_>,
     what: &str,
     value: &Spanned<Tree>,
