@@ -190,6 +190,26 @@ need_pgpool() {
   fi
 }
 
+# Prometheus Alertmanager itself, for the tests of hooks.
+need_alertmanager() {
+  if have prometheus-alertmanager && have amtool; then
+    return 0
+  fi
+  # apt_install keeps it from being started now; it is not wanted later either.
+  apt_install "Prometheus Alertmanager for the tests" prometheus-alertmanager
+  if have systemctl; then
+    as_root systemctl disable --quiet prometheus-alertmanager.service 2>/dev/null || true
+  fi
+}
+
+# What the page of monitors signs and sends with.
+need_curl() {
+  if have curl && have openssl; then
+    return 0
+  fi
+  apt_install "curl and openssl for the tests" curl openssl
+}
+
 # A browser that draws the reports for the tests; the names are those of tests/run_report.rs.
 need_chromium() {
   if have chromium || have chromium-browser || have google-chrome; then
