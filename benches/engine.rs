@@ -80,6 +80,7 @@ fn step(index: usize, needs: &[usize]) -> Step {
         on_failure: here(OnFailure::Fail),
         rescue: None,
         sealed: false,
+        disabled: None,
     }
 }
 
@@ -90,6 +91,7 @@ fn playbook(needs: impl Fn(usize) -> Vec<usize>) -> Playbook {
         name: here("bench".to_owned()),
         version: None,
         summary: None,
+        waivers: Vec::new(),
         params: Vec::new(),
         timeout: None,
         defaults: Defaults::default(),

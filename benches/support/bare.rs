@@ -156,30 +156,46 @@ pub(crate) async fn switchover(rig: &Rig, synchronous: bool) {
 
 /// Starts a server of the lab as the user it runs as.
 async fn start(lab: &pgbaton::lab::Lab, data: &std::path::Path) {
+    let log = lab.log(&super::support::name("n1"));
+    let words = ["-l", log.to_str().expect("utf-8"), "-s", "start"];
+    assert!(pg_ctl(data, &words).await, "the old primary starts");
+}
+
+/// Restarts a standby; whether that worked is seen by who waits for it to attach.
+pub(crate) async fn restart(lab: &pgbaton::lab::Lab, node: &str) {
+    let node = super::support::name(node);
+    let log = lab.log(&node);
+    let words = [
+        "-l",
+        log.to_str().expect("utf-8"),
+        "-s",
+        "-m",
+        "fast",
+        "restart",
+    ];
+    pg_ctl(&lab.data(&node), &words).await;
+}
+
+/// `pg_ctl` as the servers' user; whether it succeeded.
+async fn pg_ctl(data: &std::path::Path, words: &[&str]) -> bool {
     let bin =
         std::env::var("PGBATON_PG_BIN").unwrap_or_else(|_| "/usr/lib/postgresql/15/bin".to_owned());
     let mut argv = Vec::new();
     if rustix::process::geteuid().is_root() {
         argv.extend(["runuser", "-u", "postgres", "--"].map(str::to_owned));
     }
-    let log = lab.log(&super::support::name("n1"));
     argv.extend([
         format!("{bin}/pg_ctl"),
         "-D".to_owned(),
         data.display().to_string(),
     ]);
-    argv.extend([
-        "-l".to_owned(),
-        log.display().to_string(),
-        "-s".to_owned(),
-        "start".to_owned(),
-    ]);
-    let started = tokio::process::Command::new(&argv[0])
+    argv.extend(words.iter().map(|word| (*word).to_owned()));
+    let ended = tokio::process::Command::new(&argv[0])
         .args(&argv[1..])
         .status()
         .await
         .expect("pg_ctl");
-    assert!(started.success(), "the old primary starts: {started}");
+    ended.success()
 }
 
 async fn promote_and_follow(rig: &Rig, new: &str) {
@@ -190,14 +206,14 @@ async fn promote_and_follow(rig: &Rig, new: &str) {
     follow(rig, new, &followers).await;
 }
 
-async fn slots<'a>(rig: &Rig, on: &str, of: impl Iterator<Item = &'a str>) {
+pub(crate) async fn slots<'a>(rig: &Rig, on: &str, of: impl Iterator<Item = &'a str>) {
     for node in of.filter(|node| *node != on) {
         let slot = format!("SELECT pg_create_physical_replication_slot('pgbaton_{node}', true)");
         rig.client(on).simple_query(&slot).await.expect("slot");
     }
 }
 
-async fn promote(candidate: &tokio_postgres::Client) {
+pub(crate) async fn promote(candidate: &tokio_postgres::Client) {
     candidate
         .simple_query("SELECT pg_promote(false)")
         .await
@@ -212,7 +228,7 @@ async fn promote(candidate: &tokio_postgres::Client) {
     }
 }
 
-async fn follow(rig: &Rig, new: &str, followers: &[&str]) {
+pub(crate) async fn follow(rig: &Rig, new: &str, followers: &[&str]) {
     let endpoint = rig.endpoint(new);
     let follow = followers.iter().map(|node| async move {
         let client = rig.client(node);

@@ -14,6 +14,7 @@ use crate::notify::Notifier;
 use crate::runs::Records;
 use crate::trigger::{RunNews, Turns, Watches};
 use posts::Posts;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub(crate) async fn serve(context: &Context) -> Result<Code, CommandError> {
     })?;
     let hangup = signal(SignalKind::hangup());
     let mut hangup = hangup.map_err(|e| CommandError::failed("signals cannot be caught", &e))?;
+    raise_descriptors();
     let records = Arc::new(Records::open(context.global.site.as_deref())?);
     let mut succession = Succession::of(context);
     let watches = Watches::default();
@@ -85,6 +87,15 @@ pub(crate) async fn serve(context: &Context) -> Result<Code, CommandError> {
             () = succession.goes_on() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
+    }
+}
+
+/// A session to every node of every cluster is open at once, and more while it looks closely: as many descriptors as may be.
+fn raise_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of descriptors stays as it is");
     }
 }
 

@@ -80,6 +80,7 @@ fn with_body(name: &str, body: Body) -> Step {
         on_failure: here(OnFailure::Fail),
         rescue: None,
         sealed: false,
+        disabled: None,
     }
 }
 
@@ -195,6 +196,7 @@ pub fn named(name: &str, steps: Vec<Step>) -> Playbook {
         name: here(name.to_owned()),
         version: None,
         summary: None,
+        waivers: Vec::new(),
         params: Vec::new(),
         timeout: None,
         defaults: Defaults::default(),
