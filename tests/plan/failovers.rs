@@ -1,6 +1,6 @@
 //! Failovers: whatever has become of the primary, and of its standbys.
 
-use crate::situation::Before::{Fault, Quiet, Set, Sql, Until, Wal};
+use crate::situation::Before::{Fault, Set, Sql, Until, Wal};
 use crate::situation::{Before, Hosts, PLAIN, Situation, go_through};
 use pgbaton::lab::Fault::{Freeze, Kill, Start, Stop};
 
@@ -56,7 +56,7 @@ const SITUATIONS: &[Situation] = &[
     },
     Situation {
         name: "killed, one standby killed",
-        before: &[Fault("n3", Kill), Quiet("n3"), KILLED],
+        before: &[Fault("n3", Kill), KILLED],
         runs: &[(&["failover"], 4)],
         ..PLAIN
     },

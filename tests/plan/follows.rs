@@ -1,6 +1,6 @@
 //! Follows: standbys that run, that are down, that are ahead, and that come too late for the WAL they need.
 
-use crate::situation::Before::{Fault, Quiet, Set, Sql, Stranger, Until, Wal};
+use crate::situation::Before::{Fault, Set, Sql, Stranger, Until, Wal};
 use crate::situation::{HASTY, PLAIN, Situation, go_through};
 use pgbaton::lab::Fault::{Freeze, Kill, Start, Stop};
 
@@ -25,7 +25,7 @@ const SITUATIONS: &[Situation] = &[
     },
     Situation {
         name: "a standby that was killed goes elsewhere",
-        before: &[Fault("n3", Kill), Quiet("n3")],
+        before: &[Fault("n3", Kill)],
         runs: &[(N3_TO_N2, 0)],
         ..PLAIN
     },

@@ -214,7 +214,7 @@ fn findings_of_run(said: &Said) -> BTreeSet<String> {
 fn finding(evidence: &Value) -> Option<String> {
     let topic = evidence["topic"].as_str().unwrap();
     // Matters of milliseconds; and `branch` is what the effects come to, which are compared themselves.
-    let volatile = ["nudge", "escalation", "orphans", "branch"];
+    let volatile = ["nudge", "escalation", "orphans", "branch", "backlog"];
     (!volatile.contains(&topic)).then(|| {
         let node = &evidence["data"]["node"];
         format!("{} {topic} {node}", evidence["path"])

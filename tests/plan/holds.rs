@@ -1,5 +1,6 @@
 //! `run --plan`: exactly what was planned, or a refusal that names what has changed.
 
+use crate::situation::quiet;
 use crate::support::Cluster;
 use pgbaton::lab::Fault;
 
@@ -7,6 +8,7 @@ use pgbaton::lab::Fault;
 async fn a_plan_that_still_holds_is_run_and_one_that_does_not_names_the_fact() {
     let cluster = Cluster::up("plan-holds", 2).await;
     cluster.fault("n1", Fault::Kill).await;
+    quiet(&cluster, "n1").await;
     let file = cluster.lab.dir().join("kept.plan");
     let file = file.to_str().unwrap();
     cluster

@@ -1,6 +1,6 @@
 //! Nodes that come back: rewound, copied, refused.
 
-use crate::situation::Before::{self, Fault, Quiet, Sql, Wal};
+use crate::situation::Before::{self, Fault, Sql, Wal};
 use crate::situation::{PLAIN, Situation, go_through};
 use pgbaton::lab::Fault::{Kill, Start, Stop};
 
@@ -14,7 +14,6 @@ const AHEAD: &[Before] = &[
     Fault("n2", Stop),
     Sql("n1", "CREATE TABLE ahead ()"),
     Fault("n1", Kill),
-    Quiet("n1"),
     Fault("n2", Start),
     Sql("n2", "SELECT pg_promote(true)"),
 ];

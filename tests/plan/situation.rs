@@ -22,8 +22,6 @@ pub(crate) enum Before {
     Until(&'static str, &'static str, &'static str),
     /// So many segments of WAL are filled on a node, and then there is a checkpoint.
     Wal(&'static str, u32),
-    /// Whatever the node's killed postmaster left behind has ended.
-    Quiet(&'static str),
     /// What waits for the node's archive has waited for long.
     LongWaiting(&'static str),
     /// A program that is no node receives from this one, by this slot.
@@ -213,7 +211,13 @@ fn hasty_switchover_text() -> String {
 
 async fn happen(cluster: &Cluster, before: Before) -> Option<Stranger> {
     match before {
-        Before::Fault(node, fault) => cluster.fault(node, fault).await,
+        Before::Fault(node, fault) => {
+            cluster.fault(node, fault).await;
+            // What it leaves behind ends by itself: on a busy machine, between a plan and its run.
+            if fault == Fault::Kill {
+                quiet(cluster, node).await;
+            }
+        }
         Before::Sql(node, statement) => cluster.tell(node, statement).await,
         Before::Until(node, statement, wanted) => cluster.until(node, statement, wanted).await,
         Before::Set(node, setting, value) => {
@@ -231,7 +235,6 @@ async fn happen(cluster: &Cluster, before: Before) -> Option<Stranger> {
             }
             cluster.tell(node, "CHECKPOINT").await;
         }
-        Before::Quiet(node) => quiet(cluster, node).await,
         Before::LongWaiting(node) => age_archive(cluster, node),
         Before::Stranger(node, slot) => return Some(Stranger::receive(cluster, node, slot).await),
     }
@@ -249,7 +252,7 @@ fn age_archive(cluster: &Cluster, node: &str) {
     }
 }
 
-async fn quiet(cluster: &Cluster, node: &str) {
+pub(crate) async fn quiet(cluster: &Cluster, node: &str) {
     for _ in 0..600 {
         let status = cluster.lab.status().await.unwrap();
         let found = status.nodes.iter().find(|n| n.name == name(node));

@@ -1,6 +1,6 @@
 //! Switchovers: what holds them up, and what they leave.
 
-use crate::situation::Before::{Fault, LongWaiting, Quiet, Set, Sql, Until, Wal};
+use crate::situation::Before::{Fault, LongWaiting, Set, Sql, Until, Wal};
 use crate::situation::{HASTY_SWITCHOVER, PLAIN, Situation, go_through};
 use pgbaton::lab::Fault::{Freeze, Kill, Stop};
 
@@ -38,7 +38,7 @@ const SITUATIONS: &[Situation] = &[
     },
     Situation {
         name: "a standby was killed",
-        before: &[Fault("n3", Kill), Quiet("n3")],
+        before: &[Fault("n3", Kill)],
         runs: &[(TO_N2, 4)],
         ..PLAIN
     },

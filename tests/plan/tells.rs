@@ -1,6 +1,7 @@
 //! What a plan says, beside what comes of it.
 
 use crate::foretold::{decisions, plan_then_run, step};
+use crate::situation::quiet;
 use crate::support::Cluster;
 use pgbaton::lab::Fault;
 
@@ -8,6 +9,7 @@ use pgbaton::lab::Fault;
 async fn a_failover_tells_the_candidate_the_loss_the_proof_and_the_branch() {
     let cluster = Cluster::up("plan-tells", 2).await;
     cluster.fault("n1", Fault::Kill).await;
+    quiet(&cluster, "n1").await;
     let (plan, said) = plan_then_run(&cluster, &["failover"]).await;
     assert_eq!(said.code, 0);
     let choice = decisions(&plan, "choice");
