@@ -155,12 +155,8 @@ async fn held_back(hook: &Hook, desk: &LiveDesk, order: Order, passage: Passage)
         order.playbook,
         passage.told()
     );
-    // Its seconds run.
-    let why = match &passage {
-        Passage::Cooldown { run, .. } => format!("cooldown {run}"),
-        other => other.told(),
-    };
-    let news = format!("{} {why}", order.key.as_deref().unwrap_or_default());
+    let key = order.key.as_deref().unwrap_or_default();
+    let news = format!("{key} {}", passage.reason());
     if hook.is_news(Some(news)) {
         let held_back = HeldBack {
             passage: passage.clone(),

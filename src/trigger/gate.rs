@@ -50,7 +50,7 @@ pub enum Passage {
 
 impl Passage {
     /// What tells one reason from another: without the seconds, which run.
-    pub(super) fn reason(&self) -> String {
+    pub fn reason(&self) -> String {
         match self {
             Self::Cooldown { run, .. } => format!("cooldown {run}"),
             Self::Stale { .. } => "stale".to_owned(),
