@@ -216,6 +216,12 @@ need_curl() {
   apt_install "curl and openssl for the tests" curl openssl
 }
 
+# A clock that can be set for one process.
+need_faketime() {
+  [[ -e /usr/lib/$(uname -m)-linux-gnu/faketime/libfaketimeMT.so.1 ]] && return 0
+  apt_install "libfaketime for the tests" libfaketime
+}
+
 # promtool, for the test of the alerts; no server of Prometheus' is wanted.
 need_promtool() {
   have promtool && return 0
