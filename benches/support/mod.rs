@@ -92,7 +92,10 @@ impl Rig {
     pub(crate) async fn watch(&self, candidates: &[&str], followers: usize) -> Watched {
         let mut watchers = Vec::new();
         for node in candidates {
-            watchers.push(connect(self.endpoint(node)).await);
+            let client = connect(self.endpoint(node)).await;
+            // Planned once: a watcher that keeps a core busy would slow down what it measures.
+            let question = client.prepare(QUESTION).await.expect("question");
+            watchers.push((client, question));
         }
         Watched {
             watchers,
@@ -101,20 +104,25 @@ impl Rig {
     }
 }
 
+/// What the watcher asks.
+const QUESTION: &str = "SELECT NOT pg_is_in_recovery(), \
+     (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming')";
+
+/// Between two looks of the watcher, which it does not see more closely than that.
+const LOOK: Duration = Duration::from_millis(2);
+
 /// A watcher that is ready.
 pub(crate) struct Watched {
-    watchers: Vec<Client>,
+    watchers: Vec<(Client, tokio_postgres::Statement)>,
     followers: usize,
 }
 
 impl Watched {
     /// Waits until everybody is attached; gives the moments of the first node out of recovery and of the last attachment.
     pub(crate) async fn attached(self, began: Instant) -> (Duration, Duration) {
-        let question = "SELECT NOT pg_is_in_recovery(), \
-             (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming')";
         let mut promoted = None;
         loop {
-            for client in &self.watchers {
+            for (client, question) in &self.watchers {
                 let Ok(row) = client.query_one(question, &[]).await else {
                     continue;
                 };
@@ -130,7 +138,7 @@ impl Watched {
                 began.elapsed() < Duration::from_mins(1),
                 "nobody attached within a minute"
             );
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(LOOK).await;
         }
     }
 }

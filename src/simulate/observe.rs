@@ -365,8 +365,12 @@ impl Observe for SimCluster {
                 }
             };
             sleep(Duration::from_millis(1)).await;
+            let barred = self.look(|w| {
+                let (receiver, sender) = (w.find(from)?, w.find(to)?);
+                w.bars(receiver, sender).map(str::to_owned)
+            });
             Ok(match self.meets(host, to)? {
-                Some(Reach::Accepts) => Admission::Granted,
+                Some(Reach::Accepts) => barred.map_or(Admission::Granted, Admission::Refused),
                 Some(Reach::Rejects) => {
                     Admission::Refused("the server accepts no sessions now".to_owned())
                 }

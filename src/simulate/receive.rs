@@ -94,6 +94,7 @@ impl World {
                 && self.holder(up, name).is_none()
         });
         if !upstream.serves()
+            || self.bars(id, up).is_some()
             || upstream.system != node.system
             || self.senders_are_taken(up)
             || !slot_is_free

@@ -44,6 +44,8 @@ pub struct World {
     pub(super) promotions: Vec<(At, NodeId)>,
     /// repmgr's table, where there is one. It is data: whoever reads it on the primary sees all that was written.
     pub(super) repmgr: Option<Vec<RepmgrNode>>,
+    /// Who may not log in to whom for replication, and what it is told.
+    barred: BTreeMap<(NodeId, NodeId), String>,
     watch: Option<Watch>,
 }
 
@@ -75,6 +77,7 @@ impl World {
             sightings: BTreeMap::new(),
             promotions: Vec::new(),
             repmgr: None,
+            barred: BTreeMap::new(),
             watch: None,
         }
     }
@@ -146,6 +149,18 @@ impl World {
     /// Process ids up to this one are taken.
     pub(super) fn taken_pid(&mut self, pid: u32) {
         self.next_pid = self.next_pid.max(pid);
+    }
+
+    /// From now on a node's receiver may not log in to another, and is told why. Names that are not there change nothing.
+    pub fn bar(&mut self, receiver: &NodeName, from: &NodeName, why: &str) {
+        if let (Some(receiver), Some(from)) = (self.find(receiver), self.find(from)) {
+            self.barred.insert((receiver, from), why.to_owned());
+        }
+    }
+
+    /// Why a node's receiver may not log in there, where it may not.
+    pub(super) fn bars(&self, receiver: NodeId, from: NodeId) -> Option<&str> {
+        self.barred.get(&(receiver, from)).map(String::as_str)
     }
 
     /// A time between `base` and twice as much.

@@ -6,7 +6,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test ends at what it did not expect"
+    clippy::print_stdout,
+    reason = "a test ends at what it did not expect; a long one says how far it is"
 )]
 
 #[path = "../hosts_support/mod.rs"]

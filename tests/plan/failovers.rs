@@ -1,6 +1,6 @@
 //! Failovers: whatever has become of the primary, and of its standbys.
 
-use crate::situation::Before::{Fault, Set, Sql, Until, Wal};
+use crate::situation::Before::{Fault, Rule, Set, Sql, Until, Wal};
 use crate::situation::{Before, Hosts, PLAIN, Situation, go_through};
 use pgbaton::lab::Fault::{Freeze, Kill, Start, Stop};
 
@@ -15,6 +15,12 @@ const N3_MISSES_SOME: [Before; 4] = [
 ];
 
 const SITUATIONS: &[Situation] = &[
+    Situation {
+        name: "the candidate lets nobody log in",
+        before: &[KILLED, Rule("n2", "host replication replicator all reject")],
+        runs: &[(&["failover", "-p", "candidate=n2"], 4)],
+        ..PLAIN
+    },
     Situation {
         name: "killed, then the others are led on",
         synchronous: true,

@@ -1,6 +1,6 @@
 //! Follows: standbys that run, that are down, that are ahead, and that come too late for the WAL they need.
 
-use crate::situation::Before::{Fault, Set, Sql, Stranger, Until, Wal};
+use crate::situation::Before::{Fault, Rule, Set, Sql, Stranger, Until, Wal};
 use crate::situation::{HASTY, PLAIN, Situation, go_through};
 use pgbaton::lab::Fault::{Freeze, Kill, Start, Stop};
 
@@ -17,6 +17,12 @@ const LITTLE_WAL: &[(&str, &str)] = &[
 ];
 
 const SITUATIONS: &[Situation] = &[
+    Situation {
+        name: "a login that is refused",
+        before: &[Rule("n2", "host replication replicator all reject")],
+        runs: &[(N3_TO_N2, 3), (N3_TO_N1, 0)],
+        ..PLAIN
+    },
     Situation {
         name: "a standby that is down",
         before: &[Fault("n3", Stop)],

@@ -24,6 +24,8 @@ pub(crate) enum Before {
     Wal(&'static str, u32),
     /// What waits for the node's archive has waited for long.
     LongWaiting(&'static str),
+    /// A line at the top of who may log in to a node.
+    Rule(&'static str, &'static str),
     /// A program that is no node receives from this one, by this slot.
     Stranger(&'static str, &'static str),
 }
@@ -236,6 +238,12 @@ async fn happen(cluster: &Cluster, before: Before) -> Option<Stranger> {
             cluster.tell(node, "CHECKPOINT").await;
         }
         Before::LongWaiting(node) => age_archive(cluster, node),
+        Before::Rule(node, rule) => {
+            let file = cluster.data(node).join("pg_hba.conf");
+            let rules = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&file, format!("{rule}\n{rules}")).unwrap();
+            cluster.tell(node, "SELECT pg_reload_conf()").await;
+        }
         Before::Stranger(node, slot) => return Some(Stranger::receive(cluster, node, slot).await),
     }
     None

@@ -1,12 +1,19 @@
 //! Switchovers: what holds them up, and what they leave.
 
-use crate::situation::Before::{Fault, LongWaiting, Set, Sql, Until, Wal};
+use crate::situation::Before::{Fault, LongWaiting, Rule, Set, Sql, Until, Wal};
 use crate::situation::{HASTY_SWITCHOVER, PLAIN, Situation, go_through};
 use pgbaton::lab::Fault::{Freeze, Kill, Stop};
 
 const TO_N2: &[&str] = &["switchover", "-p", "candidate=n2"];
 
 const SITUATIONS: &[Situation] = &[
+    Situation {
+        name: "the candidate lets nobody log in",
+        synchronous: true,
+        before: &[Rule("n2", "host replication replicator all reject")],
+        runs: &[(TO_N2, 3)],
+        ..PLAIN
+    },
     Situation {
         name: "alive",
         synchronous: true,

@@ -8,7 +8,7 @@ use crate::cluster::{
 use crate::simulate::SimCluster;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A kind of question about a node whose answer can be compared with what stands later.
@@ -38,22 +38,40 @@ pub(super) enum Question {
     Saved,
 }
 
+/// Who is to log in for replication, and where.
+pub(super) type Pair = (NodeName, NodeName);
+
 /// What was asked, about which node. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Asked(Arc<Mutex<BTreeSet<(NodeName, Question)>>>);
+pub(super) struct Asked(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    questions: BTreeSet<(NodeName, Question)>,
+    logins: BTreeSet<Pair>,
+}
 
 impl Asked {
     /// Everything that was asked so far.
     pub(super) fn all(&self) -> BTreeSet<(NodeName, Question)> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.kept().questions.clone()
+    }
+
+    /// The logins that it comes down to: those that were tried, and those that a node was told to use.
+    pub(super) fn logins(&self) -> BTreeSet<Pair> {
+        self.kept().logins.clone()
     }
 
     fn keep(&self, node: &NodeName, question: Question) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert((node.clone(), question));
+        self.kept().questions.insert((node.clone(), question));
+    }
+
+    fn logs_in(&self, node: &NodeName, upstream: &NodeName) {
+        self.kept().logins.insert((node.clone(), upstream.clone()));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,6 +193,7 @@ impl Observe for Watched {
 
     async fn admission(&self, from: &NodeName, to: &NodeName) -> Result<Admission, Trouble> {
         self.asked.keep(to, Question::Server);
+        self.asked.logs_in(from, to);
         self.sim.admission(from, to).await
     }
 
@@ -200,6 +219,9 @@ impl Observe for Watched {
 #[async_trait]
 impl Cluster for Watched {
     async fn perform(&self, operation: &Operation, ticket: Option<&Ticket>) -> Outcome {
+        if let Operation::SetUpstream { node, upstream, .. } = operation {
+            self.asked.logs_in(node, upstream);
+        }
         self.sim.perform(operation, ticket).await
     }
 }

@@ -4,7 +4,7 @@ use super::super::world::World;
 use super::super::{
     Order, RunsError, SimOrder, bind_params, facts, on_paused_clock, run_simulated, sim_cluster,
 };
-use super::asked::{Asked, Question, Watched};
+use super::asked::{Asked, Pair, Question, Watched};
 use super::branches::branches;
 use super::details::{details, foretold};
 use super::fold::fold;
@@ -12,12 +12,13 @@ use super::grounds::grounds;
 use super::model::{Plan, PlaybookText, Supposed};
 use super::outside::Taken;
 use super::own::{Around, PreviewActions};
-use crate::cluster::{Cluster, Inventory, NodeName, Topology, Trouble};
+use crate::cluster::{Admission, Cluster, Inventory, NodeName, Topology, Trouble};
 use crate::document::Source;
 use crate::journal::MemoryRecorder;
 use crate::playbook::{Checked, Map};
 use crate::simulate::{Assumption, Snapshot, World as Simulated, snapshot};
-use std::collections::BTreeSet;
+use futures_util::future::join_all;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,12 @@ const SEED: u64 = 0;
 /// Longer than a standby that failed to connect waits before it tries again.
 const SETTLE: Duration = Duration::from_secs(10);
 
+/// Beyond so many tried logins a preview is not made anew: each round learns of some, so it ends long before.
+const MOST_LOGINS: usize = 64;
+
+/// Logins that are refused, and why.
+type Barred = BTreeMap<Pair, String>;
+
 /// A preview, all decided.
 struct Preview {
     order: Order,
@@ -37,6 +44,7 @@ struct Preview {
     pinned: Map,
     before: Topology,
     snapshot: Snapshot,
+    barred: Barred,
     inventory: Arc<Inventory>,
     made: jiff::Timestamp,
 }
@@ -49,7 +57,7 @@ impl World {
         let (before, snapshot) = tokio::join!(self.topology(), snapshot(live.as_ref()));
         let pinned = facts::pinned(self.inventory(), &before);
         let params = bind_params(&playbook, &order.params, self.vars(), &pinned)?;
-        let preview = Preview {
+        let mut preview = Preview {
             order,
             playbook,
             params,
@@ -57,31 +65,62 @@ impl World {
             pinned,
             before,
             snapshot,
+            barred: Barred::new(),
             inventory: Arc::clone(self.inventory()),
             made: jiff::Timestamp::now(),
         };
-        let around = Around {
-            live: self.live_actions(),
-            runtime: tokio::runtime::Handle::current(),
-            playbook: preview.playbook.clone(),
-            recorder: MemoryRecorder::new(),
-            taken: Taken::default(),
-        };
-        // The simulation has a clock, and so a runtime, of its own.
-        let simulated =
-            tokio::task::spawn_blocking(move || on_paused_clock(preview.run(around))).await;
-        simulated
-            .map_err(std::io::Error::other)
-            .and_then(|ended| ended)
-            .map_err(RunsError::Simulation)
+        let mut tried = BTreeSet::new();
+        loop {
+            let around = Around {
+                live: self.live_actions(),
+                runtime: tokio::runtime::Handle::current(),
+                playbook: preview.playbook.clone(),
+                recorder: MemoryRecorder::new(),
+                taken: Taken::default(),
+            };
+            // The simulation has a clock, and so a runtime, of its own.
+            let simulated = tokio::task::spawn_blocking(move || {
+                let ended = on_paused_clock(preview.run(around));
+                ended.map(|(plan, logins)| (preview, plan, logins))
+            });
+            let ended = simulated.await.map_err(std::io::Error::other);
+            let (back, plan, logins) = ended
+                .and_then(|ended| ended)
+                .map_err(RunsError::Simulation)?;
+            // Who may log in where cannot be read anywhere, only tried, and is tried where the run comes to it.
+            let new: Vec<Pair> = logins.difference(&tried).cloned().collect();
+            let refused = refusals(live.as_ref(), &new).await;
+            tried.extend(new);
+            if refused.is_empty() || tried.len() > MOST_LOGINS {
+                return Ok(plan);
+            }
+            preview = back;
+            preview.barred.extend(refused);
+        }
     }
 }
 
+/// What the servers tell of these logins that would be refused.
+async fn refusals(live: &dyn Cluster, logins: &[Pair]) -> Barred {
+    let tries = logins.iter().map(|(node, upstream)| async move {
+        match live.admission(node, upstream).await {
+            Ok(Admission::Refused(why)) => Some(((node.clone(), upstream.clone()), why)),
+            _ => None,
+        }
+    });
+    let refused = join_all(tries).await;
+    refused.into_iter().flatten().collect()
+}
+
 impl Preview {
-    async fn run(self, around: Around) -> Plan {
+    /// The plan, and the logins that it comes down to.
+    async fn run(&self, around: Around) -> (Plan, BTreeSet<Pair>) {
         let taken = around.taken.clone();
         let recorder = around.recorder.clone();
-        let (world, assumed) = Simulated::from_snapshot(&self.inventory, &self.snapshot, SEED);
+        let (mut world, assumed) = Simulated::from_snapshot(&self.inventory, &self.snapshot, SEED);
+        for ((node, upstream), why) in &self.barred {
+            world.bar(node, upstream, why);
+        }
         let sim = sim_cluster(&self.inventory, world).with_outside(Arc::new(taken.clone()));
         let asked = Asked::default();
         let port: Arc<dyn Cluster> = Arc::new(Watched {
@@ -102,6 +141,7 @@ impl Preview {
             recorder,
         };
         let ran = run_simulated(&self.inventory, Arc::new(actions), order).await;
+        let logins = asked.logins();
         let asked = self.rests_on(asked.all());
         sim.pass(SETTLE).await;
         let (after, ended) = tokio::join!(facts::topology(&sim), snapshot(&sim));
@@ -109,7 +149,7 @@ impl Preview {
         let details_after = foretold(&self.inventory, &self.snapshot, &ended);
         let (steps, mut decisions) = fold(&ran.events).steps();
         decisions.extend(branches(&steps));
-        Plan {
+        let plan = Plan {
             format: Plan::FORMAT,
             made: self.made.to_string(),
             cluster: self.inventory.cluster.clone(),
@@ -122,9 +162,9 @@ impl Preview {
                 .map(|v| v.value.clone()),
             texts: texts(&self.playbook),
             grounds: grounds(&self.inventory, &self.snapshot, &asked),
-            given: self.order.params,
-            params: self.params,
-            pinned: self.pinned,
+            given: self.order.params.clone(),
+            params: self.params.clone(),
+            pinned: self.pinned.clone(),
             outcome: ran.report.outcome,
             failure: ran.report.failure,
             at: ran.report.at,
@@ -134,11 +174,12 @@ impl Preview {
             decisions,
             assumptions: assumptions(assumed, taken.all()),
             unknown: unknown(&self.snapshot),
-            before: self.before,
+            before: self.before.clone(),
             after,
             details_before,
             details_after,
-        }
+        };
+        (plan, logins)
     }
 
     /// What the actions asked; where the playbook itself looks at the pinned facts, those of all nodes too.
