@@ -27,3 +27,7 @@ bless *args:
 # Licences, advisories, sources of the dependencies
 deny:
     cargo deny --locked check
+
+# Makes the book of docs/, target/book/index.html
+book:
+    scripts/book

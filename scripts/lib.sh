@@ -240,6 +240,30 @@ need_chromium() {
   apt_install "a browser for the tests of the reports" chromium
 }
 
+need_npm() {
+  have npm && have node && return 0
+  apt_install "npm, which fetches programs for the tests" npm nodejs
+}
+
+# yaml-language-server itself, for the tests of what editors offer; tests/editors_support names the same release.
+need_yaml_language_server() {
+  local version=1.25.0 folder unpacking
+  folder=${PGBATON_YAML_LANGUAGE_SERVER:-${XDG_CACHE_HOME:-$HOME/.cache}/pgbaton/yaml-language-server-$version}
+  need_npm
+  [[ ! -e $folder/node_modules/yaml-language-server/bin/yaml-language-server ]] || return 0
+  say "fetching yaml-language-server $version"
+  mkdir -p -- "${folder%/*}"
+  unpacking=$(mktemp -d -- "$folder.XXXXXX")
+  if ! npm install --prefix "$unpacking" --silent --no-audit --no-fund --no-save --ignore-scripts \
+    "yaml-language-server@$version" >&2; then
+    rm -rf -- "$unpacking"
+    die "npm could not fetch yaml-language-server@$version." "Is the npm registry within reach?"
+  fi
+  # It is there whole, or not at all.
+  rm -rf -- "$folder"
+  mv -- "$unpacking" "$folder"
+}
+
 need_cargo() {
   if ! have cargo && [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]]; then
     PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH

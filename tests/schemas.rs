@@ -161,3 +161,68 @@ fn editors_find_the_schema_by_the_first_line_of_each_stock_playbook() {
         );
     }
 }
+
+/// What editors offer to type over, with what stands in its place: `${1:name}`, `${1|one,other|}`.
+fn filled(body: &str) -> String {
+    let mut text = String::new();
+    let mut rest = body;
+    while let Some((before, behind)) = rest.split_once("${") {
+        let (place, behind) = behind.split_once('}').unwrap();
+        let words = place.trim_start_matches(|c: char| c.is_ascii_digit());
+        let first = words.trim_matches([':', '|']).split(',').next().unwrap();
+        text.push_str(before);
+        text.push_str(first);
+        rest = behind;
+    }
+    text + rest
+}
+
+/// An expression that an editor offers and `validate` refuses would be worse than none.
+#[test]
+fn what_editors_offer_as_facts_the_checker_knows() {
+    use pgbaton::document::{Diagnostics, Source};
+    use std::fmt::Write as _;
+    let schema = pgbaton::playbook::schema(&pgbaton::actions::catalog());
+    let offered = schema["$defs"]["reference"]["defaultSnippets"]
+        .as_array()
+        .unwrap();
+    let bodies: Vec<String> = offered
+        .iter()
+        .map(|one| filled(one["body"].as_str().unwrap()))
+        .collect();
+    let facts: Vec<&String> = bodies.iter().filter(|b| !b.starts_with("steps.")).collect();
+    assert!(facts.len() > 10, "{bodies:?}");
+    let mut playbook = "playbook: p\nparams: { name: { type: string, default: a }, node: { type: node, required: true } }\n\
+        steps: { step: { action: wait, with: { for: 1s } } }\noutputs:\n"
+        .to_owned();
+    for (number, body) in facts
+        .into_iter()
+        .chain(bodies.iter().filter(|b| b.starts_with("steps.step.")))
+        .enumerate()
+    {
+        writeln!(playbook, "  o{number}: {body}").unwrap();
+    }
+    let mut found = Diagnostics::default();
+    let shelves = pgbaton::runs::Shelves::beside(None);
+    pgbaton::playbook::check(
+        &Source::new("p.yaml", playbook.as_str()),
+        &pgbaton::actions::catalog(),
+        &shelves,
+        &mut found,
+    );
+    assert!(!found.has_errors(), "{playbook}{found:?}");
+}
+
+/// The names that editors offer for `playbook` and `overlay`.
+#[test]
+fn the_stock_playbooks_are_offered_by_name() {
+    let names: Vec<&str> = pgbaton::runs::stock_playbooks()
+        .iter()
+        .map(|stock| stock.name)
+        .collect();
+    let catalog = pgbaton::actions::catalog();
+    let step = &pgbaton::playbook::schema(&catalog)["$defs"]["step"]["properties"];
+    assert_eq!(step["playbook"]["examples"], serde_json::json!(names));
+    let overlay = &pgbaton::playbook::overlay_schema(&catalog)["properties"];
+    assert_eq!(overlay["overlay"]["examples"], serde_json::json!(names));
+}

@@ -25,6 +25,11 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// The command line as clap knows it: what a page shows can be held against it.
+pub fn arguments() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
+}
+
 /// What applies to every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {

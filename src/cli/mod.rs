@@ -42,3 +42,4 @@ mod unpause;
 mod validate;
 
 pub use app::main;
+pub use args::arguments;

@@ -6,6 +6,7 @@
 mod action;
 mod overlay;
 mod parts;
+mod snippets;
 #[cfg(test)]
 mod tests;
 
@@ -17,10 +18,15 @@ use serde_json::{Value, json};
 /// The JSON Schema (2020-12) of playbooks that use the actions of `catalog`.
 pub fn schema(catalog: &Catalog) -> Value {
     let mut definitions = parts::definitions();
-    let mut conditions: Vec<Value> = catalog.actions.values().map(action::condition).collect();
+    let mut conditions: Vec<Value> = catalog
+        .actions
+        .values()
+        .map(|signature| action::condition(catalog, signature))
+        .collect();
     conditions.push(action::nested_playbook());
     definitions.insert("action".to_owned(), action::names(catalog));
-    definitions.insert("step".to_owned(), parts::step(&conditions));
+    definitions.insert("step".to_owned(), parts::step(catalog, &conditions));
+    definitions.insert("reference".to_owned(), snippets::expressions(catalog));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "pgbaton playbook",

@@ -30,6 +30,7 @@ pub fn schema() -> Json {
                 "description": "Journals and leases that several machines share, instead of `journal`.",
                 "type": "object",
                 "additionalProperties": false,
+                "title": "store",
                 "required": ["etcd"],
                 "properties": {
                     "etcd": {
@@ -74,6 +75,7 @@ pub fn schema() -> Json {
 
 fn api() -> Json {
     json!({
+        "title": "api",
         "description": "The HTTP API of `pgbaton serve`; without it no port is opened.",
         "type": "object",
         "additionalProperties": false,
@@ -84,6 +86,7 @@ fn api() -> Json {
                 "description": "Files in PEM, on this machine; read again when they change.",
                 "type": "object",
                 "additionalProperties": false,
+                "title": "tls",
                 "required": ["cert", "key"],
                 "properties": {
                     "cert": text("The certificate, and those that lead to its authority."),
@@ -103,6 +106,7 @@ fn hooks() -> Json {
         "type": "object",
         "propertyNames": name("The name of a hook; the end of its path."),
         "additionalProperties": {
+            "title": "hook",
             "type": "object",
             "additionalProperties": false,
             "required": ["cluster"],
@@ -177,6 +181,7 @@ fn cluster() -> Json {
         }
     }
     json!({
+        "title": "cluster",
         "type": "object",
         "additionalProperties": false,
         "required": ["sql", "nodes"],
@@ -216,6 +221,7 @@ fn cluster() -> Json {
                 "minProperties": 1,
                 "propertyNames": { "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$" },
                 "additionalProperties": {
+                    "title": "node",
                     "type": "object",
                     "additionalProperties": false,
                     "required": ["host"],
@@ -235,6 +241,7 @@ fn synchronous() -> Json {
             {
                 "type": "object",
                 "additionalProperties": false,
+                "title": "synchronous",
                 "required": ["mode"],
                 "properties": {
                     "mode": choice(&MODES, "The shape of synchronous_standby_names."),
@@ -319,6 +326,7 @@ fn node_properties() -> Json {
             "description": "What starts and stops the server in place of pg_ctl.",
             "oneOf": [
                 {
+                    "title": "a unit of systemd",
                     "type": "object",
                     "additionalProperties": false,
                     "required": ["systemd"],
@@ -328,6 +336,7 @@ fn node_properties() -> Json {
                     }
                 },
                 {
+                    "title": "a cluster of Debian's",
                     "type": "object",
                     "additionalProperties": false,
                     "required": ["pg_ctlcluster"],
@@ -337,6 +346,7 @@ fn node_properties() -> Json {
                     }
                 },
                 {
+                    "title": "commands of your own",
                     "type": "object",
                     "additionalProperties": false,
                     "required": ["start", "stop"],
@@ -354,6 +364,7 @@ fn node_properties() -> Json {
 
 fn sql() -> Json {
     json!({
+        "title": "sql",
         "description": "How pgbaton logs in.",
         "type": "object",
         "additionalProperties": false,

@@ -1,5 +1,6 @@
 //! What the catalog says about each action.
 
+use super::snippets;
 use crate::playbook::{Catalog, Field, NodeRule, Signature, Type};
 use serde_json::{Map, Value, json};
 
@@ -14,13 +15,23 @@ pub(super) fn names(catalog: &Catalog) -> Value {
 }
 
 /// If a step has this action, then these are its inputs.
-pub(super) fn condition(signature: &Signature) -> Value {
+pub(super) fn condition(catalog: &Catalog, signature: &Signature) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
-    let mut with = inputs(signature, true);
+    let mut with = inputs(catalog, signature, true);
     if signature.name == "assert" {
         // The one input that is an expression; the loader reads it as one.
-        with["properties"]["that"] = json!({ "$ref": "#/$defs/condition" });
+        let that = &mut with["properties"]["that"];
+        *that = json!({
+            "description": that["description"],
+            "$ref": "#/$defs/condition",
+            "allOf": [{ "$ref": "#/$defs/reference" }],
+        });
+    }
+    if !signature.outputs.is_empty() {
+        let mut until = json!({});
+        snippets::offer(&mut until, snippets::results(signature));
+        properties.insert("until".to_owned(), until);
     }
     properties.insert("with".to_owned(), with);
     if signature.inputs.iter().any(|field| field.required) {
@@ -35,8 +46,8 @@ pub(super) fn condition(signature: &Signature) -> Value {
     }
     if signature.is_custom() {
         required.push("effect");
-        properties.insert("probe".to_owned(), inputs(signature, false));
-        properties.insert("undo".to_owned(), inputs(signature, false));
+        properties.insert("probe".to_owned(), inputs(catalog, signature, false));
+        properties.insert("undo".to_owned(), inputs(catalog, signature, false));
         properties.insert("assume".to_owned(), outputs(signature));
     } else {
         refuse_own(&mut properties);
@@ -71,7 +82,7 @@ fn refuse_own(properties: &mut Map<String, Value>) {
     }
 }
 
-fn inputs(signature: &Signature, complete: bool) -> Value {
+fn inputs(catalog: &Catalog, signature: &Signature, complete: bool) -> Value {
     let required: Vec<&str> = signature
         .inputs
         .iter()
@@ -79,10 +90,11 @@ fn inputs(signature: &Signature, complete: bool) -> Value {
         .map(|field| field.name)
         .collect();
     json!({
+        "title": format!("inputs of {}", signature.name),
         "type": "object",
         "additionalProperties": false,
         "required": required,
-        "properties": fields(&signature.inputs),
+        "properties": fields(&signature.inputs, |field| snippets::input(catalog, field)),
     })
 }
 
@@ -90,15 +102,20 @@ fn outputs(signature: &Signature) -> Value {
     json!({
         "type": "object",
         "additionalProperties": false,
-        "properties": fields(&signature.outputs),
+        "properties": fields(&signature.outputs, |_| Vec::new()),
     })
 }
 
-fn fields(fields: &[Field]) -> Map<String, Value> {
-    fields
-        .iter()
-        .map(|field| (field.name.to_owned(), self::field(field)))
-        .collect()
+fn fields(fields: &[Field], offered: impl Fn(&Field) -> Vec<Value>) -> Map<String, Value> {
+    let each = |field: &Field| {
+        let mut about = self::field(field);
+        let offered = offered(field);
+        if !offered.is_empty() {
+            snippets::offer(&mut about, offered);
+        }
+        (field.name.to_owned(), about)
+    };
+    fields.iter().map(each).collect()
 }
 
 /// A value of the field's type, or a template.
@@ -106,7 +123,7 @@ fn field(field: &Field) -> Value {
     let allowed = field.allowed;
     let typed = match field.ty {
         Type::String | Type::Node | Type::Lsn if allowed.is_empty() => json!({ "type": "string" }),
-        Type::String | Type::Node | Type::Lsn => json!({ "enum": allowed }),
+        Type::String | Type::Node | Type::Lsn => json!({ "type": "string", "enum": allowed }),
         Type::Integer => json!({ "type": "integer" }),
         Type::Boolean => json!({ "type": "boolean" }),
         Type::List if allowed.is_empty() => {
@@ -114,7 +131,7 @@ fn field(field: &Field) -> Value {
         }
         Type::List => json!({
             "type": "array",
-            "items": { "anyOf": [{ "enum": allowed }, { "$ref": "#/$defs/template" }] },
+            "items": { "anyOf": [{ "type": "string", "enum": allowed }, { "$ref": "#/$defs/template" }] },
         }),
         Type::Map => {
             json!({ "type": "object", "additionalProperties": { "$ref": "#/$defs/value" } })

@@ -1,6 +1,6 @@
 //! Overlays: a playbook's schema in which nothing has to be there, for the rest is in the playbook.
 
-use super::schema;
+use super::{schema, snippets};
 use crate::playbook::Catalog;
 use serde_json::{Map, Value, json};
 
@@ -69,6 +69,7 @@ pub fn overlay_schema(catalog: &Catalog) -> Value {
                 "description": "The name of the playbook that it changes.",
                 "type": "string",
                 "pattern": "^[a-z][a-z0-9_-]{0,62}$",
+                "examples": snippets::STOCK,
             }),
         ),
         (

@@ -1,6 +1,7 @@
 //! What does not depend on the catalog.
 
-use crate::playbook::Type;
+use super::snippets;
+use crate::playbook::{Catalog, Type};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
@@ -87,7 +88,10 @@ pub(super) fn definitions() -> Map<String, Value> {
             json!({
                 "type": "object",
                 "propertyNames": { "$ref": "#/$defs/name" },
-                "additionalProperties": { "$ref": "#/$defs/expression" },
+                "additionalProperties": {
+                    "$ref": "#/$defs/expression",
+                    "allOf": [{ "$ref": "#/$defs/reference" }],
+                },
             }),
         ),
     ];
@@ -202,6 +206,8 @@ fn defaults() -> Value {
 }
 
 fn retry() -> Value {
+    let mut worth = json!({ "description": "Which failures are worth it: an expression over `error`.", "$ref": "#/$defs/condition" });
+    snippets::offer(&mut worth, snippets::failures());
     let pause = json!({ "anyOf": [{ "$ref": "#/$defs/duration" }, { "const": 0 }] });
     json!({
         "description": "When and how to try again. Three attempts where neither `attempts` nor `within` is given.",
@@ -214,16 +220,18 @@ fn retry() -> Value {
             "factor": { "description": "What the wait is multiplied with each time.", "type": "number", "minimum": 1, "maximum": 100 },
             "max_delay": { "description": "The longest wait.", "$ref": "#/$defs/duration" },
             "jitter": { "description": "Whether waits are random between nothing and their length.", "enum": ["none", "full"] },
-            "if": { "description": "Which failures are worth it: an expression over `error`.", "$ref": "#/$defs/condition" },
+            "if": worth,
         },
     })
 }
 
 fn for_each() -> Value {
+    let mut list = json!({ "type": "string", "minLength": 1, "not": { "type": "string", "pattern": r"\{\{" } });
+    snippets::offer(&mut list, snippets::lists());
     json!({
         "description": "Once for each item. An expression or a list alone is its `items`.",
         "oneOf": [
-            { "type": "string", "minLength": 1, "not": { "type": "string", "pattern": r"\{\{" } },
+            list,
             { "type": "array", "items": { "$ref": "#/$defs/value" } },
             {
                 "type": "object",
@@ -233,7 +241,7 @@ fn for_each() -> Value {
                     "items": {
                         "description": "An expression that gives a list, or a list.",
                         "oneOf": [
-                            { "type": "string", "minLength": 1, "not": { "type": "string", "pattern": r"\{\{" } },
+                            list,
                             { "type": "array", "items": { "$ref": "#/$defs/value" } },
                         ],
                     },
@@ -276,8 +284,8 @@ fn block(outputs: bool) -> Value {
 }
 
 /// A step; `conditions` say what each action allows.
-pub(super) fn step(conditions: &[Value]) -> Value {
-    json!({
+pub(super) fn step(catalog: &Catalog, conditions: &[Value]) -> Value {
+    let mut step = json!({
         "type": "object",
         "additionalProperties": false,
         "oneOf": [{ "required": ["action"] }, { "required": ["playbook"] }],
@@ -332,5 +340,10 @@ pub(super) fn step(conditions: &[Value]) -> Value {
             "assume": { "description": "What a preview is to expect as outputs.", "type": "object" },
         },
         "allOf": conditions,
-    })
+    });
+    let properties = &mut step["properties"];
+    properties["when"]["allOf"] = json!([{ "$ref": "#/$defs/reference" }]);
+    snippets::offer(&mut properties["node"], snippets::nodes(catalog));
+    properties["playbook"]["examples"] = json!(snippets::STOCK);
+    step
 }

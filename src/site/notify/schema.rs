@@ -11,6 +11,7 @@ pub(in super::super) fn schema() -> Json {
         "type": "object",
         "propertyNames": name("The name of a target, in logs and numbers."),
         "additionalProperties": {
+            "title": "target",
             "type": "object",
             "additionalProperties": false,
             "oneOf": [
@@ -23,6 +24,7 @@ pub(in super::super) fn schema() -> Json {
                     "description": "It gets a POST of JSON.",
                     "type": "object",
                     "additionalProperties": false,
+                    "title": "webhook",
                     "required": ["url"],
                     "properties": {
                         "url": {
@@ -39,6 +41,7 @@ pub(in super::super) fn schema() -> Json {
                     "description": "It gets a mail, by SMTP.",
                     "type": "object",
                     "additionalProperties": false,
+                    "title": "email",
                     "required": ["server", "from", "to"],
                     "dependentRequired": { "user": ["password"], "password": ["user"] },
                     "properties": {
