@@ -252,12 +252,16 @@ impl Seeding {
     }
 }
 
-/// Who streams from a node and is none of the site.
+/// Who streams from a node and is none of the site; one of whom nothing is known, neither from its server nor from its host, is
+/// none that could be simulated either: all that there is of it is what its upstream tells.
 pub(super) fn strangers(facts: Option<&NodeFacts>, all: &Snapshot) -> Vec<Sender> {
     let senders = facts.and_then(|f| f.senders.known());
     let is_node = |sender: &Sender| {
-        let mut names = all.nodes.keys();
-        names.any(|name| sender.application.eq_ignore_ascii_case(name.as_str()))
+        let mut nodes = all.nodes.iter();
+        nodes.any(|(name, facts)| {
+            sender.application.eq_ignore_ascii_case(name.as_str())
+                && (facts.server.known().is_some() || facts.host.known().is_some())
+        })
     };
     let senders = senders.into_iter().flatten();
     senders.filter(|s| !is_node(s)).cloned().collect()

@@ -22,3 +22,4 @@ mod stands;
 mod switchovers;
 mod tells;
 mod untouched;
+mod wires;

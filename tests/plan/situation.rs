@@ -36,6 +36,8 @@ pub(crate) enum Hosts {
     Local,
     /// All by ssh.
     Ssh,
+    /// Each node has a host of its own, in a network of their own.
+    Own,
     /// This one by an ssh that nobody answers, the others locally.
     Deaf(&'static str),
 }
@@ -112,7 +114,7 @@ async fn compare(lab: String, situation: &'static Situation) {
     let cluster = Cluster::with(&lab, options(situation)).await;
     let sshd = match situation.hosts {
         Hosts::Ssh => Some(Sshd::new().await),
-        Hosts::Local | Hosts::Deaf(_) => None,
+        Hosts::Local | Hosts::Own | Hosts::Deaf(_) => None,
     };
     adapt_site(&cluster, situation, sshd.as_ref());
     let mut strangers = Vec::new();
@@ -146,6 +148,7 @@ fn options(situation: &Situation) -> LabOptions {
     let mut options = LabOptions {
         standbys: situation.standbys,
         settings: situation.settings.iter().map(pair).collect(),
+        hosts: matches!(situation.hosts, Hosts::Own),
         ..LabOptions::default()
     };
     for (node, key, value) in situation.own {

@@ -83,7 +83,8 @@ fn answering(plan: &Value) -> impl Iterator<Item = &Value> {
 const QUESTION: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
     CASE WHEN pg_is_in_recovery() THEN (SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming')
          ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
-    coalesce(substring(current_setting('primary_conninfo') FROM 'port=''?([0-9]+)'), ''),
+    coalesce(substring(current_setting('primary_conninfo') FROM 'host=''?([0-9.]+)') || ':'
+        || substring(current_setting('primary_conninfo') FROM 'port=''?([0-9]+)'), ''),
     current_setting('primary_slot_name'), current_setting('restore_command') <> '',
     current_setting('synchronous_standby_names'),
     CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
@@ -130,10 +131,13 @@ async fn ask(cluster: &Cluster, plan: &Value) -> Facts {
     facts
 }
 
-fn node_at(cluster: &Cluster, port: &str) -> String {
+fn node_at(cluster: &Cluster, address: &str) -> String {
     let mut nodes = cluster.lab.nodes();
-    let found = nodes.find(|node| cluster.endpoint(node.as_str()).port.to_string() == port);
-    found.map_or_else(|| port.to_owned(), ToString::to_string)
+    let found = nodes.find(|node| {
+        let endpoint = cluster.endpoint(node.as_str());
+        format!("{}:{}", endpoint.host, endpoint.port) == address
+    });
+    found.map_or_else(|| address.to_owned(), ToString::to_string)
 }
 
 fn at(text: Option<&str>) -> Lsn {

@@ -41,6 +41,8 @@ const SITUATIONS: &[Situation] = &[
     Situation {
         name: "a standby's host is cut off, and is to follow",
         hosts: Hosts::Own,
+        // When the sender that talks to it gives up depends on when it last heard of it.
+        settings: &[("wal_sender_timeout", "0")],
         before: &[Fault("n3", Cut)],
         runs: &[(N3_TO_N2, 1)],
         ..PLAIN
@@ -56,7 +58,8 @@ const SITUATIONS: &[Situation] = &[
         name: "ssh to a standby's host is cut",
         hosts: Hosts::Own,
         before: &[Fault("n3", CutSsh)],
-        runs: &[(N3_TO_N2, 0)],
+        // What is kept there for an undo cannot be taken away.
+        runs: &[(N3_TO_N2, 4)],
         ..PLAIN
     },
 ];
