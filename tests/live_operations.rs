@@ -643,6 +643,9 @@ async fn a_write_that_would_wait_for_standbys_does_not_hold_us_up() {
     let live = pair.live();
     let n1 = name("n1");
     let names = SyncNames::parse("ANY 1 (nobody, \"n-9\")").unwrap();
+    live.server(&n1).await.unwrap();
+    let remembered = live.remembered(&n1).synchronous_standby_names;
+    assert_eq!(remembered.unwrap().value, "");
     done(
         &live,
         Operation::SetSynchronous {
@@ -653,6 +656,8 @@ async fn a_write_that_would_wait_for_standbys_does_not_hold_us_up() {
         },
     )
     .await;
+    let stale = live.remembered(&n1).synchronous_standby_names;
+    assert_eq!(stale, None, "what was seen before proves nothing now");
     pair.until("the setting counts", async |live| {
         let server = live.server(&n1).await;
         let text = live

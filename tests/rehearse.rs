@@ -149,6 +149,18 @@ fn is_caught(subject: &Subject, explored: &Explored, invariant: Invariant) {
     assert!(replayed.story.iter().any(|line| line.contains("VIOLATED")));
 }
 
+/// Found by pairs of faults: the first run lets commits wait for nobody, the new primary dies at once, and the next run took what
+/// they had waited for before that as evidence that none is lost.
+#[test]
+fn what_commits_waited_for_before_a_run_changed_it_is_no_evidence() {
+    let scenario = "server-dead-sync.1.e20-apart+e22-node".parse().unwrap();
+    let played = play(&subject(stock("failover")), &scenario, Want::Story).unwrap();
+    assert!(played.violations.is_empty(), "{:#?}", played.violations);
+    let told = played.story.join("\n");
+    assert!(told.contains("wait for nobody"), "{told}");
+    assert!(told.contains("run 2 begins"), "{told}");
+}
+
 #[test]
 fn a_failover_that_lacks_a_guard_never_promotes() {
     let no_freeze = |p: &mut Playbook| {

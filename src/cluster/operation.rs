@@ -322,6 +322,14 @@ pub struct HttpRequest {
 }
 
 impl Operation {
+    /// The node whose commits wait for others after it, where they do so: what was seen of that before is no evidence any more.
+    pub fn changes_waits(&self) -> Option<&NodeName> {
+        match self {
+            Self::SetSynchronous { node, .. } | Self::RestoreSynchronous { node, .. } => Some(node),
+            _ => None,
+        }
+    }
+
     /// The node it is done to; none for the runner and for HTTP.
     pub fn node(&self) -> Option<&NodeName> {
         match self {

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 #[derive(Debug, Clone)]
 struct Sighting {
     at: Instant,
-    names: String,
+    /// None: it has been changed since.
+    names: Option<String>,
     commit: String,
     receivers: Vec<String>,
     position: Option<(Timeline, Lsn)>,
@@ -30,7 +31,7 @@ impl Memory {
         }
         let sighting = Sighting {
             at: Instant::now(),
-            names: seen.synchronous_standby_names.clone(),
+            names: Some(seen.synchronous_standby_names.clone()),
             commit: seen.synchronous_commit.clone(),
             receivers: seen.receivers.clone(),
             position: seen.timeline.zip(seen.server.written),
@@ -39,6 +40,17 @@ impl Memory {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(node.clone(), sighting);
+    }
+
+    /// What its commits wait for is being changed: until it is seen again nobody knows it.
+    pub(crate) fn doubt(&self, node: &NodeName) {
+        let mut sightings = self
+            .sightings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(sighting) = sightings.get_mut(node) {
+            sighting.names = None;
+        }
     }
 
     /// What is remembered, with its age.
@@ -57,10 +69,7 @@ impl Memory {
         };
         let age_ms = u64::try_from(sighting.at.elapsed().as_millis()).unwrap_or(u64::MAX);
         Remembered {
-            synchronous_standby_names: Some(Timed {
-                value: sighting.names,
-                age_ms,
-            }),
+            synchronous_standby_names: sighting.names.map(|value| Timed { value, age_ms }),
             synchronous_commit: Some(Timed {
                 value: sighting.commit,
                 age_ms,

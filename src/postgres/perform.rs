@@ -28,6 +28,21 @@ const HTTP: Duration = Duration::from_secs(30);
 #[async_trait]
 impl Cluster for LiveCluster {
     async fn perform(&self, operation: &Operation, ticket: Option<&Ticket>) -> Outcome {
+        // Before and after: a look meanwhile may have seen what was.
+        let waits = operation.changes_waits();
+        if let Some(node) = waits {
+            self.memory.doubt(node);
+        }
+        let outcome = self.carry_out(operation, ticket).await;
+        if let Some(node) = waits {
+            self.memory.doubt(node);
+        }
+        outcome
+    }
+}
+
+impl LiveCluster {
+    async fn carry_out(&self, operation: &Operation, ticket: Option<&Ticket>) -> Outcome {
         let steps = match self.dialect.steps(&self.inventory, operation) {
             Ok(steps) => steps,
             Err(trouble) => return Outcome::Failed(trouble),

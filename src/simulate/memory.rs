@@ -42,6 +42,13 @@ impl World {
         self.sightings.insert(id, sighting);
     }
 
+    /// What its commits wait for is being changed.
+    pub(super) fn doubt(&mut self, id: NodeId) {
+        if let Some(sighting) = self.sightings.get_mut(&id) {
+            sighting.names = None;
+        }
+    }
+
     pub(super) fn remembered(&self, id: NodeId) -> Remembered {
         let Some(sighting) = self.sightings.get(&id) else {
             return Remembered {

@@ -29,6 +29,27 @@ pub(super) type Done = Result<Json, Outcome>;
 #[async_trait]
 impl Cluster for SimCluster {
     async fn perform(&self, operation: &Operation, _ticket: Option<&Ticket>) -> Outcome {
+        self.doubt(operation);
+        let outcome = self.meet(operation).await;
+        self.doubt(operation);
+        outcome
+    }
+}
+
+impl SimCluster {
+    /// As the live side does: before and after, for a look meanwhile may have seen what was.
+    fn doubt(&self, operation: &Operation) {
+        let Some(node) = operation.changes_waits() else {
+            return;
+        };
+        self.with(|w| {
+            if let Some(id) = w.find(node) {
+                w.doubt(id);
+            }
+        });
+    }
+
+    async fn meet(&self, operation: &Operation) -> Outcome {
         let now = self.now();
         let node = operation.node();
         let met = self

@@ -9,12 +9,16 @@ use crate::site::Site;
 use crate::trigger::{Code, LiveDesk, Sentry, State, Turns, Watches, hooks};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Up to so many clusters, the ways to their hosts are opened beforehand and kept: an ssh connection takes a quarter of a
 /// second to open, and some megabytes.
 const FEW: usize = 16;
+/// Beyond that, between the first looks of two clusters: a thousand that log in everywhere at one instant would wait for
+/// one another longer than an answer may take, and each would be suspected.
+const BETWEEN: Duration = Duration::from_millis(5);
 
 /// The watches. They end with it: a run that one of them has started stays to be resumed.
 pub(super) struct Posts {
@@ -66,18 +70,22 @@ impl Posts {
             }
             stays
         });
+        let mut after = Duration::ZERO;
         for world in worlds {
-            self.set(world, few);
+            if self.set(world, few, after) && !few {
+                after += BETWEEN;
+            }
         }
         Ok(())
     }
 
-    fn set(&mut self, world: World, few: bool) {
+    /// Whether it is watched anew, by a watch that begins after this.
+    fn set(&mut self, world: World, few: bool, after: Duration) -> bool {
         let inventory = Arc::clone(world.inventory());
         let name = inventory.cluster.clone();
         if let Some(post) = self.by_cluster.get(&name) {
             if post.inventory == inventory {
-                return;
+                return false;
             }
             // What it remembers of a primary that is gone is needed: what its commits waited for is part of a proof.
             let state = post.state.borrow();
@@ -89,7 +97,7 @@ impl Posts {
                 say(&format!(
                     "{name} is not well, and is watched as before: when it is, let the site file be read again"
                 ));
-                return;
+                return false;
             }
         }
         let known = self.by_cluster.get(&name).and_then(|post| {
@@ -119,6 +127,7 @@ impl Posts {
         let state = sentry.state();
         self.watches.add(&name, state.clone());
         let task = tokio::spawn(async move {
+            tokio::time::sleep(after).await;
             let warm = async {
                 if few {
                     world.warm().await;
@@ -135,6 +144,7 @@ impl Posts {
                 task,
             },
         );
+        true
     }
 
     /// How many runs they have started that are under way.
