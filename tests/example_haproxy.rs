@@ -57,10 +57,15 @@ impl Proxied {
             command,
         };
         proxied.start().await;
-        let mut first = Command::new(&proxied.command);
-        let first = first.args(["here", "writer", "n1"]).output().unwrap();
-        assert!(first.status.success(), "{first:?}");
+        proxied.tell(&["writer", "n1"]);
         proxied
+    }
+
+    /// The example's script.
+    fn tell(&self, words: &[&str]) {
+        let mut command = Command::new(&self.command);
+        let done = command.arg("here").args(words).output().unwrap();
+        assert!(done.status.success(), "{words:?}: {done:?}");
     }
 
     async fn start(&mut self) {
@@ -150,6 +155,12 @@ async fn writers_get_to_the_new_primary_and_a_restart_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_with_the_old_primary_end_and_come_back_when_the_run_fails() {
     let proxied = Proxied::up("ex-ha-back").await;
+    let open = proxied.connect().await.unwrap();
+    open.simple_query("SELECT 1").await.unwrap();
+    // Its server lives, and so it is HAProxy that ends it.
+    proxied.tell(&["drain", "n1"]);
+    assert!(open.simple_query("SELECT 1").await.is_err());
+    proxied.tell(&["writer", "n1"]);
     let open = proxied.connect().await.unwrap();
     open.simple_query("SELECT 1").await.unwrap();
     let overlay = "overlay: switchover\nsteps:\n  spoil:\n    needs: [fence]\n    needed_by: [promote]\n    action: exec\n    \

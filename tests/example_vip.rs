@@ -146,6 +146,7 @@ async fn a_host_that_is_cut_off_holds_up_nothing_and_loses_the_address_before_it
     cluster.fault("n1", Fault::Cut).await;
     let said = cluster
         .pgbaton(&[
+            "--json",
             "run",
             "failover",
             "-p",
@@ -162,6 +163,13 @@ async fn a_host_that_is_cut_off_holds_up_nothing_and_loses_the_address_before_it
         "nobody could take it away"
     );
     assert_eq!(addressed.arrives_at().await, new);
+    let skipped = |e: &serde_json::Value| {
+        e["event"]["event"] == "step_skipped" && e["event"]["path"] == "drop_vip"
+    };
+    assert!(
+        said.events().iter().any(skipped),
+        "nobody waits for a host that is gone"
+    );
     let told = format!("the host of n1 may still have {}", addressed.address);
     assert!(said.all().contains(&told), "{}", said.all());
 
