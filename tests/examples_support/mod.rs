@@ -64,6 +64,10 @@ impl Daemon {
             .stdout(log.try_clone().unwrap());
         Self(command.stderr(log).spawn().unwrap())
     }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
 }
 
 impl Drop for Daemon {
