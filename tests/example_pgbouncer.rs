@@ -12,6 +12,7 @@ mod support;
 
 use examples_support::{Daemon, as_owner, dress, place, script};
 use live_support::free_port;
+use live_support::sshd::Sshd;
 use pgbaton::lab::Fault;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,10 +26,12 @@ struct Pooled {
     place: tempfile::TempDir,
     port: u16,
     _pooler: Daemon,
+    sshd: Sshd,
 }
 
 impl Pooled {
-    async fn up(test: &str) -> Self {
+    /// The pooler is `here`, or where ssh gets to.
+    async fn up(test: &str, pooler: &str) -> Self {
         let cluster = Cluster::up(test, 2).await;
         let (place, port) = (place(), free_port());
         let at = |file: &str| place.path().join(file).to_str().unwrap().to_owned();
@@ -46,20 +49,30 @@ impl Pooled {
         std::fs::write(at("pgbouncer.ini"), settings).unwrap();
         let mut command = as_owner(&cluster, "/usr/sbin/pgbouncer");
         command.arg(at("pgbouncer.ini"));
-        let pooler = Daemon::start(command, &place.path().join("pooler.log"));
+        let server = Daemon::start(command, &place.path().join("pooler.log"));
+        let sshd = Sshd::new().await;
+        let client = format!(
+            "Port {}\nIdentityFile {}\nIdentitiesOnly yes\nUserKnownHostsFile {}\n",
+            sshd.port,
+            sshd.path("user").display(),
+            sshd.path("known").display()
+        );
+        std::fs::write(at("ssh_config"), client).unwrap();
         let command = script(
             "pgbouncer",
             "pgbaton-pooler",
             place.path(),
             &[
                 ("/etc/pgbouncer/pgbaton-databases.ini", at("databases.ini")),
+                ("exec ssh ", format!("exec ssh -F {} ", at("ssh_config"))),
+                ("/usr/local/sbin/pgbaton-pooler", at("pgbaton-pooler")),
                 (
                     "host=/var/run/postgresql port=6432",
                     format!("host=127.0.0.1 port={port}"),
                 ),
             ],
         );
-        let vars = format!("{{ poolers: [here], pooler_command: {command} }}");
+        let vars = format!("{{ poolers: [{pooler}], pooler_command: {command} }}");
         dress(&cluster, "pgbouncer", &vars);
         cluster
             .tell("n1", "CREATE TABLE taken (client int, n int, at text)")
@@ -68,7 +81,8 @@ impl Pooled {
             cluster,
             place,
             port,
-            _pooler: pooler,
+            _pooler: server,
+            sshd,
         };
         for _ in 0..600 {
             if pooled.connect().await.is_ok() {
@@ -77,6 +91,10 @@ impl Pooled {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("PgBouncer does not answer: {}", pooled.log());
+    }
+
+    fn logins(&self) -> usize {
+        self.sshd.logins()
     }
 
     fn log(&self) -> String {
@@ -211,7 +229,7 @@ async fn arrives_at(pooled: &Pooled) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_client_sees_an_error_while_the_primary_changes() {
-    let pooled = Pooled::up("ex-pgb-over").await;
+    let pooled = Pooled::up("ex-pgb-over", "here").await;
     let cluster = &pooled.cluster;
     let load = Load::start(&pooled, 4).await;
     let run = ["--json", "run", "switchover", "-p", "candidate=n2"];
@@ -236,7 +254,7 @@ async fn no_client_sees_an_error_while_the_primary_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_run_fails_before_the_promotion_clients_go_on_where_they_were() {
-    let pooled = Pooled::up("ex-pgb-back").await;
+    let pooled = Pooled::up("ex-pgb-back", "here").await;
     let cluster = &pooled.cluster;
     // A step of the site's that fails once the old primary is stopped.
     let overlay = "overlay: switchover\nsteps:\n  spoil:\n    needs: [fence]\n    needed_by: [promote]\n    action: exec\n    \
@@ -270,7 +288,7 @@ async fn when_the_run_fails_before_the_promotion_clients_go_on_where_they_were()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_does_not_end_fails_the_run_and_clients_go_on() {
-    let pooled = Pooled::up("ex-pgb-long").await;
+    let pooled = Pooled::up("ex-pgb-long", "here").await;
     let cluster = &pooled.cluster;
     let long = pooled.connect().await.unwrap();
     long.simple_query("BEGIN; SELECT 1").await.unwrap();
@@ -286,7 +304,7 @@ async fn a_transaction_that_does_not_end_fails_the_run_and_clients_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_failover_writes_go_to_the_new_primary() {
-    let pooled = Pooled::up("ex-pgb-fail").await;
+    let pooled = Pooled::up("ex-pgb-fail", "127.0.0.1").await;
     let cluster = &pooled.cluster;
     let load = Load::start(&pooled, 2).await;
     cluster.fault("n1", Fault::Kill).await;
@@ -294,6 +312,7 @@ async fn after_a_failover_writes_go_to_the_new_primary() {
     let new = cluster.primary().await;
     let port = cluster.endpoint(&new).port.to_string();
     assert_eq!(arrives_at(&pooled).await, port);
+    assert_eq!(pooled.logins(), 1, "PgBouncer was told by ssh");
     // These saw that the primary died; nothing that they were told of is gone.
     let (rows, _) = load.end().await;
     assert_all_on(cluster, &new, &rows).await;
