@@ -115,7 +115,7 @@ async fn a_data_centre_that_is_gone_is_replaced_by_the_other_only_when_a_person_
     assert!(["n3", "n4"].contains(&new.as_str()), "{}", said.all());
     let other = if new == "n3" { "n4" } else { "n3" };
     cluster.assert_streams(other, &new).await;
-    assert!(writer.wait_for(20, Duration::from_secs(60)).await);
+    assert!(writer.wait_for(20, Duration::from_mins(1)).await);
     let report = writer.finish().await;
     support::assert_nothing_lost(&cluster, &report, &new).await;
 }

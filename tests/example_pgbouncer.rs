@@ -30,8 +30,8 @@ struct Pooled {
 }
 
 impl Pooled {
-    /// The pooler is `here`, or where ssh gets to.
-    async fn up(test: &str, pooler: &str) -> Self {
+    /// Its PgBouncer is `here`, or where ssh gets to.
+    async fn up(test: &str, reached: &str) -> Self {
         let cluster = Cluster::up(test, 2).await;
         let (place, port) = (place(), free_port());
         let at = |file: &str| place.path().join(file).to_str().unwrap().to_owned();
@@ -72,7 +72,7 @@ impl Pooled {
                 ),
             ],
         );
-        let vars = format!("{{ poolers: [{pooler}], pooler_command: {command} }}");
+        let vars = format!("{{ poolers: [{reached}], pooler_command: {command} }}");
         dress(&cluster, "pgbouncer", &vars);
         cluster
             .tell("n1", "CREATE TABLE taken (client int, n int, at text)")
@@ -119,11 +119,14 @@ async fn connect(port: u16) -> Result<tokio_postgres::Client, tokio_postgres::Er
     Ok(client)
 }
 
+/// Rows by client and number.
+type Rows = BTreeSet<(usize, usize)>;
+
 /// Clients that write without a pause, each in one session, until they are stopped.
 struct Load {
     stop: Arc<AtomicBool>,
     written: Arc<AtomicUsize>,
-    clients: Vec<tokio::task::JoinHandle<(BTreeSet<(usize, usize)>, Vec<String>)>>,
+    clients: Vec<tokio::task::JoinHandle<(Rows, Vec<String>)>>,
 }
 
 impl Load {
@@ -157,7 +160,7 @@ impl Load {
     }
 
     /// What was acknowledged, and all errors.
-    async fn end(self) -> (BTreeSet<(usize, usize)>, Vec<String>) {
+    async fn end(self) -> (Rows, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = (BTreeSet::new(), Vec::new());
         for client in self.clients {
@@ -174,7 +177,7 @@ async fn write(
     session: tokio_postgres::Client,
     stop: Arc<AtomicBool>,
     written: Arc<AtomicUsize>,
-) -> (BTreeSet<(usize, usize)>, Vec<String>) {
+) -> (Rows, Vec<String>) {
     let (mut rows, mut errors) = (BTreeSet::new(), Vec::new());
     for n in 0.. {
         if stop.load(Ordering::Relaxed) || session.is_closed() {
@@ -199,11 +202,11 @@ async fn write(
 }
 
 /// All rows that were acknowledged are on this node.
-async fn assert_all_on(cluster: &Cluster, node: &str, rows: &BTreeSet<(usize, usize)>) {
+async fn assert_all_on(cluster: &Cluster, node: &str, rows: &Rows) {
     let found = cluster
         .rows(node, "SELECT client, n FROM taken WHERE client >= 0")
         .await;
-    let found: BTreeSet<(usize, usize)> = found
+    let found: Rows = found
         .iter()
         .map(|row| {
             let number = |at: usize| row[at].as_deref().unwrap().parse().unwrap();
