@@ -232,6 +232,44 @@ need_promtool() {
   fi
 }
 
+# What the examples of docs/examples/ are made with. Each is a program for the tests; nobody wants its service.
+
+# apt_program SERVICE WHAT PACKAGE…: as apt_install, and its service does not start with the machine either.
+apt_program() {
+  local service=$1
+  shift
+  apt_install "$@"
+  if have systemctl; then
+    as_root systemctl disable --quiet "$service.service" 2>/dev/null || true
+  fi
+}
+
+need_pgbouncer() {
+  [[ -x /usr/sbin/pgbouncer ]] || apt_program pgbouncer "PgBouncer for the tests" pgbouncer
+}
+
+# socat speaks with its socket.
+need_haproxy() {
+  if [[ -x /usr/sbin/haproxy ]] && have socat; then
+    return 0
+  fi
+  apt_program haproxy "HAProxy for the tests" haproxy socat
+}
+
+# The address moves between hosts that only root can have.
+need_arping() {
+  [[ $(id -u) -eq 0 ]] || return 0
+  [[ -x /usr/bin/arping ]] || apt_install "arping for the tests" iputils-arping
+}
+
+# A name server, with nsupdate and dig.
+need_bind() {
+  if [[ -x /usr/sbin/named ]] && have nsupdate && have dig; then
+    return 0
+  fi
+  apt_program named "a name server for the tests" bind9 bind9-dnsutils
+}
+
 # A browser that draws the reports for the tests; the names are those of tests/run_report.rs.
 need_chromium() {
   if have chromium || have chromium-browser || have google-chrome; then

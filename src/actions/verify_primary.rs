@@ -24,6 +24,12 @@ impl Deed for VerifyPrimary {
             outputs: vec![
                 Field::required("timeline", Type::Integer, "its timeline"),
                 Field::required("lsn", Type::Lsn, "a position after the write"),
+                Field::required(
+                    "host",
+                    Type::String,
+                    "its host, as the site file has it: for steps that point clients to it",
+                ),
+                Field::required("port", Type::Integer, "its port"),
             ],
             effect: Some(EffectClass::Idempotent),
             roles: vec![Role::Verification],
@@ -55,7 +61,16 @@ impl Deed for VerifyPrimary {
             .await?;
         let lsn: Lsn = mark_of(&returned)?;
         let timeline = scene.cluster.identify(&node).await?.timeline;
+        // Templates cannot look a node up whose name is known only to the run.
+        let about = scene.inventory().node(&node).ok_or_else(|| {
+            Failure::new(
+                TroubleKind::Failed,
+                format!("{node} is not in the site file"),
+            )
+        })?;
         Ok(outputs([
+            ("host", about.host.as_str().into()),
+            ("port", i64::from(about.port).into()),
             ("timeline", i64::from(timeline.0).into()),
             ("lsn", lsn.into()),
         ]))

@@ -9,7 +9,7 @@ use crate::engine::{Actions, Envelope, Event, Failure, Outcome, Report, Unresuma
 use crate::journal::MemoryRecorder;
 use crate::playbook::{Checked, Map, TroubleKind};
 use crate::runs::{
-    RunsError, SimOrder, actions_on, bind_params, facts_of, resume_recorded, run_recorded,
+    RunsError, SimOrder, actions_on, bind_simulated, facts_of, resume_recorded, run_recorded,
 };
 use crate::simulate::{Acknowledged, At, NodeState, OrphanedSlot, SimCluster};
 use std::collections::BTreeSet;
@@ -63,7 +63,7 @@ impl Stage<'_> {
         let before = self.before(old);
         self.script.run_begins(old.clone(), before.promotions);
         let (_, pinned) = facts_of(self.sim).await;
-        let params = bind_params(playbook, given, &self.subject.vars, &pinned)?;
+        let params = bind_simulated(playbook, given, &self.subject.vars, &pinned)?;
         let record = Record::new(self.sim, self.script, self.story, self.accounts);
         let order = SimOrder {
             playbook: playbook.clone(),

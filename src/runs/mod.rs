@@ -27,7 +27,7 @@ pub use glance::{Glance, Health, topology_json};
 pub use library::{Shelves, Stock, stock_playbook, stock_playbooks};
 pub use line::RunLine;
 pub use order::{Finished, Order};
-pub use params::{RISKY, bind_params};
+pub use params::{RISKY, bind_params, bind_simulated};
 pub use place::{cluster_of, site_file, site_vars};
 pub(crate) use plan::changes;
 pub use plan::{

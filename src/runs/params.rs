@@ -6,8 +6,9 @@ use crate::playbook::{Checked, Map, Names, ParamError, SecretSource, Value, bind
 /// Parameters of the stock playbooks that run a command of the caller's on this host, or accept what safety refuses.
 pub const RISKY: [&str; 4] = ["fence_command", "fence_check", "waive_fence", "accept_loss"];
 
-/// Binds `name=value` pairs; defaults see `site.vars` and the pinned facts. All that is wrong is told at once.
-pub fn bind_params(
+/// Binds `name=value` pairs as [`bind_params`] does, for a run that is simulated: nothing reads a secret there, and where
+/// playbooks are tested the site's secrets need not be.
+pub fn bind_simulated(
     playbook: &Checked,
     params: &[(String, String)],
     site_vars: &Map,
@@ -36,12 +37,26 @@ pub fn bind_params(
         ("site".to_owned(), Value::Map(vars)),
         ("cluster".to_owned(), Value::Map(pinned.clone())),
     ]));
-    let bound = bind(&playbook.playbook, &given, &names as &dyn Names).map_err(refused)?;
+    bind(&playbook.playbook, &given, &names as &dyn Names).map_err(refused)
+}
+
+/// Binds `name=value` pairs; defaults see `site.vars` and the pinned facts. All that is wrong is told at once; a secret that
+/// is not there is wrong.
+pub fn bind_params(
+    playbook: &Checked,
+    params: &[(String, String)],
+    site_vars: &Map,
+    pinned: &Map,
+) -> Result<Map, RunsError> {
+    let bound = bind_simulated(playbook, params, site_vars, pinned)?;
     let absent = absent_secrets(&bound);
     if absent.is_empty() {
         Ok(bound)
     } else {
-        Err(refused(absent))
+        Err(RunsError::Params {
+            playbook: playbook.playbook.name.value.clone(),
+            errors: absent,
+        })
     }
 }
 

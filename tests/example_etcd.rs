@@ -1,0 +1,68 @@
+//! docs/examples/etcd, with a real etcd: the key names the primary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+
+mod etcd_support;
+mod examples_support;
+mod live_support;
+mod support;
+
+use etcd_support::Members;
+use examples_support::dress;
+use pgbaton::lab::Fault;
+use support::Cluster;
+
+const KEY: &str = "/service/orders/primary";
+
+async fn up(test: &str, members: &Members) -> Cluster {
+    let cluster = Cluster::up(test, 2).await;
+    let etcd = members.endpoints().join(",");
+    dress(
+        &cluster,
+        "etcd",
+        &format!("{{ etcd: '{etcd}', etcd_key: {KEY} }}"),
+    );
+    cluster
+}
+
+fn named(members: &Members) -> serde_json::Value {
+    let text = members.ctl(&["get", "--print-value-only", KEY]);
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: `{text}`"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_names_the_primary_after_each_change_also_with_a_member_down() {
+    let mut members = Members::three();
+    let cluster = up("ex-etcd", &members).await;
+    let run = ["run", "switchover", "-p", "candidate=n3"];
+    cluster.pgbaton(&run).await.expect(0);
+    assert_eq!(named(&members)["node"], "n3");
+    assert_eq!(named(&members)["port"], cluster.endpoint("n3").port);
+    members.kill(0);
+    cluster.fault("n3", Fault::Kill).await;
+    cluster.pgbaton(&["run", "failover"]).await.expect(0);
+    let new = cluster.primary().await;
+    assert_eq!(named(&members)["node"], new.as_str());
+    assert_eq!(named(&members)["port"], cluster.endpoint(&new).port);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_majority_the_failover_is_done_all_the_same_and_the_key_is_owed() {
+    let mut members = Members::three();
+    let cluster = up("ex-etcd-lost", &members).await;
+    members.ctl(&["put", KEY, r#"{"node": "n1"}"#]);
+    members.kill(0);
+    members.kill(1);
+    cluster.fault("n1", Fault::Kill).await;
+    let said = cluster.pgbaton(&["run", "failover"]).await.expect(4);
+    let new = cluster.primary().await;
+    assert_ne!(new, "n1");
+    let told = format!("still names n1, not {new}");
+    assert!(said.all().contains(&told), "{}", said.all());
+    members.start(&[0, 1]);
+    assert_eq!(named(&members)["node"], "n1");
+}
