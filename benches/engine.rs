@@ -157,6 +157,7 @@ async fn measure(playbook: &Arc<Playbook>) -> Duration {
         trigger_payload: Map::new(),
         seed: 1,
         forecast: false,
+        suppose: false,
         pins: None,
         lease: None,
         cancel: tokio_util::sync::CancellationToken::new(),

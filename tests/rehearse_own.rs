@@ -87,6 +87,39 @@ fn an_own_playbook_with_an_own_step_is_rehearsed_on_the_sites_nodes() {
     }
 }
 
+/// A step that waits for what only the site's own servers tell gets it from `assume`; without that it never reaches its goal.
+#[test]
+fn what_an_own_step_is_assumed_to_tell_is_what_it_tells() {
+    let waits = |assume: &str| {
+        format!(
+            "
+  settled:
+    needs: [verify_primary]
+    action: sql
+    node: \"{{{{ steps.choose.node }}}}\"
+    with: {{ statement: SELECT count(*) AS busy FROM queue }}
+    effect: read
+    {assume}
+    until: result.rows[0].busy == 0
+    retry: {{ attempts: 2, delay: 1s }}
+    timeout: 20s
+    on_failure: degrade
+
+"
+        )
+    };
+    let follow = "  # All at once, each on its own:";
+    for (assume, told) in [
+        ("assume: { rows: [{ busy: 0 }] }", "settled: ok"),
+        ("", "settled: failed"),
+    ] {
+        let own = stock().replacen(follow, &format!("{}{follow}", waits(assume)), 1);
+        let (_folder, site) = site(&own);
+        let (_, story) = rehearse(&site, &["--replay", "server-dead-sync.1"]);
+        assert!(story.contains(told), "{told}: {story}");
+    }
+}
+
 #[test]
 fn what_an_own_playbook_forgets_is_found_and_can_be_replayed() {
     // `west` is looked after by somebody else, it was said; so it stays frozen, and nobody is told.

@@ -213,7 +213,7 @@ pub struct Inputs {
     /// `undo`, rendered (own steps only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<Map>,
-    /// `assume`, rendered (own steps only, and only in a preview).
+    /// `assume`, rendered (own steps only, and only where they are not executed).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume: Option<Map>,
 }

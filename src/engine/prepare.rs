@@ -174,10 +174,10 @@ fn kind_of(unknown: Option<&String>) -> TroubleKind {
     }
 }
 
-/// What a preview is to take for an own step's outputs; a live run does not even look at it. What `assume` itself cannot
+/// What a preview or a rehearsal is to take for an own step's outputs; a live run does not even look at it. What `assume` itself cannot
 /// know is simply not assumed.
 fn assumed(run: &Run<'_>, custom: &Custom, names: &ScopeNames<'_>) -> Result<Option<Map>, Failure> {
-    let Some(assume) = custom.assume.as_ref().filter(|_| run.forecast) else {
+    let Some(assume) = custom.assume.as_ref().filter(|_| run.suppose) else {
         return Ok(None);
     };
     match render_fields(by_name!(&assume.value), names) {

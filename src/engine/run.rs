@@ -53,6 +53,8 @@ pub struct Request {
     /// Whether actions are asked for a plan before they apply: a preview lives of it. A live run does without, for a plan
     /// costs questions while servers wait, and every intent tells exactly what is done.
     pub forecast: bool,
+    /// Whether `assume` of own steps is looked at: where they are not executed.
+    pub suppose: bool,
     /// What a resume needs besides; none for a run that nobody will resume.
     pub pins: Option<Arc<Pins>>,
     /// The right to have effects; none for a playbook that only reads.
@@ -179,6 +181,7 @@ async fn conduct(
         shared: Arc::clone(shared),
         seed: request.seed,
         forecast: request.forecast,
+        suppose: request.suppose,
         resumed,
     };
     let slots = playbook.defaults.max_parallel;

@@ -35,6 +35,7 @@ pub(super) struct Run<'s> {
     pub(super) shared: Arc<Shared>,
     pub(super) seed: u64,
     pub(super) forecast: bool,
+    pub(super) suppose: bool,
     /// Another runner began it, and died.
     pub(super) resumed: bool,
 }

@@ -148,6 +148,7 @@ fn request(
         trigger_payload: order.payload,
         seed: order.seed,
         forecast: order.forecast,
+        suppose: true,
         // Nobody reads its journal later: whoever resumes it has the order.
         pins: None,
         lease,

@@ -184,6 +184,7 @@ impl Case {
             trigger_payload: Map::new(),
             seed: self.seed,
             forecast: true,
+            suppose: true,
             pins: None,
             lease: self.lease.map(|lease| lease as Arc<dyn Held>),
             cancel: cancel.clone(),
