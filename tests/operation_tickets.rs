@@ -98,6 +98,8 @@ async fn a_stop_that_was_done_is_not_done_again_whichever_way_it_is_asked_for() 
         for live in [first, second] {
             let late = failed(live.perform(&stop, Some(&ticket(number + 2, 4))).await);
             assert_eq!(late.kind, TroubleKind::Denied, "{late}");
+            let help = late.help.clone().unwrap_or_default();
+            assert!(help.contains("an old copy"), "{help}");
             assert_eq!(pair.postmaster("n2"), postmaster);
         }
     }

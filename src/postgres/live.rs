@@ -255,12 +255,20 @@ pub(super) fn host_trouble(node: &NodeName, error: &TransportError) -> Trouble {
         TransportError::Refused { .. } => TroubleKind::Denied,
         TransportError::Deadline { .. } => TroubleKind::Timeout,
     };
-    Trouble::on(
+    let trouble = Trouble::on(
         kind,
         node,
         format!("failed to run a command on its host: {error}"),
-    )
+    );
+    match error {
+        TransportError::Refused { .. } => trouble.with_help(OUTRUN),
+        _ => trouble,
+    }
 }
+
+/// What to do where a host has seen a later run.
+pub(super) const OUTRUN: &str = "nothing was done there. Another runner may have the cluster now: look at its runs, and leave it to it. Or the journal \
+     here is an old copy that was put back: move it away, and the next run begins a new one (docs/production.md)";
 
 /// The trouble of a script that did not exit with 0.
 pub(super) fn script_trouble(node: &NodeName, what: &str, finished: &Finished) -> Trouble {

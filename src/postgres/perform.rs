@@ -2,7 +2,7 @@
 
 use super::dialect::{ExecStep, HostStep, SoAlready, SqlStep, Step};
 use super::fault::Fault;
-use super::live::{LiveCluster, OPEN, host_trouble, script_trouble};
+use super::live::{LiveCluster, OPEN, OUTRUN, host_trouble, script_trouble};
 use super::login::SessionKind;
 use super::pool::{Error, REPLY, Warm};
 use super::recorded::Asked;
@@ -372,10 +372,13 @@ impl LiveCluster {
                 TroubleKind::Unreachable,
                 format!("`{program}` was not started {place}: {error}"),
             )),
-            Err(error @ TransportError::Refused { .. }) => Outcome::Failed(trouble(
-                TroubleKind::Denied,
-                format!("`{program}` was not started {place}: {error}"),
-            )),
+            Err(error @ TransportError::Refused { .. }) => Outcome::Failed(
+                trouble(
+                    TroubleKind::Denied,
+                    format!("`{program}` was not started {place}: {error}"),
+                )
+                .with_help(OUTRUN),
+            ),
             Err(error) => Outcome::Unknown(
                 trouble(
                     TroubleKind::Unknown,
