@@ -125,6 +125,26 @@ async fn who_observes_only_says_what_would_have_been_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_playbook_that_could_not_be_run_is_told_at_the_start() {
+    let cluster = Cluster::up("sd-broken", 1).await;
+    with_detector(
+        &cluster,
+        "{ mode: auto, playbooks: { primary_hangs: broken, primary_dead: absent } }",
+    );
+    let folder = cluster.lab.dir().join("playbooks");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("broken.yaml"), "playbook: broken\nsteps: []\n").unwrap();
+    let serving = Serving::start(&cluster).await;
+    let said = serving.said();
+    for playbook in ["broken", "absent"] {
+        let told = format!("`{playbook}` could not be run, should it be needed");
+        assert!(said.contains(&told), "{told}: {said}");
+    }
+    assert!(!said.contains("`failover` could not be run"), "{said}");
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_an_administrator_stopped_is_left_alone() {
     let cluster = Cluster::up("sd-stop", 1).await;
     with_detector(&cluster, "auto");

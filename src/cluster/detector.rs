@@ -1,7 +1,7 @@
 //! What the site file asks of whoever watches a cluster: when it acts by itself, and when it does not.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What a watch does about what it finds.
@@ -67,6 +67,32 @@ pub struct Detector {
     pub playbook: String,
     /// Its parameters.
     pub params: BTreeMap<String, String>,
+    /// What is run in its place where the loss has this name, one of [`LOSSES`]; none: nothing is.
+    pub playbooks: BTreeMap<String, Option<String>>,
+}
+
+/// The names of what a watch acts on.
+pub const LOSSES: [&str; 4] = [
+    "postgres_down_host_up",
+    "primary_dead",
+    "primary_dead_and_some_standbys",
+    "primary_hangs",
+];
+
+impl Detector {
+    /// All playbooks that it may start for a loss, each once.
+    pub fn starts(&self) -> BTreeSet<&str> {
+        let own = self.playbooks.values().flatten().map(String::as_str);
+        own.chain([self.playbook.as_str()]).collect()
+    }
+
+    /// What is run for a loss of this name; none where the site file wants nothing to be.
+    pub fn playbook_for(&self, loss: &str) -> Option<&str> {
+        match self.playbooks.get(loss) {
+            Some(own) => own.as_deref(),
+            None => Some(&self.playbook),
+        }
+    }
 }
 
 impl Default for Detector {
@@ -86,6 +112,7 @@ impl Default for Detector {
             cooldown: Duration::from_mins(10),
             playbook: "failover".to_owned(),
             params: BTreeMap::new(),
+            playbooks: BTreeMap::new(),
         }
     }
 }

@@ -1,10 +1,13 @@
 //! `detector`: what a watch over the cluster may do by itself.
 
 use super::words;
-use crate::cluster::{Detector, Mode, OnReturn, OnShutdown};
+use crate::cluster::{Detector, LOSSES, Mode, OnReturn, OnShutdown};
 use crate::document::{Lowering, MapReader, Spanned, Tree, format_duration, parse_duration};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// In the place of a playbook: none.
+const NONE: &str = "none";
 
 /// The words of `mode`.
 pub(super) const MODES: [(&str, Mode); 3] = [
@@ -56,6 +59,8 @@ pub(super) fn lower(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Dete
     let playbook = playbook.map(|e| words::text(to, "`playbook`", &e.value));
     let params = map.optional(to, "params");
     let params = params.map(|e| params_of(to, &e.value));
+    let playbooks = map.optional(to, "playbooks");
+    let playbooks = playbooks.map(|e| playbooks_of(to, &e.value));
     map.finish(to);
     if let Some(mode) = mode {
         detector.mode = mode?.value;
@@ -74,6 +79,9 @@ pub(super) fn lower(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Dete
     }
     if let Some(params) = params {
         detector.params = params?;
+    }
+    if let Some(playbooks) = playbooks {
+        detector.playbooks = playbooks?;
     }
     good.then_some(detector)
 }
@@ -123,6 +131,32 @@ fn params_of(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<BTreeMap<St
     Some(params)
 }
 
+/// What is run for which loss. `none` is no playbook.
+fn playbooks_of(
+    to: &mut Lowering<'_>,
+    value: &Spanned<Tree>,
+) -> Option<BTreeMap<String, Option<String>>> {
+    let mut playbooks = BTreeMap::new();
+    let mut good = true;
+    for entry in to.entries("`playbooks`", value)? {
+        let loss = entry.key.value.as_str();
+        if !LOSSES.contains(&loss) {
+            let message = format!("`{loss}` is nothing that a watch acts on");
+            to.error("unknown-key", entry.key.span, message).help =
+                Some(format!("there are: {}", LOSSES.join(", ")));
+            good = false;
+            continue;
+        }
+        let Some(text) = words::text(to, &format!("`{loss}`"), &entry.value) else {
+            good = false;
+            continue;
+        };
+        let playbook = (text.value != NONE).then_some(text.value);
+        playbooks.insert(loss.to_owned(), playbook);
+    }
+    good.then_some(playbooks)
+}
+
 /// What differs from the defaults, as the file has it; none where nothing does.
 pub(super) fn written(detector: &Detector) -> Option<serde_json::Value> {
     use serde_json::{Map, json};
@@ -163,6 +197,13 @@ pub(super) fn written(detector: &Detector) -> Option<serde_json::Value> {
     }
     if !detector.params.is_empty() {
         map.insert("params".to_owned(), json!(detector.params));
+    }
+    if !detector.playbooks.is_empty() {
+        let own = detector.playbooks.iter();
+        let own: BTreeMap<_, _> = own
+            .map(|(loss, playbook)| (loss, playbook.as_deref().unwrap_or(NONE)))
+            .collect();
+        map.insert("playbooks".to_owned(), json!(own));
     }
     (!map.is_empty()).then_some(serde_json::Value::Object(map))
 }

@@ -6,6 +6,7 @@ use super::node::PROMOTE;
 use super::notify;
 use super::replication::MODES;
 use super::sql::SSL_MODES;
+use crate::cluster::LOSSES;
 use serde_json::{Value as Json, json};
 
 /// The JSON Schema of a site file. It is committed as `schemas/site.schema.json`, and a test compares the two. What
@@ -295,6 +296,12 @@ fn detector() -> Json {
                     "on_shutdown": choice(&ON_SHUTDOWN, "What a clean shutdown means; alert by default: an administrator is at work."),
                     "cooldown": time("How long nothing is started by itself after a run; 10m."),
                     "playbook": text("What is run for a primary that is dead; failover by default."),
+                    "playbooks": {
+                        "description": "What is run in its place for a loss of this name; none: nothing is, it is only told.",
+                        "type": "object",
+                        "additionalProperties": false,
+                        "properties": LOSSES.iter().map(|loss| ((*loss).to_owned(), text("A playbook, or none."))).collect::<serde_json::Map<String, Json>>()
+                    },
                     "params": {
                         "description": "Its parameters.",
                         "type": "object",

@@ -220,6 +220,22 @@ fn what_is_written_is_read_back_as_the_same_site() {
 }
 
 #[test]
+fn what_is_run_for_which_loss_is_read_and_written_back() {
+    let with = |detector: &str| with(&format!("sql: {{ user: x }}\n    detector: {detector}"));
+    let own = "{ mode: auto, playbooks: { primary_hangs: none, primary_dead: careful } }";
+    let site = load(&with(own));
+    let detector = &site.clusters["orders"].detector;
+    assert_eq!(detector.playbook_for("primary_hangs"), None);
+    assert_eq!(detector.playbook_for("primary_dead"), Some("careful"));
+    let usual = detector.playbook_for("postgres_down_host_up");
+    assert_eq!(usual, Some("failover"));
+    assert_eq!(load(&to_yaml(&site)), site);
+    let wrong = report(&with("{ playbooks: { standby_down: follow } }"));
+    assert!(wrong.contains("nothing that a watch acts on"), "{wrong}");
+    assert!(wrong.contains("primary_hangs"), "{wrong}");
+}
+
+#[test]
 fn all_that_is_wrong_is_said_at_once() {
     insta::assert_snapshot!(report(
         "\

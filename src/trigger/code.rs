@@ -99,3 +99,21 @@ impl fmt::Display for Code {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::LOSSES;
+
+    #[test]
+    fn what_the_site_file_may_name_is_what_is_acted_on() {
+        let acted_on = [
+            Code::PostgresDownHostUp,
+            Code::PrimaryDead,
+            Code::PrimaryDeadAndSomeStandbys,
+            Code::PrimaryHangs,
+        ];
+        assert!(acted_on.iter().all(|code| code.is_loss()));
+        assert_eq!(acted_on.map(Code::as_str), LOSSES);
+    }
+}

@@ -57,6 +57,37 @@ fn a_suspicion_must_last() {
     });
 }
 
+/// What a loss is called decides what is run for it, and whether anything is.
+#[test]
+fn the_site_says_what_is_run_for_which_loss() {
+    let detector = Detector {
+        playbooks: [
+            ("primary_hangs".to_owned(), None),
+            (
+                "postgres_down_host_up".to_owned(),
+                Some("careful".to_owned()),
+            ),
+        ]
+        .into(),
+        ..auto()
+    };
+    watched(detector.clone(), 1, async |site| {
+        site.disrupt(D::Freeze(name("n1")));
+        site.seconds(120.0).await;
+        assert_eq!(site.orders(), 0, "{:?}", site.told());
+        let told = site.told();
+        let said = "the site file starts nothing for primary_hangs";
+        let times = told.iter().filter(|text| text.contains(said)).count();
+        assert_eq!(times, 1, "told once: {told:?}");
+    });
+    watched(detector, 1, async |site| {
+        site.disrupt(D::KillServer(name("n1")));
+        site.seconds(1.0).await;
+        let orders = site.desk.with(|log| std::mem::take(&mut log.orders));
+        assert_eq!(orders[0].playbook, "careful");
+    });
+}
+
 #[test]
 fn an_administrator_who_stops_the_primary_is_left_alone() {
     watched(auto(), 1, async |site| {

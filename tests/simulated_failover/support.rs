@@ -154,6 +154,7 @@ impl Site {
             trigger_payload: Map::new(),
             seed: self.seed,
             forecast: false,
+            suppose: false,
             pins: None,
             lease: Some(Arc::from(held)),
             cancel: CancellationToken::new(),

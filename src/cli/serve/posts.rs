@@ -115,6 +115,14 @@ impl Posts {
                 Mode::Auto => "auto: it acts",
             }
         ));
+        // At three in the morning is no time to learn it.
+        for playbook in inventory.detector.starts() {
+            if let Err(error) = world.load(playbook) {
+                say(&format!(
+                    "{name}: `{playbook}` could not be run, should it be needed: {error} (`pgbaton validate {playbook}`)"
+                ));
+            }
+        }
         let port = world.watched();
         let world = Arc::new(world);
         let desk = Arc::new(LiveDesk::new(

@@ -25,7 +25,14 @@ impl Sentry {
     pub(super) async fn act(&mut self, found: &Analysis) {
         // Before anything that takes its time: it waits for nothing.
         self.not_well(found);
-        let order = self.order(found);
+        let Some(order) = self.order(found) else {
+            let text = format!(
+                "{}; the site file starts nothing for {}",
+                found.text, found.code
+            );
+            self.tell_loss(found, text, None).await;
+            return;
+        };
         let known = self.desk.known(TRIGGER).await;
         let passage = passage(self.detector.mode, self.detector.cooldown, known);
         let passage = match (passage, self.stale(found)) {
@@ -115,7 +122,9 @@ impl Sentry {
         (age > lost + FRESH).then_some(age.as_secs())
     }
 
-    fn order(&self, found: &Analysis) -> Order {
+    /// What the site file wants to be run; none where it wants nothing.
+    fn order(&self, found: &Analysis) -> Option<Order> {
+        let playbook = self.detector.playbook_for(found.code.as_str())?;
         let mut params: Vec<(String, String)> = Vec::new();
         if let Some(primary) = &found.primary {
             params.push(("old_primary".to_owned(), primary.to_string()));
@@ -132,13 +141,13 @@ impl Sentry {
             params.retain(|(known, _)| known != name);
             params.push((name.clone(), value.clone()));
         }
-        Order {
-            playbook: as_allowed(self.detector.mode, &self.detector.playbook).to_owned(),
+        Some(Order {
+            playbook: as_allowed(self.detector.mode, playbook).to_owned(),
             params,
             trigger: TRIGGER.to_owned(),
             silent: found.primary.clone().into_iter().collect(),
             ..Order::default()
-        }
+        })
     }
 }
 
