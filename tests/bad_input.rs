@@ -193,7 +193,7 @@ async fn a_playbook_that_is_not_there() {
     let folder = Folder::with(&[("site.yaml", SITE)]);
     insta::assert_snapshot!(folder.refuses(&["run", "failovr"]).await, @r##"
     error: there is no playbook `failovr`
-      hint: there are: approved_failover, failover, follow, rejoin, switchover, synchronous
+      hint: there are: approved_failover, failover, follow, rejoin, restart, switchover, synchronous
     "##);
 }
 

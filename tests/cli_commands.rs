@@ -186,6 +186,7 @@ fn the_stock_playbooks_are_valid() {
         "failover",
         "follow",
         "rejoin",
+        "restart",
         "switchover",
         "synchronous",
     ];

@@ -65,6 +65,10 @@ fn the_stock_playbooks_break_no_invariant() {
         ("switchover", &["healthy-sync"]),
         ("follow", &["healthy-async", "promoted-async"]),
         (
+            "restart",
+            &["server-dead-sync", "host-dead-sync", "orphans-sync"],
+        ),
+        (
             "rejoin",
             &["healthy-sync", "promoted-sync", "diverged-async"],
         ),

@@ -45,6 +45,43 @@ async fn a_primary_that_is_killed_is_replaced_by_itself() {
     assert_eq!(code, 0);
 }
 
+/// Where the site prefers that: it is started where it stood, and nobody is promoted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_is_killed_is_started_again_where_the_site_wants_that() {
+    for (breaks, primary) in [(false, "n1"), (true, "n2")] {
+        let cluster = Cluster::up("sd-restart", 2).await;
+        with_detector(
+            &cluster,
+            "{ mode: auto, playbooks: { postgres_down_host_up: restart }, params: { candidate: n2 } }",
+        );
+        let mut serving = Serving::start(&cluster).await;
+        let writer = cluster.writer().await;
+        if breaks {
+            let file = cluster.data("n1").join("postgresql.conf");
+            let text = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&file, text + "no_such_setting = 1\n").unwrap();
+        }
+        cluster.fault("n1", Fault::Kill).await;
+        serving
+            .until("`restart` was run and reached its goal")
+            .await;
+        assert!(
+            writer.wait_for(20, Duration::from_secs(20)).await,
+            "it is written to"
+        );
+        let report = writer.finish().await;
+        assert_eq!(cluster.primary().await, primary);
+        assert_nothing_lost(&cluster, &report, primary).await;
+        let others = ["n1", "n2", "n3"].into_iter();
+        let others = others.filter(|n| *n != primary && (!breaks || *n != "n1"));
+        for node in others {
+            cluster.assert_streams(node, primary).await;
+        }
+        assert_eq!(runs(&cluster).await.len(), 1);
+        assert_eq!(serving.stop().await, 0);
+    }
+}
+
 /// Whom it has replaced comes back as a standby, where the site says so; a standby that somebody stops afterwards stays stopped.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_primary_comes_back_by_itself() {

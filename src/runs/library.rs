@@ -37,6 +37,10 @@ pub fn stock_playbooks() -> &'static [Stock] {
             text: include_str!("../../playbooks/rejoin.yaml"),
         },
         Stock {
+            name: "restart",
+            text: include_str!("../../playbooks/restart.yaml"),
+        },
+        Stock {
             name: "switchover",
             text: include_str!("../../playbooks/switchover.yaml"),
         },

@@ -21,6 +21,12 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// Whether this machine can have one: a container may have no loop device.
+    pub(crate) fn is_possible() -> bool {
+        let found = Command::new("losetup").arg("--find").output();
+        found.is_ok_and(|found| found.status.success())
+    }
+
     /// Moves all that a node that is down has to a disk of its own.
     pub(crate) fn under(cluster: &Cluster, node: &str) -> Self {
         let data = cluster.data(node);

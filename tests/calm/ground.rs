@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub(crate) struct Ground {
     pub serving: Serving,
     pub writer: Writer,
-    pub disk: Disk,
+    pub disk: Option<Disk>,
     pub servers: Clock,
     pub observer: Clock,
     pub cluster: Cluster,
@@ -56,7 +56,7 @@ impl Ground {
         cluster.until_replayed("n1", &["n2", "n3"]).await;
 
         cluster.fault("n1", Fault::Stop).await;
-        let disk = Disk::under(&cluster, "n1");
+        let disk = Disk::is_possible().then(|| Disk::under(&cluster, "n1"));
         let servers = Clock::new(cluster.lab.dir(), "n1");
         let observer = Clock::new(cluster.lab.dir(), "observer");
         start_by(&cluster, "n1", &servers);

@@ -1,5 +1,6 @@
 //! The disturbances: what each does, what shows that it bites, and what ends it.
 
+use super::disk::Disk;
 use super::ground::{Ground, Hba, PASSWORD, WATCHER};
 use super::serve_support::{crowd, reload};
 use super::starved::{Starved, of_host};
@@ -39,6 +40,15 @@ impl Kind {
         Self::SlowDisk,
         Self::CpuStarved,
     ];
+
+    /// Whether this machine can be disturbed so.
+    pub(crate) fn is_possible(self) -> bool {
+        match self {
+            Self::SlowDisk => Disk::is_possible(),
+            Self::CpuStarved => Starved::is_possible(),
+            _ => true,
+        }
+    }
 }
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
@@ -206,11 +216,12 @@ async fn clocks(ground: &Ground, random: &mut ChaCha8Rng) {
 
 /// Held for a while, and again; in between a few writes get through.
 async fn slow_disk(ground: &Ground, random: &mut ChaCha8Rng) {
+    let disk = ground.disk.as_ref().expect("this machine has one");
     for _ in 0..=below(random, 3) {
-        ground.disk.hold();
+        disk.hold();
         let got_on = ground.writer.wait_for(20, MOMENT).await;
         sleep(between(random, 100, 6000)).await;
-        ground.disk.release();
+        disk.release();
         assert!(!got_on, "it is written to all the same");
         sleep(between(random, 20, 300)).await;
     }

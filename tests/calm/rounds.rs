@@ -18,9 +18,10 @@ const CLUSTERS: u64 = 6;
 const AFTERMATH: Duration = Duration::from_millis(1500);
 
 /// The rounds that are still to come, in an order that mixes the kinds.
-fn all(each: u64) -> Vec<(Kind, u64)> {
-    let rounds = Kind::ALL
-        .into_iter()
+fn all(kinds: &[Kind], each: u64) -> Vec<(Kind, u64)> {
+    let rounds = kinds
+        .iter()
+        .copied()
         .flat_map(|kind| (0..each).map(move |round| (kind, round)));
     let mut rounds: Vec<(Kind, u64)> = rounds.collect();
     let mut random = ChaCha8Rng::seed_from_u64(each);
@@ -74,7 +75,10 @@ async fn what_is_no_dead_primary_starts_nothing_with_the_shipped_policy() {
     let given = |name, default| std::env::var(name).map_or(default, |n| n.parse().unwrap());
     let each = given("PGBATON_CALM_ROUNDS", EACH);
     let clusters = given("PGBATON_CALM_CLUSTERS", CLUSTERS);
-    let rounds = Arc::new(Mutex::new(all(each)));
+    let (kinds, left_out): (Vec<Kind>, Vec<Kind>) =
+        Kind::ALL.into_iter().partition(|kind| kind.is_possible());
+    println!("this machine cannot be disturbed by: {left_out:?}");
+    let rounds = Arc::new(Mutex::new(all(&kinds, each)));
     let players = (0..clusters).map(|index| tokio::spawn(play(index, Arc::clone(&rounds))));
     let players: Vec<_> = players.collect();
     let mut total = BTreeMap::new();
@@ -84,6 +88,6 @@ async fn what_is_no_dead_primary_starts_nothing_with_the_shipped_policy() {
         }
     }
     println!("rounds that started nothing: {total:#?}");
-    let expected: BTreeMap<Kind, u64> = Kind::ALL.into_iter().map(|kind| (kind, each)).collect();
+    let expected: BTreeMap<Kind, u64> = kinds.into_iter().map(|kind| (kind, each)).collect();
     assert_eq!(total, expected);
 }

@@ -15,6 +15,11 @@ pub(crate) struct Starved {
 }
 
 impl Starved {
+    /// Whether this machine lets us make a group with a quota: a container may not.
+    pub(crate) fn is_possible() -> bool {
+        std::panic::catch_unwind(|| drop(Self::new("possible", &[]))).is_ok()
+    }
+
     /// Takes these processes in, and whoever they beget.
     pub(crate) fn new(name: &str, processes: &[u32]) -> Self {
         let quota = PERIOD * PER_MILLE / 1000;

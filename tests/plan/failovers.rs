@@ -16,6 +16,13 @@ const N3_MISSES_SOME: [Before; 4] = [
 
 const SITUATIONS: &[Situation] = &[
     Situation {
+        name: "killed, and started again",
+        synchronous: true,
+        before: &[KILLED],
+        runs: &[(&["restart"], 0)],
+        ..PLAIN
+    },
+    Situation {
         name: "the candidate lets nobody log in",
         before: &[KILLED, Rule("n2", "host replication replicator all reject")],
         runs: &[(&["failover", "-p", "candidate=n2"], 4)],

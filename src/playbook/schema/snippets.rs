@@ -11,11 +11,12 @@ use serde_json::{Map, Value, json};
 const KEY: &str = "defaultSnippets";
 
 /// Names of stock playbooks, for `playbook` and `overlay`; a test of the room above holds them against the files.
-pub(super) const STOCK: [&str; 6] = [
+pub(super) const STOCK: [&str; 7] = [
     "approved_failover",
     "failover",
     "follow",
     "rejoin",
+    "restart",
     "switchover",
     "synchronous",
 ];

@@ -18,6 +18,7 @@ const FRESH: Duration = Duration::from_secs(10);
 
 /// What a dead primary is replaced by, and the same with a question before it.
 pub(in super::super) const FAILOVER: &str = "failover";
+const RESTART: &str = "restart";
 const APPROVED: &str = "approved_failover";
 
 impl Sentry {
@@ -151,9 +152,10 @@ impl Sentry {
     }
 }
 
-/// What is run in place of a playbook, where a person is to be asked first.
+/// What is run in place of a playbook, where a person is to be asked first. `restart` may end in a failover: the question is
+/// the same.
 pub(in super::super) fn as_allowed(mode: Mode, playbook: &str) -> &str {
-    if mode == Mode::Approve && playbook == FAILOVER {
+    if mode == Mode::Approve && [FAILOVER, RESTART].contains(&playbook) {
         APPROVED
     } else {
         playbook
