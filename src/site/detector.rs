@@ -1,8 +1,10 @@
 //! `detector`: what a watch over the cluster may do by itself.
 
+use super::schema::{choice, text};
 use super::words;
 use crate::cluster::{Detector, LOSSES, Mode, OnReturn, OnShutdown};
 use crate::document::{Lowering, MapReader, Spanned, Tree, format_duration, parse_duration};
+use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -123,7 +125,7 @@ fn params_of(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<BTreeMap<St
     let mut params = BTreeMap::new();
     for entry in to.entries("`params`", value)? {
         let text = match entry.value.value.to_json() {
-            serde_json::Value::String(text) => text,
+            Json::String(text) => text,
             other => other.to_string(),
         };
         params.insert(entry.key.value.clone(), text);
@@ -158,8 +160,7 @@ fn playbooks_of(
 }
 
 /// What differs from the defaults, as the file has it; none where nothing does.
-pub(super) fn written(detector: &Detector) -> Option<serde_json::Value> {
-    use serde_json::{Map, json};
+pub(super) fn written(detector: &Detector) -> Option<Json> {
     let mut map = Map::new();
     let usual = Detector::default();
     let word = |words: &[(&str, Mode)], mode| {
@@ -205,5 +206,49 @@ pub(super) fn written(detector: &Detector) -> Option<serde_json::Value> {
             .collect();
         map.insert("playbooks".to_owned(), json!(own));
     }
-    (!map.is_empty()).then_some(serde_json::Value::Object(map))
+    (!map.is_empty()).then_some(Json::Object(map))
+}
+
+/// What editors are told of it.
+pub(super) fn schema() -> Json {
+    let time = |what: &str| json!({ "description": what, "type": "string", "pattern": "^([0-9.]+(d|h|m|s|ms))+$" });
+    json!({
+        "description": "What `serve` may do by itself about this cluster: a mode, or a map.",
+        "oneOf": [
+            choice(&MODES, "observe by default: it only tells."),
+            {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "mode": choice(&MODES, "observe by default: it only tells. approve: it asks. auto: it acts."),
+                    "every": time("Between two looks while all is well; 500ms."),
+                    "connect_every": time("Between two new connections to a node while all is well; 10s."),
+                    "patience": time("How long an answer may take before it counts as silence; 1s."),
+                    "looks": {
+                        "description": "How many looks in a row must come to the same.",
+                        "type": "integer", "minimum": 2, "maximum": 100, "default": 2
+                    },
+                    "pause": time("Between two looks at a suspicion; 50ms."),
+                    "silent": time("How long nothing must be heard of a primary and of its host; 2s."),
+                    "hangs": time("How long a server that is there must do nothing; 30s."),
+                    "stalled": time("How long a commit may wait for a standby before that is told; 5s."),
+                    "on_return": choice(&ON_RETURN, "What becomes of an old primary that a run has replaced, once its host is there again; alert by default: a person runs `rejoin`."),
+                    "on_shutdown": choice(&ON_SHUTDOWN, "What a clean shutdown means; alert by default: an administrator is at work."),
+                    "cooldown": time("How long nothing is started by itself after a run; 10m."),
+                    "playbook": text("What is run for a primary that is dead; failover by default."),
+                    "playbooks": {
+                        "description": "What is run in its place for a loss of this name; none: nothing is, it is only told.",
+                        "type": "object",
+                        "additionalProperties": false,
+                        "properties": LOSSES.iter().map(|loss| ((*loss).to_owned(), text("A playbook, or none."))).collect::<Map<String, Json>>()
+                    },
+                    "params": {
+                        "description": "Its parameters.",
+                        "type": "object",
+                        "additionalProperties": { "type": ["string", "integer", "boolean"] }
+                    }
+                }
+            }
+        ]
+    })
 }

@@ -1,12 +1,11 @@
 //! JSON Schema of the site file, for editors.
 
 use super::cluster::PRODUCTS;
-use super::detector::{MODES as DETECTOR_MODES, ON_RETURN, ON_SHUTDOWN};
+use super::detector;
 use super::node::PROMOTE;
 use super::notify;
 use super::replication::MODES;
 use super::sql::SSL_MODES;
-use crate::cluster::LOSSES;
 use serde_json::{Value as Json, json};
 
 /// The JSON Schema of a site file. It is committed as `schemas/site.schema.json`, and a test compares the two. What
@@ -118,7 +117,7 @@ fn hooks() -> Json {
             "properties": {
                 "cluster": name("The cluster that it is about."),
                 "playbook": text("What is run; failover by default."),
-                "mode": choice(&DETECTOR_MODES, "observe by default: it only tells. approve: it asks. auto: it acts."),
+                "mode": choice(&detector::MODES, "observe by default: it only tells. approve: it asks. auto: it acts."),
                 "secret": {
                     "description": "Where the secret is with which its callers sign; never the secret itself.",
                     "type": "object",
@@ -207,7 +206,7 @@ fn cluster() -> Json {
             },
             "synchronous": synchronous(),
             "repmgr": repmgr(),
-            "detector": detector(),
+            "detector": detector::schema(),
             "ssh": { "$ref": "#/$defs/ssh" },
             "transport": { "$ref": "#/$defs/transport" },
             "defaults": {
@@ -267,49 +266,6 @@ fn repmgr() -> Json {
             "database": text("Its database; repmgr, for KingbaseES esrep."),
             "schema": text("Its schema; repmgr.")
         }
-    })
-}
-
-fn detector() -> Json {
-    let time = |what: &str| json!({ "description": what, "type": "string", "pattern": "^([0-9.]+(d|h|m|s|ms))+$" });
-    json!({
-        "description": "What `serve` may do by itself about this cluster: a mode, or a map.",
-        "oneOf": [
-            choice(&DETECTOR_MODES, "observe by default: it only tells."),
-            {
-                "type": "object",
-                "additionalProperties": false,
-                "properties": {
-                    "mode": choice(&DETECTOR_MODES, "observe by default: it only tells. approve: it asks. auto: it acts."),
-                    "every": time("Between two looks while all is well; 500ms."),
-                    "connect_every": time("Between two new connections to a node while all is well; 10s."),
-                    "patience": time("How long an answer may take before it counts as silence; 1s."),
-                    "looks": {
-                        "description": "How many looks in a row must come to the same.",
-                        "type": "integer", "minimum": 2, "maximum": 100, "default": 2
-                    },
-                    "pause": time("Between two looks at a suspicion; 50ms."),
-                    "silent": time("How long nothing must be heard of a primary and of its host; 2s."),
-                    "hangs": time("How long a server that is there must do nothing; 30s."),
-                    "stalled": time("How long a commit may wait for a standby before that is told; 5s."),
-                    "on_return": choice(&ON_RETURN, "What becomes of an old primary that a run has replaced, once its host is there again; alert by default: a person runs `rejoin`."),
-                    "on_shutdown": choice(&ON_SHUTDOWN, "What a clean shutdown means; alert by default: an administrator is at work."),
-                    "cooldown": time("How long nothing is started by itself after a run; 10m."),
-                    "playbook": text("What is run for a primary that is dead; failover by default."),
-                    "playbooks": {
-                        "description": "What is run in its place for a loss of this name; none: nothing is, it is only told.",
-                        "type": "object",
-                        "additionalProperties": false,
-                        "properties": LOSSES.iter().map(|loss| ((*loss).to_owned(), text("A playbook, or none."))).collect::<serde_json::Map<String, Json>>()
-                    },
-                    "params": {
-                        "description": "Its parameters.",
-                        "type": "object",
-                        "additionalProperties": { "type": ["string", "integer", "boolean"] }
-                    }
-                }
-            }
-        ]
     })
 }
 
