@@ -87,10 +87,20 @@ fn lengthen(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.execute_batch("DROP TABLE IF EXISTS room")
 }
 
-/// Opens a store to look at it. Nothing is made and nothing is changed.
+/// Opens a store to look at it. Nothing is made and nothing is changed. Blocks for a second at most, where somebody has
+/// just begun to make it.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
+    /// For so long a file without anything in it is not called unreadable.
+    const MADE_WITHIN: Duration = Duration::from_secs(1);
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let version = version(&connection).map_err(|error| JournalError::of(path, &error))?;
+    let begun = Instant::now();
+    let version = loop {
+        let version = version(&connection).map_err(|error| JournalError::of(path, &error))?;
+        if version >= READABLE || begun.elapsed() > MADE_WITHIN {
+            break version;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
     if version < READABLE {
         return Err(JournalError::Open {
             path: path.to_owned(),

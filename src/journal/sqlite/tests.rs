@@ -2,7 +2,7 @@
 
 use super::super::belief::{Term, now_ms};
 use super::lease::{Granted, give_back, renew, take};
-use super::open::{MIGRATIONS, bring_up_to_date, open_to_write};
+use super::open::{MIGRATIONS, bring_up_to_date, open_to_read, open_to_write};
 use super::process::Process;
 use super::worker::transact;
 use super::*;
@@ -46,6 +46,26 @@ fn an_older_journal_is_brought_up_to_date_with_what_stands_in_it() {
     drop(connection);
     let refused = SqliteJournal::open(&path).unwrap_err();
     assert!(matches!(refused, JournalError::Newer { version, .. } if version == known + 1));
+}
+
+/// `runs list` while `serve` writes its first line: the file is there before anything is in it.
+#[test]
+fn who_reads_waits_for_a_journal_that_is_just_being_made() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("journal.db");
+    std::fs::File::create(&path).unwrap();
+    let told = open_to_read(&path).unwrap_err().to_string();
+    assert!(told.contains("it has version 0"), "nobody makes it: {told}");
+    let (begun, begins) = std::sync::mpsc::channel();
+    let reads = path.clone();
+    let reader = std::thread::spawn(move || {
+        begun.send(()).unwrap();
+        open_to_read(&reads).map(|connection| version(&connection))
+    });
+    begins.recv().unwrap();
+    drop(with_a_run(&path));
+    let known = i64::try_from(MIGRATIONS.len()).unwrap();
+    assert!((1..=known).contains(&reader.join().unwrap().unwrap()));
 }
 
 #[test]
