@@ -2,6 +2,7 @@
 
 use super::disk::Disk;
 use super::ground::{Ground, Hba, PASSWORD, WATCHER};
+use super::hosts_support::answers;
 use super::serve_support::{crowd, reload};
 use super::starved::{Starved, of_host};
 use super::support::name;
@@ -107,6 +108,7 @@ pub(crate) async fn disturb(ground: &Ground, kind: Kind, random: &mut ChaCha8Rng
         Kind::StandbyStopped => {
             let node = one(random, &NODES[1..]);
             ground.cluster.fault(node, Fault::Stop).await;
+            assert!(mute(ground, node).await, "{node} answers");
             sleep(between(random, 1000, 8000)).await;
             ground.cluster.fault(node, Fault::Start).await;
         }
@@ -120,6 +122,13 @@ pub(crate) async fn disturb(ground: &Ground, kind: Kind, random: &mut ChaCha8Rng
 async fn mute(ground: &Ground, node: &str) -> bool {
     let asked = timeout(MOMENT, ground.ask(node, "SELECT 1::int8")).await;
     !matches!(asked, Ok(Some(_)))
+}
+
+/// Whether nobody accepts a connection at its ssh port.
+async fn ssh_is_mute(ground: &Ground, node: &str) -> bool {
+    let address = (ground.cluster.endpoint(node).host, 22);
+    let tried = timeout(MOMENT, tokio::net::TcpStream::connect(address)).await;
+    !matches!(tried, Ok(Ok(_)))
 }
 
 async fn heal(ground: &Ground) {
@@ -146,9 +155,13 @@ async fn one_link(ground: &Ground, random: &mut ChaCha8Rng) {
     for cut in &cuts {
         ground.cluster.lab.cut(&name(node), cut).await.unwrap();
     }
-    if peer == Some(Peer::Here) {
-        assert!(mute(ground, node).await, "{node} answers: {cuts:?}");
-    }
+    let n1 = ground.cluster.endpoint("n1").host;
+    let bites = match &peer {
+        Some(Peer::Here) => mute(ground, node).await,
+        Some(Peer::Node(_)) => !answers(&ground.cluster, node, &n1).await,
+        None => ssh_is_mute(ground, node).await,
+    };
+    assert!(bites, "nothing is cut at {node}: {cuts:?}");
     sleep(between(random, 1000, 12_000)).await;
     ground.cluster.fault(node, Fault::Heal).await;
 }
