@@ -84,10 +84,6 @@ async fn once(standbys: u32, cut: bool) -> Taken {
         .duration_since(at)
         .unwrap_or_default();
     drop(serving);
-    // To look at the steps of a run: `runs show` with a site file that names a copy of its journal.
-    if let Some(keep) = std::env::var_os("PGBATON_BENCH_JOURNAL") {
-        std::fs::copy(rig.lab.dir().join("journal/journal.db"), keep).expect("a copy");
-    }
     rig.lab.down().await.expect("down");
     Taken {
         detected,

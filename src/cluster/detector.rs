@@ -79,6 +79,9 @@ pub const LOSSES: [&str; 4] = [
     "primary_hangs",
 ];
 
+/// The playbooks in whose place, in mode `approve`, a person is asked first. What else is run would begin unasked.
+pub const ASKED_FIRST: [&str; 2] = ["failover", "restart"];
+
 impl Detector {
     /// All playbooks that it may start for a loss, each once.
     pub fn starts(&self) -> BTreeSet<&str> {

@@ -24,7 +24,7 @@ mod topology;
 mod transition;
 mod watch;
 
-pub use detector::{Detector, LOSSES, Mode, OnReturn, OnShutdown};
+pub use detector::{ASKED_FIRST, Detector, LOSSES, Mode, OnReturn, OnShutdown};
 pub use facts::{
     Admission, Archiving, ControlData, ControlState, Host, Identity, Position, Process, Reach,
     Rebuild, Receiver, Remembered, Sender, Server, Setting, StartupState, Timed, WalFiles,

@@ -2,7 +2,7 @@
 
 use super::schema::{choice, text};
 use super::words;
-use crate::cluster::{Detector, LOSSES, Mode, OnReturn, OnShutdown};
+use crate::cluster::{ASKED_FIRST, Detector, LOSSES, Mode, OnReturn, OnShutdown};
 use crate::document::{Lowering, MapReader, Spanned, Tree, format_duration, parse_duration};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
@@ -84,6 +84,17 @@ pub(super) fn lower(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Dete
     }
     if let Some(playbooks) = playbooks {
         detector.playbooks = playbooks?;
+    }
+    if detector.mode == Mode::Approve
+        && let Some(unasked) = detector.starts().iter().find(|p| !ASKED_FIRST.contains(p))
+    {
+        let message = format!("`mode: approve` would start `{unasked}` without a question");
+        to.error("bad-value", value.span, message).help = Some(format!(
+            "it asks in the place of {}; another playbook asks by a step of its own, with the action `approve`: then say \
+             `mode: auto`",
+            ASKED_FIRST.map(|p| format!("`{p}`")).join(" and ")
+        ));
+        return None;
     }
     good.then_some(detector)
 }

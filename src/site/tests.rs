@@ -230,6 +230,16 @@ fn what_is_run_for_which_loss_is_read_and_written_back() {
     let usual = detector.playbook_for("postgres_down_host_up");
     assert_eq!(usual, Some("failover"));
     assert_eq!(load(&to_yaml(&site)), site);
+    let wrong = report(&with(
+        "{ mode: approve, playbooks: { primary_dead: careful } }",
+    ));
+    assert!(
+        wrong.contains("would start `careful` without a question"),
+        "{wrong}"
+    );
+    load(&with(
+        "{ mode: approve, playbooks: { primary_dead: restart, primary_hangs: none } }",
+    ));
     let wrong = report(&with("{ playbooks: { standby_down: follow } }"));
     assert!(wrong.contains("nothing that a watch acts on"), "{wrong}");
     assert!(wrong.contains("primary_hangs"), "{wrong}");

@@ -6,7 +6,7 @@ use super::super::gap::Gap;
 use super::super::gate::{Passage, passage};
 use super::super::run_news::ended_so;
 use super::{Ended, HeldBack, Sentry, TRIGGER};
-use crate::cluster::Mode;
+use crate::cluster::{ASKED_FIRST, Mode};
 use crate::document::format_duration;
 use crate::runs::Order;
 use jiff::Timestamp;
@@ -18,7 +18,6 @@ const FRESH: Duration = Duration::from_secs(10);
 
 /// What a dead primary is replaced by, and the same with a question before it.
 pub(in super::super) const FAILOVER: &str = "failover";
-const RESTART: &str = "restart";
 const APPROVED: &str = "approved_failover";
 
 impl Sentry {
@@ -155,7 +154,7 @@ impl Sentry {
 /// What is run in place of a playbook, where a person is to be asked first. `restart` may end in a failover: the question is
 /// the same.
 pub(in super::super) fn as_allowed(mode: Mode, playbook: &str) -> &str {
-    if mode == Mode::Approve && [FAILOVER, RESTART].contains(&playbook) {
+    if mode == Mode::Approve && ASKED_FIRST.contains(&playbook) {
         APPROVED
     } else {
         playbook
