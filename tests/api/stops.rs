@@ -107,6 +107,6 @@ async fn an_open_stream_does_not_hold_up_a_stop_and_the_run_is_gone_on_with() {
         rest.iter().any(|seen| seen.kind == "run_resumed"),
         "{rest:?}"
     );
-    assert_eq!(rest.last().unwrap().data["outcome"], "ok");
+    assert_eq!(rest.last().unwrap().data["outcome"], "ok", "{rest:#?}");
     served.stop().await.expect(0);
 }

@@ -71,10 +71,75 @@ async fn what_nobody_wants_any_more_is_ended_on_its_host() {
         let pid = place.begun().await;
         call.abort();
         until("it is ended", || !lives(pid)).await;
-        let error = recorded.run(&way, place.waits()).await.unwrap_err();
-        assert!(matches!(error, TransportError::Lost { .. }), "{error:?}");
+        // Nor by whoever goes on with the run: nobody knows what it has done.
+        for again in [false, true] {
+            let recorded = Recorded {
+                again,
+                ..recorded.clone()
+            };
+            let error = recorded.run(&way, place.waits()).await.unwrap_err();
+            assert!(matches!(error, TransportError::Lost { .. }), "{error:?}");
+        }
         assert_eq!(place.count(), 1);
     }
+}
+
+/// A service that is stopped ends what it has begun; the next one goes on with the run.
+#[tokio::test]
+async fn what_was_ended_with_its_runner_is_done_again_for_the_next_one_where_that_may_be() {
+    let sshd = Sshd::new().await;
+    for way in [local(), ssh(&sshd)] {
+        let place = Place::new();
+        let recorded = Recorded {
+            repeatable: true,
+            ..place.once("r-1")
+        };
+        let again = Recorded {
+            again: true,
+            ..recorded.clone()
+        };
+        let call = |recorded: &Recorded| {
+            let (recorded, way, command) = (recorded.clone(), Arc::clone(&way), place.waits());
+            tokio::spawn(async move { recorded.run(&way, command).await })
+        };
+        let first = call(&recorded);
+        let pid = place.begun().await;
+        // The next runner may be there before the first one's has been ended.
+        let next = call(&again);
+        first.abort();
+        until("it is ended", || !lives(pid)).await;
+        until("it is begun again", || place.count() == 2).await;
+        // What the first runner still had under way when it went finds it taken.
+        let late = call(&recorded);
+        place.go();
+        assert_waited(&next.await.unwrap().unwrap());
+        assert_waited(&late.await.unwrap().unwrap());
+        assert_eq!(place.count(), 2);
+    }
+}
+
+#[tokio::test]
+async fn what_was_ended_before_it_began_is_begun_by_the_next_runner_alone() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.record("r-1")).unwrap();
+    for directory in place.record("r-1").ancestors().take(3) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(directory, mode).unwrap();
+    }
+    // As a runner leaves it whose call has not got through when it gives up.
+    std::fs::write(place.record("r-1").join("status"), "ended\n").unwrap();
+    let recorded = place.once("r-1");
+    let late = recorded.run(&local(), place.waits()).await.unwrap_err();
+    assert!(matches!(late, TransportError::Lost { .. }), "{late:?}");
+    assert_eq!(place.count(), 0);
+    place.go();
+    let again = Recorded {
+        again: true,
+        ..recorded
+    };
+    assert_waited(&again.run(&local(), place.waits()).await.unwrap());
+    assert_eq!(place.count(), 1);
 }
 
 #[tokio::test]

@@ -99,8 +99,9 @@ exit 0
 
 /// The leader of a session of its own: claims the operation, runs it, keeps what came of it. Nobody's pipe holds it.
 /// It exits with 0 when the record has a result or somebody else is at it. Parameters: `PATH`, root, cluster, id, lease
-/// store, fencing token (may be empty), deadline in seconds, `end` or `finish`, `repeatable` or `once`, bytes to keep,
-/// the mark that ends its input (empty: it has none), and the command.
+/// store, fencing token (may be empty), deadline in seconds, `end` or `finish`, `repeatable` or `once` (with `-again` for
+/// a runner that goes on with another's run), bytes to keep, the mark that ends its input (empty: it has none), and the
+/// command.
 pub(super) const SESSION: &str = concat!(
     common!(),
     r#"
@@ -133,10 +134,21 @@ if [ -n "$pgb_token" ]; then
   fi
 fi
 if [ -d "$pgb_record" ]; then
-  if pgb_ended "$pgb_record" || pgb_lives "$pgb_record"; then exit 0; fi
   # Without a leader nothing was begun: the leader is written before anything runs.
-  if [ -s "$pgb_record/leader" ] && [ "$pgb_repeat" = once ]; then
-    pgb_no 82 "its session has gone without leaving a result in $pgb_record"
+  pgb_begun=; [ ! -s "$pgb_record/leader" ] || pgb_begun=begun
+  if pgb_ended "$pgb_record"; then
+    # Ended because the runner before this one had to go. A late call of that runner's must find it so; the next runner
+    # still wants it.
+    case $pgb_said:$pgb_repeat:$pgb_begun in
+      ended*:repeatable-again:*|ended*:once-again:) ;;
+      *) exit 0 ;;
+    esac
+  else
+    # It may end between two looks.
+    if pgb_lives "$pgb_record" || pgb_ended "$pgb_record"; then exit 0; fi
+    case $pgb_repeat:$pgb_begun in
+      once*:begun) pgb_no 82 "its session has gone without leaving a result in $pgb_record" ;;
+    esac
   fi
   rm -rf -- "$pgb_record"
 fi
@@ -156,7 +168,9 @@ if ! pgb_claim 2>/dev/null; then
   pgb_no 81 "$pgb_record cannot be written: is there room on its disk?"
 fi
 # After a power failure "never started" must be true.
-[ "$pgb_repeat" = repeatable ] || sync "$pgb_record/leader" "$pgb_record" "$pgb_dir" 2>/dev/null || sync
+case $pgb_repeat in
+  once*) sync "$pgb_record/leader" "$pgb_record" "$pgb_dir" 2>/dev/null || sync ;;
+esac
 exec 9<&- </dev/null >/dev/null 2>&1
 
 pgb_dog=
@@ -284,8 +298,10 @@ if [ ! -s "$pgb_record/leader" ]; then
   exit
 fi
 exec 9<&-
+pgb_lives "$pgb_record" || exit 0
+# Only this session: when it has ended, another runner may have begun the same anew.
 pgb_n=0
-while ! pgb_ended "$pgb_record" && pgb_lives "$pgb_record" && [ "$pgb_n" -lt 60 ]; do
+while ! pgb_ended "$pgb_record" && pgb_born "$pgb_pid" && [ "$pgb_born" = "$pgb_then" ] && [ "$pgb_n" -lt 60 ]; do
   kill -USR2 "$pgb_pid" 2>/dev/null
   sleep 0.1; pgb_n=$((pgb_n + 1))
 done
