@@ -30,6 +30,8 @@ pub(super) struct Log {
     pub(super) pause: Option<Pause>,
     /// What a run ends with, and whether it promotes.
     pub(super) fails: bool,
+    /// So many times somebody else's run has the cluster.
+    pub(super) busy: u32,
     pub(super) last: Option<(String, Instant)>,
     /// Whom runs have replaced.
     pub(super) replaced: Vec<NodeName>,
@@ -49,6 +51,14 @@ impl CountingDesk {
 #[async_trait]
 impl Desk for CountingDesk {
     async fn start(&self, order: Order) -> Result<Ended, String> {
+        let busy = self.with(|log| {
+            let busy = log.busy > 0;
+            log.busy = log.busy.saturating_sub(1);
+            busy
+        });
+        if busy {
+            return Err("the cluster is held by run-of-a-person".to_owned());
+        }
         let returns = order.playbook == "rejoin";
         let number = self.with(|log| {
             log.orders.push(order);

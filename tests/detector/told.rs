@@ -57,6 +57,22 @@ fn an_incident_is_told_before_its_run_begins() {
     });
 }
 
+/// What came of it at last is news, although it has been said that it could not be run.
+#[test]
+fn what_came_of_a_run_is_told_after_one_that_could_not_begin() {
+    watched(auto(), 1, async |site| {
+        site.desk.with(|log| log.busy = 2);
+        site.disrupt(D::KillServer(name("n1")));
+        site.seconds(60.0).await;
+        let told = site.told();
+        let [held, came] = &told[..] else {
+            panic!("{told:#?}");
+        };
+        assert!(held.contains("could not be run"), "{held}");
+        assert!(came.contains("`failover` was run and"), "{came}");
+    });
+}
+
 #[test]
 fn who_asks_says_so_once() {
     let approve = Detector {

@@ -90,17 +90,14 @@ impl Sentry {
             state.running = false;
             state.gap = gap.or(state.gap.take());
         });
-        let text = match ended {
+        let came = match ended {
             Ok(Ended {
                 run, outcome: how, ..
-            }) => format!(
-                "{}; `{playbook}` was run and {} (run {run})",
-                found.text,
-                ended_so(how)
-            ),
-            Err(why) => format!("{}; `{playbook}` could not be run: {why}", found.text),
+            }) => format!("was run and {} (run {run})", ended_so(how)),
+            Err(why) => format!("could not be run: {why}"),
         };
-        self.tell_loss(found, text, None).await;
+        let text = format!("{}; `{playbook}` {came}", found.text);
+        self.tell_came(found, came, text).await;
     }
 
     /// When the first sign of what goes on came, by the clock.

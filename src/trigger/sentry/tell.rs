@@ -11,10 +11,26 @@ impl Sentry {
         text: String,
         held_back: Option<HeldBack>,
     ) {
-        self.not_well(found);
         let why = held_back
             .as_ref()
             .map_or_else(|| "told".to_owned(), |held| held.passage.reason());
+        self.tell_once(found, why, text, held_back).await;
+    }
+
+    /// Tells what came of what was started. That is news however often the loss has been told; why nothing could be started
+    /// is told once.
+    pub(super) async fn tell_came(&mut self, found: &Analysis, came: String, text: String) {
+        self.tell_once(found, came, text, None).await;
+    }
+
+    async fn tell_once(
+        &mut self,
+        found: &Analysis,
+        why: String,
+        text: String,
+        held_back: Option<HeldBack>,
+    ) {
+        self.not_well(found);
         let news = (found.code, found.primary.clone(), why);
         if self.told.as_ref() == Some(&news) {
             return;
