@@ -6,8 +6,8 @@ use super::exit_codes::Code;
 use super::paint::{ColorWish, Paint};
 use super::screen;
 use super::{
-    completions, demo, graph, import, incidents, lab, pause, plan, playbook, rehearse, run, runs,
-    schema, serve, status, test, token, unpause, validate,
+    completions, demo, graph, import, incidents, lab, man, pause, plan, playbook, rehearse, run,
+    runs, schema, serve, status, test, token, unpause, validate,
 };
 use clap::Parser;
 use std::process::ExitCode;
@@ -72,6 +72,7 @@ fn act(arguments: Arguments) -> Result<Code, CommandError> {
         Command::Import(command) => wait_for(import::import(&context, command)),
         Command::Schema(args) => Ok(schema::schema(&args)),
         Command::Completions(args) => Ok(completions::completions(&args)),
+        Command::Man(args) => man::man(&args),
         Command::Plan(args) => wait_for(plan::plan(&context, args)),
         Command::Rehearse(args) => rehearse::rehearse(&context, &args),
         Command::Test(args) => test::test(&context, &args),

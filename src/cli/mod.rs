@@ -20,6 +20,7 @@ mod incidents;
 mod keep;
 mod lab;
 mod library;
+mod man;
 mod merged;
 mod paint;
 mod pause;
