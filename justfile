@@ -31,3 +31,7 @@ deny:
 # Makes the book of docs/, target/book/index.html
 book:
     scripts/book
+
+# A static program and a Debian package, target/package/
+package *args:
+    scripts/package {{ args }}

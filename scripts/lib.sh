@@ -53,13 +53,18 @@ need_apt() {
     "Then run this script again."
 }
 
-# Files that are there only while packages are installed; gone also after an error or Ctrl-C.
+# What is there only while something is made or installed; gone also after an error or Ctrl-C.
 TEMPORARY=()
 
 clear_temporary() {
   local file
   for file in "${TEMPORARY[@]+"${TEMPORARY[@]}"}"; do
-    [[ ! -e $file ]] || as_root rm -f -- "$file"
+    [[ -e $file ]] || continue
+    if [[ -w ${file%/*} ]]; then
+      rm -rf -- "$file"
+    else
+      as_root rm -rf -- "$file"
+    fi
   done
   TEMPORARY=()
 }
@@ -309,4 +314,44 @@ need_cargo() {
   fi
   have cargo || die "Rust is missing." "Install it from https://rustup.rs (release 1.95 or newer)."
   have cc || apt_install "a C compiler, which some crates need" gcc libc6-dev
+}
+
+# What packages are made with.
+need_dpkg() {
+  have dpkg-deb || die "dpkg-deb is missing: packages are made on Debian, or what descends from it."
+  if have strip && have readelf && have objdump; then
+    return 0
+  fi
+  apt_install "binutils for packages" binutils
+}
+
+# need_musl TARGET: what links a program that asks for no library of the machine it runs on.
+need_musl() {
+  have musl-gcc || apt_install "a C compiler for static programs" musl-tools
+  [[ ! -d $(rustc --print sysroot)/lib/rustlib/$1/lib ]] || return 0
+  have rustup || die "Rust's standard library for $1 is missing, and there is no rustup to fetch it with." \
+    "Install Rust from https://rustup.rs, or give a program of your own: scripts/package --binary FILE"
+  say "fetching Rust's standard library for $1"
+  rustup target add "$1" >&2 || die "rustup could not fetch the standard library for $1."
+}
+
+# Whether a program needs nothing of the machine that it runs on.
+is_static() {
+  ! readelf --program-headers --dynamic --wide "$1" | grep -qE 'INTERP|NEEDED'
+}
+
+# What reads the manual, for its test.
+need_man() {
+  have man || apt_install "man for the tests of the manual" man-db
+}
+
+# What the tests of the package install it with: systemd itself, and what reads units and packages. Only root can do it.
+need_package_tests() {
+  [[ $(id -u) -eq 0 ]] || return 0
+  if [[ ! -x /lib/systemd/systemd ]] || ! have systemd-analyze; then
+    # Without systemd-sysv it does not become the first process of this machine.
+    apt_install "systemd for the tests of the package" systemd
+  fi
+  have lintian || apt_install "lintian for the tests of the package" lintian
+  have adduser || apt_install "adduser for the tests of the package" adduser
 }

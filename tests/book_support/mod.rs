@@ -140,8 +140,10 @@ pub(crate) fn calls(line: &str) -> Vec<Vec<String>> {
         }
     }
     let named = |words: Vec<String>| {
-        let at = words.iter().position(|word| word == "pgbaton")?;
-        let before = ["sudo", "-u", "postgres", "exec", "nohup"];
+        // `sudo -u pgbaton pgbaton`: the first is a user.
+        let user = |at: usize| at > 0 && words[at - 1] == "-u";
+        let at = (0..words.len()).find(|at| words[*at] == "pgbaton" && !user(*at))?;
+        let before = ["sudo", "-u", "postgres", "pgbaton", "exec", "nohup"];
         let leads = |word: &String| before.contains(&word.as_str()) || word.contains('=');
         words[..at].iter().all(leads).then(|| words[at..].to_vec())
     };
