@@ -307,6 +307,31 @@ need_yaml_language_server() {
   mv -- "$unpacking" "$folder"
 }
 
+# rotel, a collector of OpenTelemetry, for the test of traces: a program in a package of PyPI, which pip compares with the
+# checksum that the registry has for it. It need not fit the Python of this machine.
+need_rotel() {
+  local version=0.0.1a15 folder unpacking
+  folder=${PGBATON_ROTEL:-${XDG_CACHE_HOME:-$HOME/.cache}/pgbaton/rotel-$version}
+  [[ ! -x $folder/rotel/rotel-agent ]] || return 0
+  if ! have python3 || ! python3 -m pip --version >/dev/null 2>&1; then
+    apt_install "pip, which fetches a collector" python3 python3-pip
+  fi
+  say "fetching rotel $version"
+  mkdir -p -- "${folder%/*}"
+  unpacking=$(mktemp -d -- "$folder.XXXXXX")
+  if ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
+    --implementation cp --abi cp311 --platform "manylinux_2_34_$(uname -m)" --dest "$unpacking" "rotel==$version" >&2; then
+    rm -rf -- "$unpacking"
+    die "pip could not fetch rotel $version." "Is PyPI within reach?"
+  fi
+  python3 -m zipfile -e "$unpacking"/rotel-*.whl "$unpacking"
+  rm -f -- "$unpacking"/rotel-*.whl
+  chmod +x "$unpacking/rotel/rotel-agent"
+  # It is there whole, or not at all.
+  rm -rf -- "$folder"
+  mv -- "$unpacking" "$folder"
+}
+
 need_cargo() {
   if ! have cargo && [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]]; then
     PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH

@@ -29,6 +29,8 @@ pub mod lab;
 
 pub mod import;
 
+pub mod traces;
+
 pub mod runs;
 
 pub mod rehearse;

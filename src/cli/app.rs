@@ -9,6 +9,7 @@ use super::{
     completions, demo, graph, import, incidents, lab, man, pause, plan, playbook, rehearse, run,
     runs, schema, serve, status, test, token, unpause, validate,
 };
+use crate::traces;
 use clap::Parser;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -96,7 +97,11 @@ fn wait_for(
         .enable_all()
         .build()
         .map_err(|e| CommandError::failed("the program cannot start its threads", &e))?;
-    let code = runtime.block_on(command);
+    let code = runtime.block_on(async {
+        let code = command.await;
+        traces::post_the_rest().await;
+        code
+    });
     // A thread that hangs in a name lookup or on a dead disk must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     code

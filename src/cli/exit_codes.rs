@@ -39,14 +39,14 @@ impl Code {
     /// The number.
     pub(crate) const fn number(self) -> u8 {
         match self {
-            Self::Ok => 0,
-            Self::Failed => 1,
+            Self::Ok => Outcome::Ok.exit_code(),
+            Self::Failed => Outcome::Failed.exit_code(),
             Self::Invalid => 2,
-            Self::Refused => 3,
-            Self::Degraded => 4,
+            Self::Refused => Outcome::Refused.exit_code(),
+            Self::Degraded => Outcome::Degraded.exit_code(),
             Self::Busy => 5,
-            Self::Held => 6,
-            Self::Cancelled => 130,
+            Self::Held => Outcome::Held.exit_code(),
+            Self::Cancelled => Outcome::Cancelled.exit_code(),
         }
     }
 

@@ -12,7 +12,9 @@ use super::runs;
 use super::screen;
 use super::signals::{Hangup, Interrupts};
 use crate::engine::{Report, RunId};
-use crate::runs::{Finished, Order, Plan, RunsError, World};
+use crate::playbook::{Map, Value};
+use crate::runs::{Finished, Order, Plan, RunsError, World, author};
+use crate::traces::Parent;
 use std::path::Path;
 
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, CommandError> {
@@ -33,6 +35,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, Comman
             playbook: args.playbook,
             params: args.params,
             trigger: "cli".to_owned(),
+            payload: told(),
             ..Order::default()
         },
         Some(file) => {
@@ -40,7 +43,10 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, Comman
             let Some(order) = planned else {
                 return Ok(Code::Cancelled);
             };
-            order
+            Order {
+                payload: told(),
+                ..order
+            }
         }
     };
     let is_detached = args.as_run.is_some();
@@ -74,6 +80,17 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, Comman
         }
         Err(NotRun::Error(error)) => Err(error),
     }
+}
+
+/// Who started it, as the run itself and its record tell.
+fn told() -> Map {
+    let mut told = Map::from([("by".to_owned(), Value::from(author()))]);
+    // As programs hand it on that are part of a trace.
+    let parent = std::env::var("TRACEPARENT").ok();
+    if let Some(parent) = parent.as_deref().and_then(Parent::parse) {
+        parent.keep(&mut told);
+    }
+    told
 }
 
 /// Why an order did not become a run of its own.

@@ -358,3 +358,29 @@ pub enum Outcome {
     /// It was cancelled.
     Cancelled,
 }
+
+impl Outcome {
+    /// As the journal has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Held => "held",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// What the process says that ran it.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failed => 1,
+            Self::Refused => 3,
+            Self::Degraded => 4,
+            Self::Held => 6,
+            Self::Cancelled => 130,
+        }
+    }
+}

@@ -38,7 +38,7 @@ pub(super) async fn send(webhook: &Webhook, news: &News, limit: Duration) -> Res
         method: "POST".to_owned(),
         url,
         headers,
-        body: Some(body),
+        body: Some(body.into()),
         deadline: limit,
     };
     let answer = HttpClient.send(request).await;

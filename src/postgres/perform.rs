@@ -409,7 +409,7 @@ fn told(fault: &Fault, node: &NodeName, text: &Masked) -> Outcome {
 
 async fn http_step(request: &HttpRequest, secrets: &mut Revealed) -> Result<Outcome, Trouble> {
     let body = match &request.body {
-        Some(body) => Some(secrets.text(body).await?),
+        Some(body) => Some(secrets.text(body).await?.into()),
         None => None,
     };
     let send = HttpSend {

@@ -16,6 +16,7 @@ use crate::journal::Store;
 use crate::playbook::{Body, Checked, EffectClass, Map, Value, check};
 use crate::postgres::LiveCluster;
 use crate::site::Site;
+use crate::traces;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -209,7 +210,7 @@ impl World {
             lease,
             cancel,
             inbox: Some(Arc::clone(&store) as Arc<dyn Inbox>),
-            observers,
+            observers: traced(observers),
         };
         let report = self.engine(&store).run(request).await;
         self.put_in_order(store.as_ref()).await;
@@ -255,6 +256,7 @@ impl World {
             let run = run.to_string();
             return Err(RunsError::Contradicted { run, node });
         }
+        let observers = traced(observers);
         for event in &events {
             let event = Arc::new(event.clone());
             for observer in &observers {
@@ -308,6 +310,14 @@ impl World {
             tracing::debug!(%error, "the journal was not put in order");
         }
     }
+}
+
+/// A trace is made of whatever is run, whoever started it.
+fn traced(
+    mut observers: Vec<mpsc::UnboundedSender<Arc<Envelope>>>,
+) -> Vec<mpsc::UnboundedSender<Arc<Envelope>>> {
+    observers.extend(traces::observer());
+    observers
 }
 
 /// Reads and checks a playbook that is found in the user's folders or in the stock.

@@ -6,7 +6,7 @@ use super::kinds::Kind;
 use super::problem::Problem;
 use super::read::{Named, json};
 use super::signed::Sent;
-use super::start::{Begun, begin, place_of};
+use super::start::{Begun, begin, parent, place_of};
 use super::state::Api;
 use crate::engine::{Outcome, RunId};
 use crate::playbook::{Map, Value};
@@ -60,6 +60,7 @@ pub(super) async fn call(
         return Err(Problem::new(Kind::NoSuchHook, why));
     };
     let world = Arc::new(api.cluster(&hook.cluster)?.world.anew());
+    let parent = parent(&request);
     let payload: Json = body::read(request).await?;
     let payload = Value::from_json(&payload);
     let playbook = world.load(&hook.playbook)?.playbook;
@@ -68,11 +69,14 @@ pub(super) async fn call(
         Ok(Reading::Ignored(why)) => return Ok(answer(&hook, None, false, Some(why))),
         Err(misfits) => return Err(misfit(&hook, misfits)),
     };
-    let order = Order {
+    let mut order = Order {
         key: order.key.or(sent.map(|sent| hook.kept(&sent))),
         payload: told(&hook, &caller, payload),
         ..order
     };
+    if let Some(parent) = parent {
+        parent.keep(&mut order.payload);
+    }
     if let Some(key) = &order.key
         && let Some(earlier) = api.records.by_key(&hook.cluster, key).await?
     {

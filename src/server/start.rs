@@ -10,6 +10,7 @@ use super::tokens::Role;
 use crate::engine::{Outcome, RunId};
 use crate::playbook::{Map, Type};
 use crate::runs::{Finished, Order, RISKY, RunsError, World};
+use crate::traces::Parent;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -105,6 +106,12 @@ fn payload(caller: &Caller) -> Map {
     ])
 }
 
+/// The trace that whoever asks is part of.
+pub(super) fn parent(request: &Request) -> Option<Parent> {
+    let header = request.headers().get(Parent::HEADER)?;
+    Parent::parse(header.to_str().ok()?)
+}
+
 pub(super) async fn plan(
     State(api): State<Arc<Api>>,
     Named(cluster): Named,
@@ -143,11 +150,15 @@ pub(super) async fn start(
     // What the server saw of a node some time ago is not to prove anything: a run looks for itself, as at the command line.
     let world = api.cluster(&cluster)?.world.anew();
     let key = body::key(request.headers())?;
+    let parent = parent(&request);
     let asked: Asked = body::read(request).await?;
-    let order = Order {
+    let mut order = Order {
         key,
         ..asked.order(&world, &caller)?
     };
+    if let Some(parent) = parent {
+        parent.keep(&mut order.payload);
+    }
     if api.stop.is_cancelled() {
         return Err(Problem::new(
             Kind::Overloaded,

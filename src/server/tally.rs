@@ -115,7 +115,7 @@ impl Inner {
             playbook: run.playbook.clone(),
         };
         let count = self.numbers.counts.entry(class).or_default();
-        *count.ended.entry(word(outcome)).or_insert(0) += 1;
+        *count.ended.entry(outcome.as_str()).or_insert(0) += 1;
         let seconds = took(run).unwrap_or_default();
         count.seconds += seconds;
         for (within, end) in count.within.iter_mut().zip(CLASSES) {
@@ -123,17 +123,6 @@ impl Inner {
                 *within += 1;
             }
         }
-    }
-}
-
-fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ok => "ok",
-        Outcome::Degraded => "degraded",
-        Outcome::Failed => "failed",
-        Outcome::Refused => "refused",
-        Outcome::Held => "held",
-        Outcome::Cancelled => "cancelled",
     }
 }
 

@@ -1,5 +1,6 @@
 //! One HTTP request, bounded in time and size.
 
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt;
@@ -23,7 +24,7 @@ pub struct HttpSend {
     /// Headers.
     pub headers: BTreeMap<String, String>,
     /// The body.
-    pub body: Option<String>,
+    pub body: Option<Bytes>,
     /// The whole exchange ends after this long.
     pub deadline: Duration,
 }

@@ -79,6 +79,11 @@ impl Answer {
 impl Served {
     /// Serves this site, whose file is given an `api`.
     pub(crate) async fn start(site: &Path, over: Over) -> Self {
+        Self::with(site, over, &[]).await
+    }
+
+    /// The same with these environment variables.
+    pub(crate) async fn with(site: &Path, over: Over, environment: &[(&str, &str)]) -> Self {
         // The client takes the provider of the process.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let keys = tempfile::tempdir().unwrap();
@@ -108,7 +113,7 @@ impl Served {
         std::fs::write(site, format!("api: {api}\n{text}")).unwrap();
         let scheme = if over == Over::Tls { "https" } else { "http" };
         let served = Self {
-            serving: UnderWay::of(site, &["serve"]),
+            serving: UnderWay::with(site, &["serve"], environment),
             site: site.to_owned(),
             port,
             url: format!("{scheme}://127.0.0.1:{port}"),

@@ -276,9 +276,19 @@ impl UnderWay {
 
     /// Starts `pgbaton --site SITE --json …`.
     pub(crate) fn of(site: &std::path::Path, arguments: &[&str]) -> Self {
+        Self::with(site, arguments, &[])
+    }
+
+    /// The same with these environment variables.
+    pub(crate) fn with(
+        site: &std::path::Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgbaton"))
             .args(["--site", site.to_str().unwrap(), "--json"])
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
