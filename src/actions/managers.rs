@@ -1,7 +1,7 @@
 //! Who else acts on the nodes, and what that means to a run.
 
 use super::scene::Scene;
-use crate::cluster::{Manager, ManagerKind, NodeName};
+use crate::cluster::{Bearing, Manager, ManagerKind, NodeName};
 use crate::engine::Failure;
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -39,10 +39,12 @@ pub(super) async fn look(scene: &Scene<'_>) -> Result<Found, Failure> {
             found.unknown.push(text);
         }
         for (manager, up) in &seen.managers {
-            match judge(manager, *up) {
-                Verdict::Harmless => {}
-                Verdict::Pause => found.to_pause.push((*node).clone()),
-                Verdict::Refuse(help) => refused.push((format!("{manager} manages {node}"), help)),
+            match manager.bearing(*up) {
+                Bearing::Harmless => {}
+                Bearing::Paused => found.to_pause.push((*node).clone()),
+                Bearing::InTheWay(help) => {
+                    refused.push((format!("{manager} manages {node}"), help));
+                }
             }
         }
     }
@@ -94,33 +96,6 @@ async fn look_at(scene: &Scene<'_>, node: &NodeName) -> Seen {
     }
 }
 
-enum Verdict {
-    Harmless,
-    Pause,
-    Refuse(&'static str),
-}
-
-/// What a manager would do to a run. A repmgrd whose own server is down promotes nobody and starts nothing.
-fn judge(manager: &Manager, may_be_up: bool) -> Verdict {
-    match (manager.kind, manager.paused) {
-        (ManagerKind::Repmgrd | ManagerKind::Patroni, Some(true)) => Verdict::Harmless,
-        (ManagerKind::Repmgrd, Some(false)) => Verdict::Pause,
-        (ManagerKind::Repmgrd, None) if !may_be_up => Verdict::Harmless,
-        (ManagerKind::Repmgrd, None) => Verdict::Refuse(
-            "let pgbaton pause it: say in the site file where repmgr keeps its table, `repmgr: { database: repmgr }` (its \
-             library must be in shared_preload_libraries), or stop repmgrd for the time being",
-        ),
-        (ManagerKind::Kbha, _) => Verdict::Refuse(
-            "kbha starts servers and repmgrd again: put a # before its line in cron, and stop kbha and repmgrd on these \
-             hosts for the time being",
-        ),
-        (ManagerKind::Patroni, _) => Verdict::Refuse(
-            "leave it to Patroni (`patronictl failover`, `patronictl switchover`), or put it into maintenance mode first: \
-             `patronictl pause --wait`",
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,10 +119,10 @@ mod tests {
                 sign: "process 1".to_owned(),
                 paused,
             };
-            let found = match judge(&manager, up) {
-                Verdict::Harmless => "harmless",
-                Verdict::Pause => "pause",
-                Verdict::Refuse(_) => "refuse",
+            let found = match manager.bearing(up) {
+                Bearing::Harmless => "harmless",
+                Bearing::Paused => "pause",
+                Bearing::InTheWay(_) => "refuse",
             };
             assert_eq!(found, expected, "{manager} {up}");
         }

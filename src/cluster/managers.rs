@@ -55,6 +55,40 @@ pub struct Manager {
     pub paused: Option<bool>,
 }
 
+/// What somebody else who acts on a node means to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearing {
+    /// It would do nothing.
+    Harmless,
+    /// A run tells it to do nothing while it is at work.
+    Paused,
+    /// A run is refused because of it; what to do about that.
+    InTheWay(&'static str),
+}
+
+impl Manager {
+    /// A repmgrd whose own server is down promotes nobody and starts nothing.
+    pub fn bearing(&self, may_be_up: bool) -> Bearing {
+        match (self.kind, self.paused) {
+            (ManagerKind::Repmgrd | ManagerKind::Patroni, Some(true)) => Bearing::Harmless,
+            (ManagerKind::Repmgrd, Some(false)) => Bearing::Paused,
+            (ManagerKind::Repmgrd, None) if !may_be_up => Bearing::Harmless,
+            (ManagerKind::Repmgrd, None) => Bearing::InTheWay(
+                "let pgbaton pause it: say in the site file where repmgr keeps its table, `repmgr: { database: repmgr }` (its \
+                 library must be in shared_preload_libraries), or stop repmgrd for the time being",
+            ),
+            (ManagerKind::Kbha, _) => Bearing::InTheWay(
+                "kbha starts servers and repmgrd again: put a # before its line in cron, and stop kbha and repmgrd on these \
+                 hosts for the time being",
+            ),
+            (ManagerKind::Patroni, _) => Bearing::InTheWay(
+                "leave it to Patroni (`patronictl failover`, `patronictl switchover`), or put it into maintenance mode first: \
+                 `patronictl pause --wait`",
+            ),
+        }
+    }
+}
+
 impl fmt::Display for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let paused = match self.paused {

@@ -36,7 +36,7 @@ pub use inventory::{
     SyncMode, Synchronous, Transport,
 };
 pub use lsn::{Lsn, LsnParseError};
-pub use managers::{Manager, ManagerKind, Managers};
+pub use managers::{Bearing, Manager, ManagerKind, Managers};
 pub use name::{NameError, NodeName, SlotName};
 pub use operation::{
     CustomEffect, ExecPlace, Former, HttpRequest, Operation, StopMode, UpstreamRoute,

@@ -1,6 +1,6 @@
 //! What only somebody asks who watches a cluster all the time.
 
-use super::{NodeName, Observe, Trouble};
+use super::{Manager, NodeName, Observe, Trouble};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -62,6 +62,10 @@ pub trait Watch: Observe {
 
     /// How busy the node's server is.
     async fn load(&self, node: &NodeName) -> Result<Load, Trouble>;
+
+    /// Who else acts on the node, as far as its server tells: by the names of its sessions, and by repmgr's own functions
+    /// where the site file says where they are. Its host is not asked, so kbha is not seen.
+    async fn acting(&self, node: &NodeName, within: Duration) -> Result<Vec<Manager>, Trouble>;
 
     /// Whether the disk below the node's data does what it is asked to within this time, by its host. Reads past the cache,
     /// and has what was written made durable; writes nothing.

@@ -2,12 +2,15 @@
 
 use super::live::{LOOK, LiveCluster, OPEN, script_trouble};
 use super::login::SessionKind;
-use super::pool::REPLY;
+use super::pool::{REPLY, Warm};
+use super::questions::{Fields, Garbled};
 use super::quoting::ident;
+use super::wire::Answer;
 use crate::cluster::{Manager, ManagerKind, Managers, NodeName, Transport, Trouble};
 use crate::transport::{HttpClient, HttpSend};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// What Patroni may take to answer.
 const REST: Duration = Duration::from_secs(2);
@@ -54,6 +57,13 @@ done
 :
 "#;
 
+/// Names of sessions as repmgrd and Patroni give them. They stay open; the session of a command that a person types has ended
+/// by then.
+const SESSIONS: &str = "SELECT DISTINCT application_name FROM pg_stat_get_activity(NULL) \
+    WHERE backend_type = 'client backend' \
+    AND lower(application_name) ~ '^(repmgr$|patroni)' AND lower(application_name) <> 'patroni ctl' \
+    AND backend_start < clock_timestamp() - interval '10 seconds' ORDER BY 1";
+
 /// What the host shows: a kind, what tells of it, and where it listens.
 type Sign = (ManagerKind, String, Option<String>);
 
@@ -92,6 +102,51 @@ impl LiveCluster {
             });
         }
         Ok(Managers { found, unseen })
+    }
+
+    /// What the server alone shows of them: sessions that are called so, and repmgr's own functions.
+    pub(super) async fn managers_by_server(
+        &self,
+        node: &NodeName,
+        within: Duration,
+    ) -> Result<Vec<Manager>, Trouble> {
+        let what = "failed to look for other managers' sessions";
+        // Each of the two that may hang has less than the whole.
+        let part = within / 2;
+        let asked = |_| SESSIONS.to_owned();
+        let (sessions, repmgrd) = tokio::join!(
+            self.ask(node, what, Warm::Sql, asked, named),
+            timeout(part, self.repmgrd_in_database(node)),
+        );
+        let sessions = sessions?;
+        let mut found = Vec::new();
+        let called = |begin: &str| {
+            let mut sessions = sessions.iter();
+            let session = sessions.find(|name| name.to_lowercase().starts_with(begin));
+            session.map(|name| format!("a session called {name}"))
+        };
+        match repmgrd {
+            Ok(Ok(Some(Repmgrd { pid, paused }))) => found.extend(pid.map(|pid| Manager {
+                kind: ManagerKind::Repmgrd,
+                sign: format!("process {pid}, as its server says"),
+                paused: Some(paused),
+            })),
+            // Nobody else knows whether it is paused.
+            _ => found.extend(called("repmgr").map(|sign| Manager {
+                kind: ManagerKind::Repmgrd,
+                sign,
+                paused: None,
+            })),
+        }
+        if let Some(sign) = called("patroni") {
+            let paused = timeout(part, self.patroni_paused(node, None)).await;
+            found.push(Manager {
+                kind: ManagerKind::Patroni,
+                sign,
+                paused: paused.ok().flatten(),
+            });
+        }
+        Ok(found)
     }
 
     async fn managers_on_host(&self, name: &NodeName) -> Result<Vec<Sign>, Trouble> {
@@ -149,6 +204,12 @@ impl LiveCluster {
             .then(|| is_paused(&answer.body))
             .flatten()
     }
+}
+
+fn named(answers: &[Answer]) -> Result<Vec<String>, Garbled> {
+    let rows = answers.iter().flat_map(|answer| &answer.rows);
+    rows.map(|row| Fields::of(row).required("a session's name"))
+        .collect()
 }
 
 /// repmgr's daemon, as its server knows it.

@@ -5,7 +5,7 @@ use super::login::SessionKind;
 use super::pool::{CONNECT, Error, Warm};
 use super::questions::{Fields, Garbled};
 use super::wire::Answer;
-use crate::cluster::{Knock, Load, NodeName, Trouble, Watch};
+use crate::cluster::{Knock, Load, Manager, NodeName, Trouble, Watch};
 use crate::transport::{Command, TransportError};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -45,6 +45,10 @@ impl Watch for LiveCluster {
         let what = "failed to ask how busy it is";
         self.ask(node, what, Warm::Sql, |_| LOAD.to_owned(), load)
             .await
+    }
+
+    async fn acting(&self, node: &NodeName, within: Duration) -> Result<Vec<Manager>, Trouble> {
+        self.managers_by_server(node, within).await
     }
 
     async fn disk_answers(&self, node: &NodeName, within: Duration) -> Result<bool, Trouble> {

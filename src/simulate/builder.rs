@@ -10,8 +10,9 @@ use super::rebuild::ABLE;
 use super::wal::{BranchId, Wal, segment_start};
 use super::world::World;
 use crate::cluster::{
-    ControlData, ControlState, Inventory, Lsn, Node as Entry, NodeName, Product, PromotePolicy,
-    ReplicationAccess, SlotName, SqlAccess, SslMode, Synchronous, SystemId, Timeline, Transport,
+    ControlData, ControlState, Inventory, Lsn, Manager, Node as Entry, NodeName, Product,
+    PromotePolicy, ReplicationAccess, SlotName, SqlAccess, SslMode, Synchronous, SystemId,
+    Timeline, Transport,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -83,6 +84,7 @@ pub struct WorldBuilder<'a> {
     upstreams: BTreeMap<NodeName, NodeName>,
     sync: String,
     settings: Vec<(Option<NodeName>, String, String)>,
+    managers: Vec<(NodeName, Manager)>,
     clients: Vec<(Duration, Habit)>,
     clients_beside_runner: bool,
 }
@@ -98,6 +100,7 @@ impl<'a> WorldBuilder<'a> {
             upstreams: BTreeMap::new(),
             sync: String::new(),
             settings: Vec::new(),
+            managers: Vec::new(),
             clients: Vec::new(),
             clients_beside_runner: false,
         }
@@ -136,6 +139,13 @@ impl<'a> WorldBuilder<'a> {
     pub fn setting(mut self, node: Option<&NodeName>, name: &str, value: &str) -> Self {
         self.settings
             .push((node.cloned(), name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Somebody else acts on this node.
+    #[must_use]
+    pub fn managed_by(mut self, node: &NodeName, manager: Manager) -> Self {
+        self.managers.push((node.clone(), manager));
         self
     }
 
@@ -189,6 +199,11 @@ impl<'a> WorldBuilder<'a> {
         world
     }
 
+    fn managers_of(&self, node: &NodeName) -> Vec<Manager> {
+        let managers = self.managers.iter().filter(|(on, _)| on == node);
+        managers.map(|(_, manager)| manager.clone()).collect()
+    }
+
     fn node(
         &self,
         world: &mut World,
@@ -239,7 +254,7 @@ impl<'a> WorldBuilder<'a> {
             slots: BTreeMap::new(),
             strangers: Vec::new(),
             archiving: IDLE,
-            managers: Vec::new(),
+            managers: self.managers_of(&entry.name),
             forbidden: Vec::new(),
             receiving: Receiving::Off,
             round: 0,

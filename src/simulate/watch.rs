@@ -3,7 +3,7 @@
 use super::cluster::{SimCluster, Way};
 use super::ids::RUNNER;
 use super::node::{Disk, Door, Hang, Phase};
-use crate::cluster::{Knock, Load, NodeName, Trouble, Watch};
+use crate::cluster::{Knock, Load, Manager, ManagerKind, NodeName, Trouble, Watch};
 use async_trait::async_trait;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -83,6 +83,21 @@ impl Watch for SimCluster {
             })
             .await;
         told.map_err(|why| why.when_asking(node, "failed to ask how busy it is"))
+    }
+
+    async fn acting(&self, node: &NodeName, _within: Duration) -> Result<Vec<Manager>, Trouble> {
+        let told = self
+            .ask(node, Way::Sql, |w, id| Ok(w.node(id).managers.clone()))
+            .await;
+        let told = told
+            .map_err(|why| why.when_asking(node, "failed to look for other managers' sessions"));
+        let mut told = told?;
+        told.retain(|manager| manager.kind != ManagerKind::Kbha);
+        if self.inventory.repmgr.is_none() {
+            let repmgrd = told.iter_mut().filter(|m| m.kind == ManagerKind::Repmgrd);
+            repmgrd.for_each(|manager| manager.paused = None);
+        }
+        Ok(told)
     }
 
     async fn disk_answers(&self, node: &NodeName, within: Duration) -> Result<bool, Trouble> {

@@ -1,7 +1,7 @@
 //! Looking at a cluster: lightly, thoroughly, and closely where there is a suspicion.
 
 use super::readiness::{Obstacle, obstacles};
-use super::snapshot::{Snapshot, Witness};
+use super::snapshot::{Room, Snapshot, Witness};
 use crate::cluster::{
     Inventory, NodeName, Reach, Server, Slot, Trouble, TroubleKind, WalStatus, Watch,
 };
@@ -11,6 +11,9 @@ use tokio::time::{Instant, timeout};
 
 /// One of them has to be on in a primary that is to be rewound later.
 const REWINDS: [&str; 2] = ["wal_log_hints", "data_checksums"];
+
+/// How many a server can send to at once.
+const SENDERS: &str = "max_wal_senders";
 
 /// Every node's server is asked for its own view on a session that is open; nothing else.
 pub(super) async fn lightly(
@@ -43,14 +46,21 @@ pub(super) async fn thoroughly(
             cluster.knock(node, patience),
             timeout(patience, cluster.identify(node)),
         );
+        if witness.answers() {
+            let acting = timeout(patience, cluster.acting(node, patience)).await;
+            witness.managers = acting.ok().and_then(Result::ok).unwrap_or_default();
+        }
         witness.knock = knock.ok();
         witness.timeline = identity.ok().and_then(Result::ok).map(|i| i.timeline);
         if witness.is_primary() {
             look_at_primary(cluster, node, patience, &mut witness).await;
-        } else if witness.is_standby() && witness.upstream.is_none() && !witness.elsewhere {
-            let told = timeout(patience, cluster.upstream(node)).await;
-            if let Ok(Ok(Some((host, port)))) = told {
-                place(cluster.inventory(), &host, port, &mut witness);
+        } else if witness.is_standby() {
+            witness.room = room(cluster, node, patience).await;
+            if witness.upstream.is_none() && !witness.elsewhere {
+                let told = timeout(patience, cluster.upstream(node)).await;
+                if let Ok(Ok(Some((host, port)))) = told {
+                    place(cluster.inventory(), &host, port, &mut witness);
+                }
             }
         }
         (node.clone(), witness)
@@ -188,6 +198,22 @@ async fn look_at_primary(
         witness.synchronous = Some(names.value.clone());
         witness.deviation = inventory.synchronous.deviation(&names.value, &others, &[]);
     }
+}
+
+/// What a standby has for those who would follow it; none where it does not tell in time.
+async fn room(cluster: &dyn Watch, node: &NodeName, patience: Duration) -> Option<Room> {
+    let (slots, settings) = tokio::join!(
+        timeout(patience, cluster.slots(node)),
+        timeout(patience, cluster.settings(node, &[SENDERS])),
+    );
+    let (slots, most) = slots.ok()?.ok()?;
+    let settings = settings.ok()?.ok()?;
+    let senders = settings.get(SENDERS);
+    Some(Room {
+        senders: senders.and_then(|setting| setting.value.parse().ok()),
+        free: (most as usize).saturating_sub(slots.len()),
+        slots: slots.into_iter().map(|slot| slot.name).collect(),
+    })
 }
 
 fn at_risk(slot: &Slot) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Could this cluster be failed over now? Told beforehand, while the primary works.
 
 use super::snapshot::{Snapshot, Witness};
-use crate::cluster::{Inventory, NodeName, PromotePolicy, Server, SyncNames};
+use crate::cluster::{Bearing, Inventory, NodeName, PromotePolicy, Server, SyncNames};
 use crate::document::{format_bytes, parse_bytes};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,12 @@ pub enum ObstacleCode {
     TooFarBehind,
     /// A primary that is cut off could go on acknowledging: there would be no proof without fencing it.
     NoProof,
+    /// Another manager acts on the nodes, and a run would be refused because of it.
+    OtherManager,
+    /// Somebody who may be chosen could not send to all who are to follow it.
+    TooFewSenders,
+    /// Somebody who may be chosen has no room for the slots of all who are to follow it.
+    TooFewSlots,
     /// All who can be promoted are where the primary is.
     SameLocation,
     /// Replay is paused on a candidate.
@@ -39,10 +45,13 @@ pub enum ObstacleCode {
 
 impl ObstacleCode {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::NoCandidate,
         Self::TooFarBehind,
         Self::NoProof,
+        Self::OtherManager,
+        Self::TooFewSenders,
+        Self::TooFewSlots,
         Self::SameLocation,
         Self::ReplayPaused,
         Self::SlotAtRisk,
@@ -55,6 +64,9 @@ impl ObstacleCode {
             Self::NoCandidate => "no_candidate",
             Self::TooFarBehind => "too_far_behind",
             Self::NoProof => "no_proof",
+            Self::OtherManager => "other_manager",
+            Self::TooFewSenders => "too_few_senders",
+            Self::TooFewSlots => "too_few_slots",
             Self::SameLocation => "same_location",
             Self::ReplayPaused => "replay_paused",
             Self::SlotAtRisk => "slot_at_risk",
@@ -64,7 +76,7 @@ impl ObstacleCode {
 
     /// It would not succeed, or only with a person's word.
     pub fn is_grave(self) -> bool {
-        matches!(self, Self::NoCandidate | Self::TooFarBehind | Self::NoProof)
+        self < Self::SameLocation
     }
 }
 
@@ -91,6 +103,8 @@ pub fn obstacles(inventory: &Inventory, seen: &Snapshot) -> Option<Vec<Obstacle>
         .collect();
     let mut found = Vec::new();
     of_candidates(inventory, (primary, about), &candidates, &mut found);
+    of_followers(inventory, seen, primary, &candidates, &mut found);
+    of_managers(seen, &mut found);
     let mut add = |code, text: String| found.push(Obstacle { code, text });
     for (node, witness) in &candidates {
         if witness
@@ -180,10 +194,74 @@ fn of_candidates(
     }
 }
 
+/// Whether each candidate could serve those who are to follow it. Nobody knows who will be chosen, so each counts.
+fn of_followers(
+    inventory: &Inventory,
+    seen: &Snapshot,
+    primary: &NodeName,
+    candidates: &[Candidate<'_>],
+    found: &mut Vec<Obstacle>,
+) {
+    let mut add = |code, text: String| found.push(Obstacle { code, text });
+    for (candidate, witness) in candidates {
+        let Some(room) = &witness.room else {
+            continue;
+        };
+        let others = seen.nodes.iter().filter(|(node, witness)| {
+            let other = node != candidate && *node != primary;
+            other && witness.is_standby() && !witness.elsewhere
+        });
+        let (mut moved, mut own) = (Vec::new(), 0);
+        for (node, witness) in others {
+            match &witness.upstream {
+                Some(upstream) if upstream == *candidate => own += 1,
+                // Who follows another standby goes on with that.
+                Some(upstream) if upstream != primary => {}
+                Some(_) | None => moved.push(node),
+            }
+        }
+        let nodes = moved.len() + own;
+        if let Some(senders) = room.senders.filter(|senders| *senders < nodes) {
+            add(
+                ObstacleCode::TooFewSenders,
+                format!(
+                    "{candidate} could not send to all: its max_wal_senders is {senders}, {nodes} nodes are to follow it"
+                ),
+            );
+        }
+        let slots = moved.iter().map(|node| inventory.slot_of(node));
+        let missing = slots.filter(|slot| !room.slots.contains(slot)).count();
+        if missing > room.free {
+            add(
+                ObstacleCode::TooFewSlots,
+                format!(
+                    "{candidate} could not be promoted: it has room for {} more replication slots \
+                     (max_replication_slots), {missing} are needed",
+                    room.free
+                ),
+            );
+        }
+    }
+}
+
+/// Whether somebody else acts on the nodes whom a run would not tell to be still.
+fn of_managers(seen: &Snapshot, found: &mut Vec<Obstacle>) {
+    for (node, witness) in &seen.nodes {
+        for manager in &witness.managers {
+            if let Bearing::InTheWay(help) = manager.bearing(true) {
+                found.push(Obstacle {
+                    code: ObstacleCode::OtherManager,
+                    text: format!("{manager} manages {node}: {help}"),
+                });
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{SyncMode, Synchronous};
+    use crate::cluster::{Manager, ManagerKind, RepmgrTable, SyncMode, Synchronous};
     use crate::runs::on_paused_clock;
     use crate::runs::sim_cluster;
     use crate::simulate::{Disruption, SimCluster, WorldBuilder, rehearsal_inventory};
@@ -191,12 +269,15 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    const SYNC: &str = "ANY 1 (n2, n3)";
+
     fn name(text: &str) -> NodeName {
         NodeName::parse(text).unwrap()
     }
 
-    fn found_with(
-        hints: &str,
+    fn found_in(
+        (node, setting, value): (Option<&str>, &str, &str),
+        manager: Option<Manager>,
         sync: &str,
         change: impl FnOnce(&mut Inventory),
         then: impl FnOnce(&SimCluster),
@@ -210,7 +291,13 @@ mod tests {
         let inventory = Arc::new(inventory);
         on_paused_clock(async {
             let world = WorldBuilder::new(&inventory, 1).synchronous(sync);
-            let world = world.setting(None, "wal_log_hints", hints).build();
+            let world = world.setting(None, "wal_log_hints", "on");
+            let node = node.map(name);
+            let mut world = world.setting(node.as_ref(), setting, value);
+            if let Some(manager) = manager {
+                world = world.managed_by(&name("n3"), manager);
+            }
+            let world = world.build();
             let sim = sim_cluster(&inventory, world);
             then(&sim);
             sim.pass(Duration::from_secs(90)).await;
@@ -226,17 +313,17 @@ mod tests {
         change: impl FnOnce(&mut Inventory),
         then: impl FnOnce(&SimCluster),
     ) -> Vec<ObstacleCode> {
-        found_with("on", sync, change, then)
+        found_in((None, "wal_log_hints", "on"), None, sync, change, then)
     }
 
     #[test]
     fn what_a_failover_would_meet_is_told_beforehand() {
-        let sync = "ANY 1 (n2, n3)";
+        let sync = SYNC;
         let nothing = |_: &SimCluster| ();
         let disrupt = |what: Disruption| move |sim: &SimCluster| sim.with(|w| w.disrupt(&what));
         assert_eq!(found(sync, |_| (), nothing), []);
         assert_eq!(found("", |_| (), nothing), [ObstacleCode::NoProof]);
-        let without = found_with("off", sync, |_| (), nothing);
+        let without = found_in((None, "wal_log_hints", "off"), None, sync, |_| (), nothing);
         assert_eq!(without, [ObstacleCode::NoRewind]);
         let never = |inventory: &mut Inventory| {
             for node in inventory.nodes.values_mut() {
@@ -256,5 +343,66 @@ mod tests {
         assert_eq!(found(sync, |_| (), paused), [ObstacleCode::ReplayPaused]);
         let lost = disrupt(Disruption::LoseSlot(name("n1"), name("n2").slot()));
         assert!(found(sync, |_| (), lost).contains(&ObstacleCode::SlotAtRisk));
+    }
+
+    #[test]
+    fn who_could_not_serve_the_others_is_told_beforehand() {
+        let found = |node: &str, setting: &'static str, value: &'static str| {
+            let setting = (Some(node), setting, value);
+            found_in(setting, None, SYNC, |_| (), |_| ())
+        };
+        let (senders, slots) = ("max_wal_senders", "max_replication_slots");
+        assert_eq!(found("n2", senders, "1"), [], "one is to follow");
+        assert_eq!(found("n2", senders, "0"), [ObstacleCode::TooFewSenders]);
+        assert_eq!(found("n3", slots, "1"), [], "one slot is to be made");
+        assert_eq!(found("n3", slots, "0"), [ObstacleCode::TooFewSlots]);
+        // Who may not be promoted need not be able to.
+        let never = |inventory: &mut Inventory| {
+            inventory.nodes.get_mut(&name("n2")).unwrap().promote = PromotePolicy::Never;
+        };
+        let setting = (Some("n2"), slots, "0");
+        assert_eq!(found_in(setting, None, SYNC, never, |_| ()), []);
+    }
+
+    #[test]
+    fn another_manager_is_told_beforehand_unless_a_run_would_see_to_it() {
+        let found = |kind, paused, table: bool| {
+            let manager = Manager {
+                kind,
+                sign: "process 1".to_owned(),
+                paused,
+            };
+            let change = |inventory: &mut Inventory| {
+                inventory.repmgr = table.then(|| RepmgrTable {
+                    database: "repmgr".to_owned(),
+                    schema: "repmgr".to_owned(),
+                });
+            };
+            found_in(
+                (None, "wal_log_hints", "on"),
+                Some(manager),
+                SYNC,
+                change,
+                |_| (),
+            )
+        };
+        let met = [ObstacleCode::OtherManager];
+        // Where its table is, a run pauses it.
+        assert_eq!(found(ManagerKind::Repmgrd, Some(false), true), []);
+        assert_eq!(found(ManagerKind::Repmgrd, Some(true), true), []);
+        assert_eq!(found(ManagerKind::Repmgrd, Some(false), false), met);
+        assert_eq!(found(ManagerKind::Patroni, Some(false), false), met);
+        assert_eq!(found(ManagerKind::Patroni, None, false), met);
+        assert_eq!(found(ManagerKind::Patroni, Some(true), false), []);
+        // No session is its own: only a look at the host finds it.
+        assert_eq!(found(ManagerKind::Kbha, None, false), []);
+    }
+
+    #[test]
+    fn what_keeps_it_from_succeeding_comes_first_and_nothing_else_is_grave() {
+        let grave = ObstacleCode::ALL.map(ObstacleCode::is_grave);
+        assert!(grave.is_sorted_by(|a, b| a >= b));
+        assert!(ObstacleCode::TooFewSlots.is_grave() && !ObstacleCode::SameLocation.is_grave());
+        assert!(ObstacleCode::ALL.is_sorted());
     }
 }

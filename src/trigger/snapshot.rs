@@ -1,6 +1,8 @@
 //! What everybody said in one look at a cluster. Facts only; [`super::analyse`] draws the conclusion.
 
-use crate::cluster::{Host, Knock, Load, NodeName, Reach, Server, Timeline, TroubleKind};
+use crate::cluster::{
+    Host, Knock, Load, Manager, NodeName, Reach, Server, SlotName, Timeline, TroubleKind,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -42,6 +44,10 @@ pub struct Witness {
     pub can_be_rewound: Option<bool>,
     /// Slots that have lost WAL, or soon will; of a primary.
     pub slots_at_risk: Vec<String>,
+    /// What there is for those who would follow it; of a standby.
+    pub room: Option<Room>,
+    /// Others who act on it, as far as its server tells.
+    pub managers: Vec<Manager>,
     /// What a new connection to the primary met, tried from its host.
     pub reaches: Option<Reach>,
     /// Its receiver had a message from the primary after the suspicion began.
@@ -50,6 +56,17 @@ pub struct Witness {
     pub host: Option<Host>,
     /// Its host's disk answers; asked where the server is there and silent.
     pub disk: Option<bool>,
+}
+
+/// What a server has for those who follow it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Room {
+    /// How many it can send to at once; none where it does not say.
+    pub senders: Option<usize>,
+    /// Slots that may still be created.
+    pub free: usize,
+    /// Slots that are there.
+    pub slots: Vec<SlotName>,
 }
 
 impl Witness {
