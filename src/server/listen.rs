@@ -2,6 +2,7 @@
 
 use super::guard::Remote;
 use super::looks::{self, Watch};
+use super::patient::Patient;
 use super::routes::router;
 use super::signed;
 use super::state::{Api, Outside, Show};
@@ -219,6 +220,7 @@ impl Door {
     async fn admit(self, stream: TcpStream, from: SocketAddr, place: Place) {
         // Small answers are not to wait for each other.
         let _ = stream.set_nodelay(true);
+        let stream = Patient::new(stream);
         let router = self.router.layer(Extension(Remote(from)));
         let Some(tls) = self.tls else {
             return talk(TokioIo::new(stream), router, place.keep, &self.stop).await;

@@ -14,6 +14,7 @@ mod listen;
 mod looks;
 mod metrics;
 mod openapi;
+mod patient;
 mod problem;
 mod read;
 mod routes;

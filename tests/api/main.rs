@@ -20,6 +20,7 @@ mod numbers;
 mod receivers;
 mod runs;
 mod served;
+mod slow;
 mod stops;
 mod stream;
 mod told;
