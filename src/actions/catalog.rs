@@ -4,17 +4,17 @@ use super::scene::{Bound, Deed};
 use crate::cluster::Cluster;
 use crate::engine::{Action, Actions};
 use crate::playbook::{Catalog, Signature};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
-type Maker = fn(Arc<dyn Cluster>) -> Arc<dyn Action>;
+type Maker = fn(&'static Signature, Arc<dyn Cluster>) -> Arc<dyn Action>;
 
 macro_rules! table {
     ($($module:ident :: $deed:ident),* $(,)?) => {
         fn table() -> Vec<(Signature, Maker)> {
             vec![$((
                 super::$module::$deed::signature(),
-                (|cluster| Arc::new(Bound::new(super::$module::$deed, cluster)) as Arc<dyn Action>) as Maker,
+                (|signature, cluster| Arc::new(Bound::new(super::$module::$deed, signature, cluster)) as Arc<dyn Action>) as Maker,
             )),*]
         }
     };
@@ -66,34 +66,42 @@ table![
     wait::Wait,
 ];
 
+/// All of them, made once: a rehearsal looks into it millions of times.
+static TABLE: LazyLock<HashMap<&'static str, (Signature, Maker)>> = LazyLock::new(|| {
+    let all = table().into_iter();
+    all.map(|(signature, make)| (signature.name, (signature, make)))
+        .collect()
+});
+
 /// The contracts of all actions: what `validate`, `schema` and the engine go by.
 pub fn catalog() -> Catalog {
     Catalog {
-        actions: table()
-            .into_iter()
-            .map(|(signature, _)| (signature.name, signature))
+        actions: TABLE
+            .iter()
+            .map(|(name, (signature, _))| (*name, signature.clone()))
             .collect(),
     }
 }
 
+/// The contract of one action.
+pub fn signature(name: &str) -> Option<&'static Signature> {
+    TABLE.get(name).map(|(signature, _)| signature)
+}
+
 /// All actions at work on one cluster.
-pub struct LiveActions(BTreeMap<&'static str, Arc<dyn Action>>);
+pub struct LiveActions(Arc<dyn Cluster>);
 
 impl LiveActions {
     /// Binds every action to `cluster`.
     pub fn new(cluster: &Arc<dyn Cluster>) -> Self {
-        Self(
-            table()
-                .into_iter()
-                .map(|(signature, make)| (signature.name, make(Arc::clone(cluster))))
-                .collect(),
-        )
+        Self(Arc::clone(cluster))
     }
 }
 
 impl Actions for LiveActions {
     fn find(&self, name: &str) -> Option<Arc<dyn Action>> {
-        self.0.get(name).map(Arc::clone)
+        let (signature, make) = TABLE.get(name)?;
+        Some(make(signature, Arc::clone(&self.0)))
     }
 }
 

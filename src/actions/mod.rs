@@ -55,4 +55,4 @@ mod verify_handover;
 mod verify_primary;
 mod wait;
 
-pub use catalog::{LiveActions, catalog};
+pub use catalog::{LiveActions, catalog, signature};

@@ -50,15 +50,15 @@ pub(super) trait Deed: Send + Sync + 'static {
 /// A deed bound to a cluster.
 pub(super) struct Bound<D> {
     deed: D,
-    signature: Signature,
+    signature: &'static Signature,
     cluster: Arc<dyn Cluster>,
 }
 
 impl<D: Deed> Bound<D> {
-    pub(super) fn new(deed: D, cluster: Arc<dyn Cluster>) -> Self {
+    pub(super) fn new(deed: D, signature: &'static Signature, cluster: Arc<dyn Cluster>) -> Self {
         Self {
             deed,
-            signature: D::signature(),
+            signature,
             cluster,
         }
     }
@@ -74,7 +74,7 @@ impl<D: Deed> Bound<D> {
 #[async_trait]
 impl<D: Deed> Action for Bound<D> {
     fn signature(&self) -> &Signature {
-        &self.signature
+        self.signature
     }
 
     async fn probe(&self, step: &StepContext) -> Probe {

@@ -119,21 +119,26 @@ impl<'s> ScopeNames<'s> {
         fields
     }
 
-    /// One of [`Self::fields`], without building the others.
-    fn output(&self, step: &Step, path: &str, name: &str) -> Option<Value> {
+    /// What is at `rest` in one of [`Self::fields`], without building the others.
+    fn output(&self, step: &Step, path: &str, name: &str, rest: &[&str]) -> Option<Value> {
         let (status, found) = self.run.shared.read(|state| match state.step(path) {
-            Some(step) => (step.status, step.outputs.get(name).cloned()),
+            Some(step) => {
+                let output = step.outputs.get(name);
+                (step.status, output.map(|output| output.lookup(rest)))
+            }
             None => (StepStatus::Pending, None),
         });
         if name == "status" {
-            return Some(status_value(status));
+            return status_value(status).lookup(rest);
         }
-        found.or_else(|| {
-            let declared = self.declares(step, name);
-            declared.then_some(match status {
+        found.unwrap_or_else(|| {
+            let absent = match status {
                 StepStatus::MayRun => Value::Unknown,
                 _ => Value::Null,
-            })
+            };
+            self.declares(step, name)
+                .then_some(absent)
+                .and_then(|absent| absent.lookup(rest))
         })
     }
 
@@ -202,14 +207,14 @@ impl Names for ScopeNames<'_> {
                     .shared
                     .read(|state| state.step(&path.0).map(|_| ()))?;
                 match rest {
-                    [output, rest @ ..] => self.output(step, &path.0, output)?.lookup(rest),
+                    [output, rest @ ..] => self.output(step, &path.0, output, rest),
                     [] => Some(Value::Map(self.fields(step, &path.0))),
                 }
             }
             ["steps", id, output, rest @ ..] if *output != "items" => {
                 let (scope, step) = self.find(id)?;
                 let path = scope.path.step(step.id.value.as_str());
-                self.output(step, &path.0, output)?.lookup(rest)
+                self.output(step, &path.0, output, rest)
             }
             ["steps", id, rest @ ..] => {
                 let (scope, step) = self.find(id)?;

@@ -55,14 +55,14 @@ impl StepPath {
         if self.is_root() {
             Self(id.into())
         } else {
-            Self(format!("{self}/{id}").into())
+            Self([&self.0, "/", id].concat().into())
         }
     }
 
     /// An item of this step's `for_each`.
     #[must_use]
     pub fn item(&self, key: &str) -> Self {
-        Self(format!("{self}[{key}]").into())
+        Self([&self.0, "[", key, "]"].concat().into())
     }
 
     /// The rescue of this step, or of the run when this is the top level.

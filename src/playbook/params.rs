@@ -170,10 +170,14 @@ pub(in crate::playbook) fn written(ty: Type, value: &Value) -> String {
 }
 
 fn check_node(name: &str, value: &Value, names: &dyn Names) -> Result<(), ParamError> {
+    // Most are: the whole of what is known of the nodes is asked for only where one must be named that is not.
+    let node = value.as_str().unwrap_or_default();
+    if names.lookup(&["cluster", "nodes", node, "name"]).is_some() {
+        return Ok(());
+    }
     let Some(Value::Map(nodes)) = names.lookup(&["cluster", "nodes"]) else {
         return Ok(());
     };
-    let node = value.as_str().unwrap_or_default();
     if nodes.contains_key(node) {
         return Ok(());
     }

@@ -78,6 +78,12 @@ impl Action for Witness {
 impl Witness {
     fn look(&self, step: &StepContext, outputs: &Map) {
         let action = self.signature().name;
+        let claim = claim(action);
+        let compares = action == "choose";
+        // Most steps say nothing of a node, and a look at all of them costs something.
+        if claim.is_none() && !compares {
+            return;
+        }
         let began = *self.began.lock().unwrap_or_else(PoisonError::into_inner);
         let (states, acknowledge) = self.sim.with(|w| (w.states(), w.can_acknowledge()));
         let view = View {
@@ -87,10 +93,14 @@ impl Witness {
             acknowledge: &acknowledge,
             inventory: crate::cluster::Observe::inventory(&self.sim),
         };
-        if action == "choose" {
+        if compares {
             self.compared(&view, step);
         }
-        let Some(missed) = view.missed(action) else {
+        let missed = claim.and_then(|claim| {
+            let node = view.node()?;
+            claim(&view, view.state(&node)?)
+        });
+        let Some(missed) = missed else {
             return;
         };
         // What happened to a node after the step had looked at it is not the step's fault.
@@ -170,81 +180,88 @@ impl View<'_> {
         self.outputs.get(name) == Some(&Value::Boolean(true))
     }
 
+    fn runs_or_returns(&self, state: &NodeState) -> bool {
+        state.running || self.acknowledge.contains(&state.name) || !state.signal
+    }
+
     fn points_at(&self, state: &NodeState, node: &NodeName) -> bool {
         let about = self.inventory.node(node);
         about.is_some_and(|n| state.set_to == Some((n.host.clone(), n.port)))
     }
 
-    /// What is not as this action says that it is; none when all is well, or nothing can be told.
-    fn missed(&self, action: &str) -> Option<String> {
-        let node = self.node()?;
-        let state = self.states.iter().find(|s| s.name == node)?;
-        let wrong = |is_wrong: bool, what: String| is_wrong.then_some(what);
-        match action {
-            "freeze" if self.says("frozen") => wrong(
-                state.streams_from.is_some() || state.set_to.is_some(),
-                format!("{node} can still receive"),
-            ),
-            "set_upstream" if !self.says("restart_required") => {
-                let upstream = self.input("upstream")?;
-                wrong(
-                    !self.points_at(state, &upstream),
-                    format!("{node} is not set to follow {upstream}"),
-                )
-            }
-            "retire" => wrong(
-                state.running || self.acknowledge.contains(&node) || !state.signal,
-                format!("{node} runs, or can come back as a primary"),
-            ),
-            "rewind" | "clone" => wrong(
-                state.half_rewound || !state.signal,
-                format!("{node} is half rewound, or can come back as a primary"),
-            ),
-            "stop" => wrong(state.running, format!("{node} runs")),
-            "start" => wrong(!state.running, format!("{node} does not run")),
-            "promote" | "verify_primary" => wrong(
-                !state.running || state.standby,
-                format!("{node} is no running primary"),
-            ),
-            // It says so where it made none.
-            "create_slot" if self.outputs.get("there") == Some(&Value::Boolean(false)) => None,
-            "create_slot" => {
-                let slot = self.input("for")?.slot();
-                wrong(
-                    !state.slots.contains(&slot),
-                    format!("{node} has no slot {slot}"),
-                )
-            }
-            "drop_slot" => {
-                let slot = self.input("for")?.slot();
-                wrong(
-                    state.slots.contains(&slot),
-                    format!("{node} still has the slot {slot}"),
-                )
-            }
-            "verify_attach" => {
-                let upstream = self.input("upstream")?;
-                wrong(
-                    state.streams_from.as_ref() != Some(&upstream),
-                    format!("{node} does not stream from {upstream}"),
-                )
-            }
-            "settle_settings" => wrong(
-                !state.saved.is_empty(),
-                format!("settings are still kept on {node}"),
-            ),
-            "fence" => match self.outputs.get("proof").and_then(Value::as_str) {
-                Some("stopped") => wrong(
-                    state.running || self.acknowledge.contains(&node) || !state.signal,
-                    format!("{node} runs, or can come back as a primary"),
-                ),
-                Some("starved") => wrong(
-                    self.acknowledge.contains(&node),
-                    format!("{node} can still acknowledge writes"),
-                ),
-                _ => None,
-            },
-            _ => None,
-        }
+    fn state(&self, node: &NodeName) -> Option<&NodeState> {
+        self.states.iter().find(|s| s.name == *node)
     }
+}
+
+/// What is not as an action says that it is, on the node of its step; none when all is well, or nothing can be told.
+type Claim = fn(&View<'_>, &NodeState) -> Option<String>;
+
+/// What an action says when it says ok; none where it says nothing of the node.
+fn claim(action: &str) -> Option<Claim> {
+    Some(match action {
+        "freeze" => |view, state| {
+            let receives = state.streams_from.is_some() || state.set_to.is_some();
+            let wrong = view.says("frozen") && receives;
+            wrong.then(|| format!("{} can still receive", state.name))
+        },
+        "set_upstream" => |view, state| {
+            let upstream = view.input("upstream")?;
+            let wrong = !view.says("restart_required") && !view.points_at(state, &upstream);
+            wrong.then(|| format!("{} is not set to follow {upstream}", state.name))
+        },
+        "retire" => |view, state| {
+            view.runs_or_returns(state)
+                .then(|| format!("{} runs, or can come back as a primary", state.name))
+        },
+        "rewind" | "clone" => |_, state| {
+            let wrong = state.half_rewound || !state.signal;
+            wrong.then(|| {
+                format!(
+                    "{} is half rewound, or can come back as a primary",
+                    state.name
+                )
+            })
+        },
+        "stop" => |_, state| state.running.then(|| format!("{} runs", state.name)),
+        "start" => |_, state| (!state.running).then(|| format!("{} does not run", state.name)),
+        "promote" | "verify_primary" => |_, state| {
+            let wrong = !state.running || state.standby;
+            wrong.then(|| format!("{} is no running primary", state.name))
+        },
+        "create_slot" => |view, state| {
+            // It says so where it made none.
+            if view.outputs.get("there") == Some(&Value::Boolean(false)) {
+                return None;
+            }
+            let slot = view.input("for")?.slot();
+            let wrong = !state.slots.contains(&slot);
+            wrong.then(|| format!("{} has no slot {slot}", state.name))
+        },
+        "drop_slot" => |view, state| {
+            let slot = view.input("for")?.slot();
+            let wrong = state.slots.contains(&slot);
+            wrong.then(|| format!("{} still has the slot {slot}", state.name))
+        },
+        "verify_attach" => |view, state| {
+            let upstream = view.input("upstream")?;
+            let wrong = state.streams_from.as_ref() != Some(&upstream);
+            wrong.then(|| format!("{} does not stream from {upstream}", state.name))
+        },
+        "settle_settings" => |_, state| {
+            let wrong = !state.saved.is_empty();
+            wrong.then(|| format!("settings are still kept on {}", state.name))
+        },
+        "fence" => |view, state| match view.outputs.get("proof").and_then(Value::as_str) {
+            Some("stopped") => view
+                .runs_or_returns(state)
+                .then(|| format!("{} runs, or can come back as a primary", state.name)),
+            Some("starved") => view
+                .acknowledge
+                .contains(&state.name)
+                .then(|| format!("{} can still acknowledge writes", state.name)),
+            _ => None,
+        },
+        _ => return None,
+    })
 }

@@ -32,12 +32,30 @@ pub fn bind_simulated(
     if !twice.is_empty() {
         return Err(refused(twice));
     }
-    let vars = Map::from([("vars".to_owned(), Value::Map(site_vars.clone()))]);
-    let names = Value::Map(Map::from([
-        ("site".to_owned(), Value::Map(vars)),
-        ("cluster".to_owned(), Value::Map(pinned.clone())),
-    ]));
-    bind(&playbook.playbook, &given, &names as &dyn Names).map_err(refused)
+    let names = Known { site_vars, pinned };
+    bind(&playbook.playbook, &given, &names).map_err(refused)
+}
+
+/// What defaults of parameters may refer to.
+struct Known<'a> {
+    site_vars: &'a Map,
+    pinned: &'a Map,
+}
+
+impl Names for Known<'_> {
+    fn lookup(&self, path: &[&str]) -> Option<Value> {
+        match path {
+            ["site", "vars", name, rest @ ..] => self.site_vars.get(*name)?.lookup(rest),
+            ["site", "vars"] => Some(Value::Map(self.site_vars.clone())),
+            ["site"] => {
+                let vars = Value::Map(self.site_vars.clone());
+                Some(Value::Map(Map::from([("vars".to_owned(), vars)])))
+            }
+            ["cluster", name, rest @ ..] => self.pinned.get(*name)?.lookup(rest),
+            ["cluster"] => Some(Value::Map(self.pinned.clone())),
+            _ => None,
+        }
+    }
 }
 
 /// Binds `name=value` pairs; defaults see `site.vars` and the pinned facts. All that is wrong is told at once; a secret that

@@ -8,7 +8,7 @@ use super::pinned::{self, Started};
 use super::place::{cluster_of, site_file, site_vars};
 use super::stale;
 use super::{Finished, Order, Records, RunsError};
-use crate::actions::{LiveActions, catalog};
+use crate::actions::{LiveActions, catalog, signature};
 use crate::cluster::{Cluster, Inventory, Manager, NodeName, Topology, Watch};
 use crate::document::{Diagnostics, Severity};
 use crate::engine::{Engine, Envelope, Inbox, Recorder, Request, Resume, RunId};
@@ -347,7 +347,6 @@ pub(super) fn load(shelves: &Shelves, playbook: &str) -> Result<Checked, RunsErr
 
 /// Whether nothing in it has an effect.
 pub(super) fn only_reads(checked: &Checked) -> bool {
-    let catalog = catalog();
     std::iter::once(&checked.playbook)
         .chain(checked.nested.values())
         .flat_map(|p| p.all_steps())
@@ -359,9 +358,7 @@ pub(super) fn only_reads(checked: &Checked) -> bool {
                     .as_ref()
                     .map(|e| e.value == crate::cluster::CustomEffect::Read);
                 own.unwrap_or_else(|| {
-                    catalog
-                        .actions
-                        .get(name.value.as_str())
+                    signature(name.value.as_str())
                         .is_some_and(|s| s.effect == Some(EffectClass::Read))
                 })
             }
