@@ -82,6 +82,69 @@ async fn a_primary_that_is_killed_is_started_again_where_the_site_wants_that() {
     }
 }
 
+/// Nothing is touched before somebody has answered; who does not answer in time has said no.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_decides_where_the_site_wants_that() {
+    for answer in [Some("approve"), Some("deny"), None] {
+        let cluster = Cluster::up("sd-asks", 2).await;
+        with_detector(&cluster, "approve");
+        if answer.is_none() {
+            let overlays = cluster.lab.dir().join("overlays");
+            std::fs::create_dir_all(&overlays).unwrap();
+            let text = "overlay: approved_failover\nsteps:\n  ask: { timeout: 2s }\n";
+            std::fs::write(overlays.join("hurried.yaml"), text).unwrap();
+        }
+        let mut serving = Serving::start(&cluster).await;
+        cluster.fault("n1", Fault::Kill).await;
+        serving.until("starting `approved_failover`").await;
+        if let Some(answer) = answer {
+            let mut said = cluster.pgbaton(&["runs", "list"]).await;
+            for _ in 0..200 {
+                let open = runs(&cluster).await;
+                let run = open.first().and_then(|run| run["run"].as_str());
+                let words = [
+                    "runs",
+                    answer,
+                    run.unwrap_or("none"),
+                    "--reason",
+                    "OPS-4711",
+                ];
+                said = cluster.pgbaton(&words).await;
+                // Until it has come to its question.
+                if said.code == 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            said.expect(0);
+        }
+        let (came, primary) = match answer {
+            Some("approve") => ("reached its goal", Some("n1")),
+            _ => ("`approved_failover` was run and", None),
+        };
+        serving.until(came).await;
+        let all = runs(&cluster).await;
+        assert_eq!(all.len(), 1, "{all:#?}");
+        assert_eq!(
+            (&all[0]["playbook"], &all[0]["trigger"]),
+            (&"approved_failover".into(), &"detector".into())
+        );
+        assert_eq!(all[0]["outcome"] == "ok", primary.is_some(), "{all:#?}");
+        if let Some(old) = primary {
+            let new = cluster.primary().await;
+            assert_ne!(new, old);
+            let other = if new == "n2" { "n3" } else { "n2" };
+            cluster.assert_streams(other, &new).await;
+        } else {
+            for node in ["n2", "n3"] {
+                let standby = cluster.ask(node, "SELECT pg_is_in_recovery()").await;
+                assert_eq!(standby, "t", "{node} is what it was");
+            }
+        }
+        assert_eq!(serving.stop().await, 0);
+    }
+}
+
 /// Whom it has replaced comes back as a standby, where the site says so; a standby that somebody stops afterwards stays stopped.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_primary_comes_back_by_itself() {
