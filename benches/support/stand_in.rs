@@ -4,9 +4,9 @@
 use pgbaton::lab::Endpoint;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::sync::{Arc, RwLock};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 
@@ -34,14 +34,17 @@ struct Sort {
 struct Original {
     stream: TcpStream,
     greeting: Arc<Vec<u8>>,
-    answers: HashMap<Vec<u8>, Arc<Vec<u8>>>,
 }
+
+/// What it has said already: thousands of sessions read it at once.
+type Said = RwLock<HashMap<Sort, HashMap<String, Arc<Vec<u8>>>>>;
 
 struct Stage {
     primary: Endpoint,
     standby: Endpoint,
     port: u16,
     originals: Mutex<HashMap<Sort, Original>>,
+    said: Said,
 }
 
 /// Starts them; gives their port. They end with the process.
@@ -55,6 +58,7 @@ pub(crate) async fn start(primary: Endpoint, standby: Endpoint) -> u16 {
         standby,
         port,
         originals: Mutex::default(),
+        said: Said::default(),
     });
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -68,10 +72,12 @@ pub(crate) async fn start(primary: Endpoint, standby: Endpoint) -> u16 {
     port
 }
 
-async fn serve(stage: &Stage, mut stream: TcpStream) -> std::io::Result<()> {
+async fn serve(stage: &Stage, stream: TcpStream) -> std::io::Result<()> {
     let SocketAddr::V4(own) = stream.local_addr()? else {
         return Ok(());
     };
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::with_capacity(512, stream);
     let startup = loop {
         let packet = packet(&mut stream).await?;
         match u32::from_be_bytes(packet[4..8].try_into().expect("four bytes")) {
@@ -125,7 +131,6 @@ impl Stage {
         let original = Original {
             stream,
             greeting: Arc::clone(&greeting),
-            answers: HashMap::new(),
         };
         originals.insert(sort, original);
         Ok(greeting)
@@ -156,17 +161,27 @@ impl Stage {
     }
 
     async fn told(&self, sort: Sort, statement: &str) -> std::io::Result<Arc<Vec<u8>>> {
-        let mut originals = self.originals.lock().await;
-        let original = originals.get_mut(&sort).expect("it has greeted");
-        if let Some(answer) = original.answers.get(statement.as_bytes()) {
-            return Ok(Arc::clone(answer));
+        if let Some(answer) = self.said(sort, statement) {
+            return Ok(answer);
         }
+        let mut originals = self.originals.lock().await;
+        // Somebody else may have asked meanwhile.
+        if let Some(answer) = self.said(sort, statement) {
+            return Ok(answer);
+        }
+        let original = originals.get_mut(&sort).expect("it has greeted");
         let body = [statement.as_bytes(), b"\0"].concat();
         original.stream.write_all(&message(b'Q', &body)).await?;
         let answer = Arc::new(until_ready(&mut original.stream).await?);
-        let key = statement.as_bytes().to_vec();
-        original.answers.insert(key, Arc::clone(&answer));
+        let mut said = self.said.write().expect("nobody panics with it");
+        let answers = said.entry(sort).or_default();
+        answers.insert(statement.to_owned(), Arc::clone(&answer));
         Ok(answer)
+    }
+
+    fn said(&self, sort: Sort, statement: &str) -> Option<Arc<Vec<u8>>> {
+        let said = self.said.read().expect("nobody panics with it");
+        said.get(&sort)?.get(statement).cloned()
     }
 
     /// The answer with the addresses of the stand-in's own cluster.
@@ -218,7 +233,7 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// A packet without a kind, its length included.
-async fn packet(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+async fn packet(stream: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
     let length = stream.read_u32().await?;
     let mut packet = length.to_be_bytes().to_vec();
     packet.resize(length as usize, 0);
