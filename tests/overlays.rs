@@ -551,6 +551,76 @@ fn validated(files: &[(&str, &str)], words: &[&str]) -> Said {
     pgbaton(site.path(), &words)
 }
 
+/// Every playbook that uses a file with a mistake is invalid; the mistake is told once, and nothing that only comes of it.
+#[test]
+fn a_mistake_that_many_playbooks_have_is_told_once() {
+    for (overlay, message) in [
+        (
+            "overlay: failovr\nsteps: { follow: { timeout: 3m } }\n",
+            "there is no playbook `failovr`",
+        ),
+        (
+            "overlay: failover\nversion: \">=2\"\n",
+            "this overlay is for failover >=2, and this is 1.0.0",
+        ),
+        ("overlay: follow\n  steps: [\n", "cannot begin a value here"),
+    ] {
+        let said = validated(&[("site.yaml", SITE), ("overlays/a.yaml", overlay)], &[]);
+        assert_eq!(said.code, 2);
+        let errors = said.stderr.matches("error[").count();
+        assert_eq!(errors, 1, "{}", said.stderr);
+        assert!(said.stderr.contains(message), "{}", said.stderr);
+        let invalid = said.stdout.matches("playbook invalid: ").count();
+        assert!(invalid > 2, "{}", said.stdout);
+    }
+}
+
+/// A site that seals a parameter of a playbook need not know who nests it; and nobody sets it by that way.
+#[test]
+fn what_is_sealed_is_sealed_for_the_playbooks_that_hand_it_on() {
+    let seals = |of: &str, params: &str| format!("overlay: {of}\nparams: {{ {params} }}\n");
+    let failover = seals("failover", "max_loss: { default: 0B, sealed: true }");
+    let follow = seals(
+        "follow",
+        "apply: { enum: [restart], default: restart, sealed: true }",
+    );
+    let site = folder(&[
+        ("site.yaml", SITE),
+        ("overlays/failover.yaml", &failover),
+        ("overlays/follow.yaml", &follow),
+    ]);
+    let said = pgbaton(site.path(), &["validate"]);
+    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+    for (playbook, param) in [
+        ("restart", "max_loss=1GiB"),
+        ("restart", "apply=auto"),
+        ("failover", "apply=auto"),
+    ] {
+        let words = ["run", playbook, "-p", "old_primary=n1", "-p", param];
+        let said = pgbaton(site.path(), &words);
+        assert_eq!(said.code, 2, "{playbook} {param}: {}", said.stderr);
+        assert!(
+            said.stderr.contains("it is sealed"),
+            "{param}: {}",
+            said.stderr
+        );
+    }
+
+    // Whoever gives it a value of its own is told, as ever.
+    let own = "playbook: mine\ntimeout: 5m\nparams: { loss: { type: bytes, default: 1GiB } }\nsteps:\n  go: { playbook: failover, with: { max_loss: \"{{ params.loss }}\" } }\n";
+    std::fs::create_dir_all(site.path().join("playbooks")).unwrap();
+    std::fs::write(site.path().join("playbooks/mine.yaml"), own).unwrap();
+    let said = pgbaton(site.path(), &["validate", "playbooks/mine.yaml"]);
+    assert_eq!(said.code, 2);
+    assert!(
+        said.stderr
+            .contains("parameter `max_loss` of playbook `failover` is sealed"),
+        "{}{}",
+        said.stdout,
+        said.stderr
+    );
+}
+
 #[test]
 fn names_resolve_with_the_overlays_of_the_site() {
     let site = folder(&[

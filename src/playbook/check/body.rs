@@ -3,6 +3,7 @@
 use super::kind::Kind;
 use super::place::Place;
 use super::resolve::param_kind;
+use super::seals::gives_nothing;
 use super::steps::Checker;
 use super::templates::Want;
 use crate::document::{Spanned, suggest};
@@ -28,7 +29,7 @@ impl Checker<'_> {
                 self.unknown_action(name);
                 // Its references can be checked all the same.
                 for tree in node.iter().chain(with.iter().map(|(_, tree)| tree)) {
-                    self.inside(tree, place, true);
+                    self.unjudged(tree, place);
                 }
             }
             Body::Playbook { name, with } => self.nested(name, with, place),
@@ -107,7 +108,7 @@ impl Checker<'_> {
             let Some(field) = signature.input(&name.value) else {
                 let known: Vec<&str> = signature.inputs.iter().map(|f| f.name).collect();
                 self.unknown_input(name, &format!("action `{}`", signature.name), &known);
-                self.inside(tree, place, true);
+                self.unjudged(tree, place);
                 continue;
             };
             let want = Want {
@@ -231,7 +232,7 @@ impl Checker<'_> {
     fn nested(&mut self, name: &Spanned<String>, with: &Given, place: &Place<'_>) {
         let Some(Some(contract)) = self.nested.get(&name.value) else {
             for (_, tree) in with {
-                self.inside(tree, place, true);
+                self.unjudged(tree, place);
             }
             return;
         };
@@ -245,10 +246,13 @@ impl Checker<'_> {
                     .map(|p| p.name.value.as_str())
                     .collect();
                 self.unknown_input(given, &of, &known);
-                self.inside(tree, place, true);
+                self.unjudged(tree, place);
                 continue;
             };
             if param.sealed {
+                if gives_nothing(self.playbook, tree) {
+                    continue;
+                }
                 self.error(
                     "sealed",
                     given.span,

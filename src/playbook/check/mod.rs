@@ -21,6 +21,7 @@ mod proof;
 mod resolve;
 mod resolve_step;
 mod safety;
+mod seals;
 mod steps;
 mod templates;
 mod values;

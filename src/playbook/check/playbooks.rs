@@ -2,6 +2,7 @@
 
 use super::kind::Output;
 use super::parts::Parts;
+use super::seals::seal_what_is_handed_on;
 use super::steps::check_playbook;
 use super::values::settle;
 use crate::document::{Diagnostics, Source, Span, suggest};
@@ -128,6 +129,7 @@ impl Family<'_> {
             self.nest(&nested, span, source, &mut own);
         }
         self.stack.pop();
+        seal_what_is_handed_on(&mut playbook, &self.nested);
         let outputs = check_playbook(
             &playbook,
             self.catalog,

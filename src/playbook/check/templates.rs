@@ -179,6 +179,17 @@ impl Checker<'_> {
         }
     }
 
+    /// A value for something that is not known, which has been reported: only what it refers to is judged.
+    pub(super) fn unjudged(&mut self, tree: &TemplateTree, place: &Place<'_>) {
+        if let TemplateTree::Template(template) = tree
+            && let Some(reference) = template.single()
+        {
+            self.reference(&Name::of_reference(reference), template, place, false);
+        } else {
+            self.inside(tree, place, true);
+        }
+    }
+
     /// References inside a text.
     fn pieces(&mut self, template: &Template, place: &Place<'_>) {
         for piece in template.pieces() {

@@ -29,10 +29,16 @@ pub(super) fn without_base(to: &mut Lowering<'_>, tree: &Spanned<Tree>) {
     }
 }
 
-/// Whether the overlay says whose it is; judges what it says.
-pub(super) fn judge(to: &mut Lowering<'_>, base: &[Entry], overlay: &Spanned<Tree>, own: &[Entry]) {
+/// Judges what the overlay says of whose it is. False where it is of a playbook that there is not: nobody knows what the
+/// rest of it would change.
+pub(super) fn judge(
+    to: &mut Lowering<'_>,
+    base: &[Entry],
+    overlay: &Spanned<Tree>,
+    own: &[Entry],
+) -> bool {
     let Some(of) = named(to, overlay, own) else {
-        return;
+        return true;
     };
     let layers = to.source.layers();
     let stem = layers.first().and_then(|first| {
@@ -42,11 +48,12 @@ pub(super) fn judge(to: &mut Lowering<'_>, base: &[Entry], overlay: &Spanned<Tre
     let name = find(base, "playbook").and_then(|entry| text(&entry.value.value));
     if name != Some(of.value.as_str()) && stem.as_deref() != Some(of.value.as_str()) {
         unknown(to, &of);
-        return;
+        return false;
     }
     if let Some(wanted) = find(own, "version") {
         version(to, base, wanted, &of.value);
     }
+    true
 }
 
 fn named(

@@ -20,7 +20,9 @@ pub(super) fn lay(to: &mut Lowering<'_>, base: &mut Spanned<Tree>, mut overlay: 
         // A playbook that is none is reported by whoever loads it.
         return;
     };
-    head::judge(to, base, &overlay, own);
+    if !head::judge(to, base, &overlay, own) {
+        return;
+    }
     let Tree::Map(own) = overlay.value else {
         return;
     };
