@@ -107,6 +107,68 @@ async fn every_expectation_can_fail_and_is_shown_where_it_stands() {
     }
 }
 
+/// Whoever is asked by a playbook says what the test has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_says_what_people_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("approved_failover.test.yaml");
+    let tested = async |answers: &str, expect: &str| {
+        let text = format!(
+            "tests: approved_failover\ncases:\n  one:\n    situation: server-dead-sync\n{answers}    expect: {{ {expect} }}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        pgbaton(&["test", file.to_str().unwrap()]).await
+    };
+    for (answers, expect) in [
+        ("", "primary: n2"),
+        ("    answers: { ask: approve }\n", "primary: n2"),
+        (
+            "    answers: { ask: deny }\n",
+            "outcome: refused, says: [denied by the test], steps: { ask: failed, failover: not_run }",
+        ),
+        (
+            "    answers: { ask: nobody }\n",
+            "outcome: failed, says: [the question has expired], steps: { failover: not_run }",
+        ),
+        // Another runner asks again, and is answered.
+        (
+            "    answers: { ask: approve }\n    faults: [{ step: failover/promote, fault: dies }]\n",
+            "primary: n2",
+        ),
+    ] {
+        tested(answers, expect).await.expect(0);
+    }
+    let said = tested(
+        "    params: { patience: 3, nobody: 1 }\n",
+        "outcome: refused",
+    )
+    .await;
+    let said = said.expect(1);
+    assert!(said.stdout.contains("`3` has no unit"), "{}", said.all());
+    assert!(
+        said.stdout
+            .contains("playbook `approved_failover` has no parameter `nobody`"),
+        "{}",
+        said.all()
+    );
+    for (answers, told) in [
+        ("ask: deny", "the run ends `refused`"),
+        ("aks: deny", "did you mean `ask`?"),
+        ("failover/promote: deny", "`failover/promote` asks nobody"),
+    ] {
+        let answers = format!("    answers: {{ {answers} }}\n");
+        let said = tested(&answers, "primary: n2").await.expect(1);
+        assert!(said.stdout.contains(told), "{told}: {}", said.all());
+    }
+    let said = tested("    answers: { ask: perhaps }\n", "primary: n2").await;
+    let said = said.expect(2);
+    assert!(
+        said.stderr.contains("`approve`, `deny`, `nobody`"),
+        "{}",
+        said.all()
+    );
+}
+
 /// A playbook of the site's own that a fault breaks: what holds for every run makes the test fail, whatever it expects.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_run_may_do_fails_a_test_that_does_not_ask_for_it() {
@@ -142,6 +204,10 @@ async fn a_file_that_is_wrong_is_told_with_all_its_mistakes_and_nothing_is_playe
     ] {
         assert!(said.stderr.contains(told), "{told}: {}", said.all());
     }
+    let (_dir, said) = tested(&example().replace("tests: failover", "tests: failovr"), &[]).await;
+    let told = said.expect(2).stderr;
+    assert!(told.contains("failover.test.yaml:1:8"), "{told}");
+    assert!(told.contains("did you mean `failover`?"), "{told}");
     let file = dir.path().join("failover.test.yaml");
     let said = pgbaton(&["validate", file.to_str().unwrap()]).await;
     assert!(

@@ -34,7 +34,8 @@ pub use explore::{Effort, Explored, Finding, explore};
 pub use fault::{Kind, Planned, Point};
 pub use invariant::{Invariant, Violation};
 pub use own::{
-    Account, Aim, Case, Drilled, Expect, Meets, Miss, Suite, Walked, drill, load_suite, verdict,
+    Account, Aim, Answer, Case, Drilled, Expect, Meets, Miss, Suite, Walked, drill, load_suite,
+    verdict,
 };
 pub use play::{Played, Want, play};
 pub use scenario::{Scenario, ScenarioError};

@@ -4,7 +4,7 @@ use super::checks::check;
 use super::fault::Point;
 use super::invariant::Violation;
 use super::outside::Willing;
-use super::own::{Account, Aim, Aimed};
+use super::own::{Account, Aimed, Meant};
 use super::progress::demand;
 use super::scenario::Scenario;
 use super::script::Script;
@@ -62,14 +62,14 @@ pub fn play(subject: &Subject, scenario: &Scenario, want: Want) -> Result<Played
     play_with(subject, scenario, want, None).map(|(played, _)| played)
 }
 
-/// The same; with `aims`, these faults meet it besides, and an account of its steps is given.
+/// The same; with `meant`, its faults meet it besides, its people answer, and an account of its steps is given.
 pub(super) fn play_with(
     subject: &Subject,
     scenario: &Scenario,
     want: Want,
-    aims: Option<&[Aim]>,
+    meant: Option<&Meant<'_>>,
 ) -> Result<(Played, Account), RunsError> {
-    let played = on_paused_clock(perform(subject, scenario, want, aims));
+    let played = on_paused_clock(perform(subject, scenario, want, meant));
     played.map_err(|error| RunsError::NotFound {
         what: format!("no runtime for a simulation: {error}"),
         help: None,
@@ -80,7 +80,7 @@ async fn perform(
     subject: &Subject,
     scenario: &Scenario,
     want: Want,
-    aims: Option<&[Aim]>,
+    meant: Option<&Meant<'_>>,
 ) -> Result<(Played, Account), RunsError> {
     let names = subject.names();
     let inventory = Arc::new(scenario.situation.inventory(subject));
@@ -101,16 +101,18 @@ async fn perform(
         want == Want::Points,
         story,
     );
-    script.aim(Aimed::new(aims.unwrap_or_default()));
+    script.aim(Aimed::new(meant.map_or(&[], |meant| meant.faults)));
+    let answers = meant.and_then(|meant| meant.answers.clone());
     script.attend(&sim);
-    let stage = Stage {
+    let mut stage = Stage {
         subject,
         inventory: &inventory,
         sim: &sim,
         script: &script,
         seed: scenario.seed,
         story,
-        accounts: aims.is_some(),
+        accounts: meant.is_some(),
+        answers: answers.clone(),
     };
     let mut given = subject.given();
     if scenario.situation.start == Start::HostWaived {
@@ -133,12 +135,16 @@ async fn perform(
     sim.pass(SETTLES).await;
     check(&stage, &ended);
     let gap = sim.with(|w| w.longest_gap());
-    let account = aims.map(|_| Account {
+    let account = meant.map(|_| Account {
         steps: ended.facts.walked.clone().unwrap_or_default(),
         says: said(&ended),
         nodes: sim.with(|w| w.states()),
         unmet: script.unmet(),
+        unusable: Vec::new(),
+        unasked: answers.map_or_else(Vec::new, |answers| answers.unasked()),
     });
+    // Whoever tries it again is let.
+    stage.answers = None;
     demand(&stage, &ended).await?;
     let inner = script.lock();
     let played = Played {

@@ -1,8 +1,9 @@
 //! Reads a run's events at the moment when they happen, and keeps what the invariants need of them.
 
 use super::invariant::Invariant;
-use super::own::Walked;
+use super::own::{Answers, Walked};
 use super::script::{Fate, Script, list};
+use super::stage::Stage;
 use crate::cluster::{NodeName, Operation};
 use crate::engine::{
     Durability, Envelope, Event, Forecast, RecordError, Recorder, RunId, SkipReason, StepPath,
@@ -45,22 +46,24 @@ pub(super) struct Record {
     dead: Arc<AtomicBool>,
     sim: SimCluster,
     script: Script,
+    answers: Option<Answers>,
     story: bool,
 }
 
 impl Record {
-    pub(super) fn new(sim: &SimCluster, script: &Script, story: bool, accounts: bool) -> Self {
+    pub(super) fn new(stage: &Stage<'_>) -> Self {
         let facts = Facts {
-            walked: accounts.then(Vec::new),
+            walked: stage.accounts.then(Vec::new),
             ..Facts::default()
         };
         Self {
             facts: Arc::new(Mutex::new(facts)),
-            journal: script.may_die().then(Arc::default),
+            journal: stage.script.may_die().then(Arc::default),
             dead: Arc::default(),
-            sim: sim.clone(),
-            script: script.clone(),
-            story,
+            sim: stage.sim.clone(),
+            script: stage.script.clone(),
+            answers: stage.answers.clone(),
+            story: stage.story,
         }
     }
 
@@ -122,6 +125,9 @@ impl Recorder for Record {
                 return std::future::pending().await;
             }
             self.keep(envelope);
+            if let Some(answers) = &self.answers {
+                answers.hear(&envelope.event);
+            }
             if self.story
                 && let Some(line) = line(&envelope.event)
             {

@@ -1,11 +1,12 @@
 //! One run of a playbook on a simulated cluster, with everything that watches it.
 
+use super::own::Answers;
 use super::record::{Facts, Record};
 use super::script::Script;
 use super::subject::Subject;
 use super::witness::Witnessed;
 use crate::cluster::{Inventory, NodeName};
-use crate::engine::{Actions, Envelope, Event, Failure, Outcome, Report, Unresumable};
+use crate::engine::{Actions, Envelope, Event, Failure, Inbox, Outcome, Report, Unresumable};
 use crate::journal::MemoryRecorder;
 use crate::playbook::{Checked, Map, TroubleKind};
 use crate::runs::{
@@ -26,6 +27,8 @@ pub(super) struct Stage<'a> {
     pub(super) story: bool,
     /// An account of the steps is wanted.
     pub(super) accounts: bool,
+    /// Who is asked; none where nobody is, and every question is approved on the spot.
+    pub(super) answers: Option<Answers>,
 }
 
 /// The world when a run began.
@@ -64,7 +67,7 @@ impl Stage<'_> {
         self.script.run_begins(old.clone(), before.promotions);
         let (_, pinned) = facts_of(self.sim).await;
         let params = bind_simulated(playbook, given, &self.subject.vars, &pinned)?;
-        let record = Record::new(self.sim, self.script, self.story, self.accounts);
+        let record = Record::new(self);
         let order = SimOrder {
             playbook: playbook.clone(),
             params: params.clone(),
@@ -77,6 +80,7 @@ impl Stage<'_> {
             payload: Map::new(),
             forecast: false,
             recorder: MemoryRecorder::new(),
+            inbox: (self.answers.clone()).map(|answers| Arc::new(answers) as Arc<dyn Inbox>),
         };
         let report = self.conduct(order, &record).await;
         let promotions = self.sim.with(|w| w.completed_promotions());

@@ -8,7 +8,8 @@ use super::world::only_reads;
 use crate::actions::LiveActions;
 use crate::cluster::{Cluster, Inventory, Operation, Product, Render, Rendered, Topology};
 use crate::engine::{
-    Actions, Engine, Envelope, Held, Lease, Recorder, Report, Request, Resume, RunId, Unresumable,
+    Actions, Engine, Envelope, Held, Inbox, Lease, Recorder, Report, Request, Resume, RunId,
+    Unresumable,
 };
 use crate::journal::{MemoryLease, MemoryRecorder};
 use crate::playbook::{Checked, Map};
@@ -69,6 +70,8 @@ pub struct SimOrder {
     pub forecast: bool,
     /// Where events are kept; an empty one unless the caller wants to look while the run is under way.
     pub recorder: MemoryRecorder,
+    /// Who answers where it asks; none where nobody can be asked, and every question is approved on the spot.
+    pub inbox: Option<Arc<dyn Inbox>>,
 }
 
 /// A simulated run that has ended.
@@ -153,7 +156,7 @@ fn request(
         pins: None,
         lease,
         cancel: CancellationToken::new(),
-        inbox: None,
+        inbox: order.inbox,
         observers: Vec::new(),
     }
 }

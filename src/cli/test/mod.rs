@@ -10,9 +10,10 @@ use super::paint::Paint;
 use super::rehearse::subject_of;
 use super::text::{count, duration};
 use super::{diagnostics, library, screen};
-use crate::document::{Diagnostics, Source, read_file};
+use crate::document::{Diagnostics, Source, read_file, suggest};
+use crate::playbook::Library;
 use crate::rehearse::{Case, Drilled, Miss, Subject, Suite, drill, load_suite, verdict};
-use crate::runs::{RunsError, site_file};
+use crate::runs::{RunsError, Shelves, site_file};
 use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -144,8 +145,31 @@ fn subject(context: &Context, suite: &Suite) -> Result<Subject, CommandError> {
         .parent()
         .map(|folder| folder.join(format!("{wanted}.yaml")))
         .filter(|file| file.is_file());
+    if beside.is_none() && matches!(shelves.find(wanted), Ok(None)) {
+        return Err(nobody(suite, &shelves).into());
+    }
     let wanted = beside.map_or_else(|| wanted.clone(), |file| file.display().to_string());
     subject_of(context, &shelves, &wanted)
+}
+
+/// A playbook that there is not, shown where the tests name it.
+fn nobody(suite: &Suite, shelves: &Shelves) -> RunsError {
+    let wanted = &suite.playbook;
+    let names = shelves.names();
+    let mut diagnostics = Diagnostics::default();
+    let message = format!("there is no playbook `{}`", wanted.value);
+    diagnostics
+        .error("unknown-playbook", &suite.source, wanted.span, message)
+        .help = Some(
+        match suggest(&wanted.value, names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the playbooks are {}", names.join(", ")),
+        },
+    );
+    RunsError::Invalid {
+        what: format!("tests {}", suite.source.name),
+        diagnostics,
+    }
 }
 
 fn play(subject: &Subject, case: &Case, story: bool) -> Result<Played, CommandError> {

@@ -1,8 +1,11 @@
 //! Playing one of a site's tests.
 
+use super::answers::Answers;
 use super::file::{Aim, Case, Meets};
 use crate::cluster::NodeName;
+use crate::document::Spanned;
 use crate::engine::{StepPath, StepStatus};
+use crate::playbook::{Playbook, read_text};
 use crate::rehearse::play::{Played, Want, play_with};
 use crate::rehearse::{Kind, Scenario, Subject};
 use crate::runs::RunsError;
@@ -19,6 +22,10 @@ pub struct Account {
     pub nodes: Vec<NodeState>,
     /// The faults that met no call, by their number in the test.
     pub unmet: Vec<usize>,
+    /// The parameters that the playbook cannot be given, by their number in the test, each with the reason.
+    pub unusable: Vec<(usize, String)>,
+    /// The steps of which the test has an answer, and that did not ask.
+    pub unasked: Vec<String>,
 }
 
 /// A step that a run came to.
@@ -49,17 +56,49 @@ pub struct Drilled {
 pub fn drill(subject: &Subject, case: &Case, story: bool) -> Result<Drilled, RunsError> {
     let mut subject = subject.clone();
     // What the test gives wins over what the command line does.
-    let own: Vec<&String> = case.params.iter().map(|(name, _)| name).collect();
-    subject.params.retain(|(name, _)| !own.contains(&name));
-    subject.params.extend(case.params.iter().cloned());
+    let own = || case.params.iter().map(|(name, text)| (&name.value, text));
+    let given = |name: &String| own().any(|(own, _)| own == name);
+    subject.params.retain(|(name, _)| !given(name));
+    let all = own().map(|(name, text)| (name.clone(), text.clone()));
+    subject.params.extend(all);
     let scenario = Scenario {
         situation: case.situation,
         seed: case.seed,
         faults: Vec::new(),
     };
     let want = if story { Want::Story } else { Want::Outcome };
-    let (played, account) = play_with(&subject, &scenario, want, Some(&case.faults))?;
+    let given = case.answers.iter();
+    let given = given.map(|(step, answer)| (step.value.clone(), *answer));
+    let meant = Meant {
+        faults: &case.faults,
+        // Where nobody says anything about answers, a question is approved on the spot, as in a rehearsal.
+        answers: (!case.answers.is_empty()).then(|| Answers::new(given)),
+    };
+    let (played, mut account) = play_with(&subject, &scenario, want, Some(&meant))?;
+    account.unusable = unusable(&subject.playbook.playbook, case);
     Ok(Drilled { played, account })
+}
+
+/// A run that is refused for what it was given would pass a test that expects a refusal.
+fn unusable(playbook: &Playbook, case: &Case) -> Vec<(usize, String)> {
+    let wrong = |(name, text): &(Spanned<String>, String)| match playbook.param(&name.value) {
+        None => {
+            let of = &playbook.name.value;
+            Some(format!("playbook `{of}` has no parameter `{}`", name.value))
+        }
+        Some(param) => read_text(param.ty, text).err().map(|error| error.why),
+    };
+    let params = case.params.iter().enumerate();
+    params
+        .filter_map(|(number, param)| Some((number, wrong(param)?)))
+        .collect()
+}
+
+/// What a test has for its run, besides the situation.
+pub(in crate::rehearse) struct Meant<'c> {
+    pub(in crate::rehearse) faults: &'c [Aim],
+    /// None: nobody is asked.
+    pub(in crate::rehearse) answers: Option<Answers>,
 }
 
 /// Faults that wait for their call.

@@ -24,9 +24,11 @@ pub struct Case {
     /// Where the run begins.
     pub situation: Situation,
     /// What the run is given.
-    pub params: Vec<(String, String)>,
+    pub params: Vec<(Spanned<String>, String)>,
     /// What meets it.
     pub faults: Vec<Aim>,
+    /// What people answer, by the path of the step that asks.
+    pub answers: Vec<(Spanned<String>, Answer)>,
     /// The seed of everything that is random.
     pub seed: u64,
     /// What must come of it.
@@ -55,6 +57,17 @@ pub enum Meets {
     Effect,
     /// One that only looks.
     Question,
+}
+
+/// What a person says to a step that asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It may go on.
+    Approve,
+    /// It may not.
+    Deny,
+    /// Nothing, until the question has expired.
+    Nobody,
 }
 
 /// What must come of a run. What is not said may be anything.
@@ -92,6 +105,12 @@ const STATUSES: [(&str, StepStatus); 6] = [
     ("failed", StepStatus::Failed),
     ("not_run", StepStatus::NotRun),
     ("cancelled", StepStatus::Cancelled),
+];
+
+const ANSWERS: [(&str, Answer); 3] = [
+    ("approve", Answer::Approve),
+    ("deny", Answer::Deny),
+    ("nobody", Answer::Nobody),
 ];
 
 const MEETS: [(&str, Meets); 2] = [("effect", Meets::Effect), ("question", Meets::Question)];
@@ -135,6 +154,8 @@ fn case(to: &mut Lowering<'_>, entry: &Entry) -> Option<Case> {
     let params = params.map(|e| params_of(to, &e.value));
     let faults = map.optional(to, "faults");
     let faults = faults.map(|e| list(to, "`faults`", &e.value, aim));
+    let answers = map.optional(to, "answers");
+    let answers = answers.map(|e| answers_of(to, &e.value));
     let seed = map.optional(to, "seed");
     let seed = seed.map(|e| to.integer("`seed`", &e.value, 0, i64::MAX));
     let expect = map.required(to, "expect");
@@ -145,6 +166,7 @@ fn case(to: &mut Lowering<'_>, entry: &Entry) -> Option<Case> {
         situation: situation?,
         params: params.map_or(Some(Vec::new()), |params| params)?,
         faults: faults.map_or(Some(Vec::new()), |faults| faults)?,
+        answers: answers.map_or(Some(Vec::new()), |answers| answers)?,
         seed: match seed {
             None => 1,
             Some(seed) => u64::try_from(seed?).unwrap_or_default(),
@@ -166,7 +188,10 @@ fn situation_of(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Situatio
 }
 
 /// As the command line would have them.
-fn params_of(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Vec<(String, String)>> {
+fn params_of(
+    to: &mut Lowering<'_>,
+    value: &Spanned<Tree>,
+) -> Option<Vec<(Spanned<String>, String)>> {
     let entries = to.entries("`params`", value)?;
     let params = entries.iter().map(|entry| {
         let text = match &entry.value.value {
@@ -175,7 +200,7 @@ fn params_of(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Vec<(String
             // Numbers, booleans and lists are read from their text.
             _ => written(to, entry.value.span),
         };
-        (entry.key.value.clone(), text)
+        (entry.key.clone(), text)
     });
     Some(params.collect())
 }
@@ -232,6 +257,18 @@ fn aim(to: &mut Lowering<'_>, value: &Spanned<Tree>) -> Option<Aim> {
             Some(nth) => u32::try_from(nth?).unwrap_or(1),
         },
     })
+}
+
+fn answers_of(
+    to: &mut Lowering<'_>,
+    value: &Spanned<Tree>,
+) -> Option<Vec<(Spanned<String>, Answer)>> {
+    let entries = to.entries("`answers`", value)?;
+    let answers = entries.iter().map(|entry| {
+        let answer = to.one_of("an answer", &entry.value, &ANSWERS)?;
+        Some((entry.key.clone(), answer.value))
+    });
+    answers.collect()
 }
 
 fn expect_of(to: &mut Lowering<'_>, value: &Spanned<Tree>, key: Span) -> Option<Expect> {

@@ -20,11 +20,26 @@ pub struct Miss {
 /// Everything in which a run was not as its test expects. Empty: the test passed.
 pub fn verdict(case: &Case, drilled: &Drilled) -> Vec<Miss> {
     let mut misses = Vec::new();
+    for (number, why) in &drilled.account.unusable {
+        let Some((name, _)) = case.params.get(*number) else {
+            continue;
+        };
+        misses.push(Miss {
+            span: name.span,
+            text: why.clone(),
+            help: None,
+        });
+    }
     for number in &drilled.account.unmet {
         let Some(aim) = case.faults.get(*number) else {
             continue;
         };
         misses.push(unmet(aim.span, &aim.step, aim.at, &drilled.account));
+    }
+    for (step, _) in &case.answers {
+        if drilled.account.unasked.contains(&step.value) {
+            misses.push(unasked(step, &drilled.account));
+        }
     }
     let expect = &case.expect;
     let outcome = drilled.played.outcome;
@@ -96,6 +111,24 @@ fn unmet(span: Span, step: &str, at: Meets, account: &Account) -> Miss {
         ),
     };
     Miss { span, text, help }
+}
+
+fn unasked(step: &Spanned<String>, account: &Account) -> Miss {
+    let (text, help) = match account.step(&step.value) {
+        None => (
+            format!("the run does not come to `{}`", step.value),
+            near(&step.value, account),
+        ),
+        Some(_) => (
+            format!("`{}` asks nobody", step.value),
+            Some("steps with `action: approve` ask".to_owned()),
+        ),
+    };
+    Miss {
+        span: step.span,
+        text,
+        help,
+    }
 }
 
 fn near(step: &str, account: &Account) -> Option<String> {

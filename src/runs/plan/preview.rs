@@ -139,6 +139,7 @@ impl Preview {
             payload: self.order.payload.clone(),
             forecast: true,
             recorder,
+            inbox: None,
         };
         let ran = run_simulated(&self.inventory, Arc::new(actions), order).await;
         let logins = asked.logins();
