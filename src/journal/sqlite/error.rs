@@ -1,5 +1,6 @@
 //! What can be wrong with a store.
 
+use super::owner::what_to_do;
 use rusqlite::ErrorCode;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,13 +20,12 @@ pub enum JournalError {
         why: String,
     },
     /// It cannot be written.
-    #[error(
-        "the journal {path} cannot be written: allow it to the user who runs pgbaton, for the file and its directory, \
-         or keep the journal in another place"
-    )]
+    #[error("the journal {path} cannot be written: {help}")]
     ReadOnly {
         /// Which.
         path: PathBuf,
+        /// What can be done.
+        help: String,
     },
     /// A later pgbaton made it.
     #[error(
@@ -92,10 +92,17 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    pub(super) fn read_only(path: &std::path::Path) -> Self {
+        Self::ReadOnly {
+            path: path.to_owned(),
+            help: what_to_do(path),
+        }
+    }
+
     pub(super) fn of(path: &std::path::Path, error: &rusqlite::Error) -> Self {
         let path = path.to_owned();
         match error.sqlite_error_code() {
-            Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },
+            Some(ErrorCode::ReadOnly) => Self::read_only(&path),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged {
                 path,
                 why: error.to_string(),

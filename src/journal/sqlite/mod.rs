@@ -14,6 +14,7 @@ mod lease;
 mod messages;
 mod notes;
 mod open;
+mod owner;
 mod process;
 mod reader;
 mod store;

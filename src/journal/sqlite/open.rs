@@ -2,6 +2,7 @@
 
 use super::super::file::{make_directory, sync_directory};
 use super::error::{BUSY, JournalError};
+use super::owner::{hand_over, what_to_do};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::fs::{File, OpenOptions};
@@ -40,9 +41,7 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, JournalError> {
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let sql = |error: rusqlite::Error| JournalError::of(path, &error);
     if connection.is_readonly("main").map_err(sql)? {
-        return Err(JournalError::ReadOnly {
-            path: path.to_owned(),
-        });
+        return Err(JournalError::read_only(path));
     }
     bring_up_to_date(&mut connection, path, MIGRATIONS)?;
     write_ahead(&connection).map_err(sql)?;
@@ -123,6 +122,7 @@ fn make(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     match options.write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => {
+            hand_over(&file, directory);
             file.sync_all()?;
             sync_directory(directory)
         }
@@ -137,7 +137,7 @@ fn refused(path: &Path, error: &io::Error) -> JournalError {
     let path = path.to_owned();
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            JournalError::ReadOnly { path }
+            JournalError::read_only(&path)
         }
         io::ErrorKind::StorageFull => JournalError::Open {
             path,
@@ -201,7 +201,10 @@ fn look(path: &Path) -> Result<(), JournalError> {
         .and_then(|file| file.take(100).read_to_end(&mut head))
         .map_err(|error| JournalError::Open {
             path: path.to_owned(),
-            why: error.to_string(),
+            why: match error.kind() {
+                io::ErrorKind::PermissionDenied => what_to_do(path),
+                _ => error.to_string(),
+            },
         })?;
     if head.is_empty() {
         return Ok(());
