@@ -6,7 +6,7 @@ use super::error::CommandError;
 use super::exit_codes::Code;
 use super::paint::Paint;
 use super::{diagnostics, library, screen, text};
-use crate::document::{Diagnostics, Source, Spanned, Tree, read_file, write, write_flow};
+use crate::document::{Diagnostics, Source, Spanned, Tree, parse, read_file, write, write_flow};
 use crate::playbook::{
     Difference, Finding, Touched, differences, load, overlay_of, shown, upgrade,
 };
@@ -73,6 +73,15 @@ fn refuse_secrets(source: &Source, shelves: &Shelves) -> Result<(), CommandError
         library::check(source, shelves)?;
     }
     Ok(())
+}
+
+/// Whether it says that it is a playbook; what else is wrong with it is told with what it means.
+fn is_playbook(source: &Source) -> bool {
+    let tree = parse(source, &mut Diagnostics::default());
+    let Some(Tree::Map(entries)) = tree.map(|tree| tree.value) else {
+        return false;
+    };
+    entries.iter().any(|entry| entry.key.value == "playbook")
 }
 
 fn unreadable(source: &Source) -> CommandError {
@@ -230,7 +239,7 @@ fn against(
         .map_err(|error| CommandError::invalid(format!("{name} cannot be read: {error}")))?;
     let other = Source::new(name, other);
     refuse_secrets(&other, shelves)?;
-    if overlay_of(&other).is_some() || shown(&other, 80).is_none() {
+    if !is_playbook(&other) || shown(&other, 80).is_none() {
         return Err(unreadable(&other).hint("it is to be a whole playbook: another version of it"));
     }
     if site.is_copy || site.overlays.is_empty() {

@@ -6,12 +6,13 @@ use super::error::CommandError;
 use super::exit_codes::Code;
 use super::paint::Paint;
 use super::{diagnostics, library, merged, screen};
-use crate::document::{Diagnostics, Severity, Source, Tree, read_file};
+use crate::document::{Diagnostic, Diagnostics, Severity, Source, Tree, read_file};
 use crate::playbook::Library;
 use crate::runs::{RunsError, Shelves, site_file, stock_playbook, stock_playbooks};
 use crate::site::{Site, SiteError};
 use crate::trigger::hooks;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What a file turned out to be, and everything that is wrong with it.
@@ -221,6 +222,7 @@ fn show(context: &Context, verdicts: &[Verdict]) {
         return;
     }
     let errors = Paint::of(context.global.color, &std::io::stderr());
+    let mut told = BTreeSet::new();
     for verdict in verdicts {
         let Verdict {
             file,
@@ -228,8 +230,11 @@ fn show(context: &Context, verdicts: &[Verdict]) {
             diagnostics,
             unreadable,
         } = verdict;
-        if !diagnostics.0.is_empty() {
-            screen::note(&(diagnostics::render(diagnostics, errors) + "\n"));
+        // What is wrong with a file that several playbooks use is told once.
+        let news = diagnostics.0.iter();
+        let news = Diagnostics(news.filter(|d| told.insert(placed(d))).cloned().collect());
+        if !news.0.is_empty() {
+            screen::note(&(diagnostics::render(&news, errors) + "\n"));
         }
         let kind = kind.as_str();
         let (sign, word) = if let Some(why) = unreadable {
@@ -246,6 +251,13 @@ fn show(context: &Context, verdicts: &[Verdict]) {
         let line = format!("{file}: {kind} {sign} {word}");
         screen::data(&format!("{}\n", line.trim_end()));
     }
+}
+
+/// Where a problem is, and what it is.
+fn placed(diagnostic: &Diagnostic) -> (String, usize, String) {
+    let (source, span) = diagnostic.source.placed(diagnostic.span);
+    let file = source.name.to_string();
+    (file, span.start, diagnostic.message.clone())
 }
 
 fn errors_in(diagnostics: &Diagnostics) -> usize {
