@@ -283,6 +283,16 @@ async fn keepalived_moves_the_address_and_pgbaton_the_primary() {
     let (new, _) = assert_moved(&cluster).await;
     until_at(&place, number, &new, &address).await;
     assert_eq!(place.runs("failover").await.len(), 1);
+
+    // Nobody is dead in a switchover: it follows the role.
+    let other = if new == "n2" { "n3" } else { "n2" };
+    let candidate = format!("candidate={other}");
+    let said = cluster
+        .pgbaton(&["run", "switchover", "-p", &candidate])
+        .await;
+    assert!([0, 4].contains(&said.code), "{}", said.all());
+    until_at(&place, number, other, &address).await;
+    assert_eq!(cluster.primary().await, other, "and nobody else took over");
     drop(daemons);
 }
 
