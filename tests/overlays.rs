@@ -575,6 +575,26 @@ fn a_mistake_that_many_playbooks_have_is_told_once() {
     }
 }
 
+#[test]
+fn a_file_that_is_no_playbook_is_no_other_version_of_one() {
+    let site = folder(&[
+        ("site.yaml", SITE),
+        ("overlays/a.yaml", "overlay: follow\ntimeout: 9m\n"),
+    ]);
+    for file in ["site.yaml", "overlays/a.yaml"] {
+        let said = pgbaton(
+            site.path(),
+            &["playbook", "diff", "follow", "--against", file],
+        );
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{file}");
+        assert!(
+            said.stderr.contains("another version of it"),
+            "{}",
+            said.stderr
+        );
+    }
+}
+
 /// A site that seals a parameter of a playbook need not know who nests it; and nobody sets it by that way.
 #[test]
 fn what_is_sealed_is_sealed_for_the_playbooks_that_hand_it_on() {
