@@ -82,8 +82,8 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Code, Comman
     }
 }
 
-/// Who started it, as the run itself and its record tell.
-fn told() -> Map {
+/// Who started it, as the run itself and its record tell; a plan is to foretell what a run of the same person would do.
+pub(crate) fn told() -> Map {
     let mut told = Map::from([("by".to_owned(), Value::from(author()))]);
     // As programs hand it on that are part of a trace.
     let parent = std::env::var("TRACEPARENT").ok();

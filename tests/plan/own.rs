@@ -1,6 +1,6 @@
 //! A site's own steps in a preview: shown, read where that is still true, assumed, or unknown.
 
-use crate::foretold::{plan, step};
+use crate::foretold::{plan, plan_then_run, step};
 use crate::support::Cluster;
 use serde_json::json;
 
@@ -138,4 +138,17 @@ async fn own_steps_are_read_assumed_or_unknown_and_never_executed() {
     let touched: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     assert!(touched.is_empty(), "{touched:?}");
     assert!(listener.accept().is_err(), "a request was sent");
+}
+
+/// What a step says of whoever started the run, it says in the plan, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_started_it_is_known_to_a_plan_as_to_its_run() {
+    let cluster = Cluster::asynchronous("plan-who", 1).await;
+    let playbook = cluster.lab.dir().join("who.yaml");
+    let text = "playbook: who\nsteps:\n  say:\n    action: notify\n    with: { message: \"asked by {{ trigger.by }}\" }\noutputs:\n  by: trigger.by\n";
+    std::fs::write(&playbook, text).unwrap();
+    let (plan, said) = plan_then_run(&cluster, &[playbook.to_str().unwrap()]).await;
+    said.expect(0);
+    let by = plan["outputs"]["by"].to_string();
+    assert!(by.contains('@'), "{by}");
 }

@@ -23,6 +23,7 @@ pub(crate) async fn plan(context: &Context, args: PlanArgs) -> Result<Code, Comm
         playbook: args.playbook,
         params: args.params,
         trigger: "cli".to_owned(),
+        payload: run::told(),
         ..Order::default()
     };
     let plan = tokio::select! {
