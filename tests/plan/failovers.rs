@@ -18,6 +18,8 @@ const SITUATIONS: &[Situation] = &[
     Situation {
         name: "killed, and started again",
         synchronous: true,
+        // They are still waiting when it is there again, however long its start takes: each is nudged, once.
+        settings: &[("wal_retrieve_retry_interval", "60000")],
         before: &[KILLED],
         runs: &[(&["restart"], 0)],
         ..PLAIN
