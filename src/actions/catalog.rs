@@ -4,6 +4,7 @@ use super::scene::{Bound, Deed};
 use crate::cluster::Cluster;
 use crate::engine::{Action, Actions};
 use crate::playbook::{Catalog, Signature};
+use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -67,11 +68,12 @@ table![
 ];
 
 /// All of them, made once: a rehearsal looks into it millions of times.
-static TABLE: LazyLock<HashMap<&'static str, (Signature, Maker)>> = LazyLock::new(|| {
-    let all = table().into_iter();
-    all.map(|(signature, make)| (signature.name, (signature, make)))
-        .collect()
-});
+static TABLE: LazyLock<HashMap<&'static str, (Signature, Maker), FixedState>> =
+    LazyLock::new(|| {
+        let all = table().into_iter();
+        all.map(|(signature, make)| (signature.name, (signature, make)))
+            .collect()
+    });
 
 /// The contracts of all actions: what `validate`, `schema` and the engine go by.
 pub fn catalog() -> Catalog {

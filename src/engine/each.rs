@@ -6,13 +6,12 @@ use super::panic::caught_now;
 use super::past::{other_items, same_items};
 use super::prepare::render;
 use super::prepare::unevaluated;
+use super::running::Running;
 use super::scope::{Fault, Run, Scope};
 use super::slots::Slots;
 use super::step::{UnitEnd, label, may_run, run_unit, unsure};
 use super::{Event, Failure, SkipReason, StepPath, StepStatus};
 use crate::playbook::{ForEach, Items, Map, OnFailure, Step, TroubleKind, Value};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use std::collections::HashSet;
 
 /// Runs a step for each of its items. `broken`: why it cannot even be tried.
@@ -109,7 +108,7 @@ async fn run_items<'s>(
     let bound = each.max_parallel.unwrap_or(usize::MAX).max(1);
     let control = &scope.control;
     let mut slots = Slots::of(control.slots.as_ref());
-    let mut running = FuturesUnordered::new();
+    let mut running = Running::new();
     let (mut tally, todo) = taken_up(run, path, keys, items);
     tell_failed(run, control, step, &tally, allowed);
     let mut left = todo.into_iter();
@@ -142,7 +141,7 @@ async fn run_items<'s>(
             biased;
             () = control.token.cancelled(), if running.is_empty() => break,
             () = slots.granted(), if slots.asked() => {}
-            Some(end) = running.next() => {
+            end = running.next(), if !running.is_empty() => {
                 tally.ended(end);
                 tell_failed(run, control, step, &tally, allowed);
             }

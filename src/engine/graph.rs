@@ -5,6 +5,9 @@ use crate::playbook::{Block, TroubleKind};
 use petgraph::graph::{DiGraph, NodeIndex};
 use std::collections::{HashMap, VecDeque};
 
+/// The place of each step of a block. Ids are the site's own, and few: a hash that is fast will do.
+pub(super) type ById<'s> = HashMap<&'s str, usize, foldhash::fast::FixedState>;
+
 /// Which steps wait for which, and how many each still waits for. Every end of a step costs as much as it has
 /// successors, whatever the size of the graph.
 pub(super) struct Graph {
@@ -16,7 +19,7 @@ pub(super) struct Graph {
 
 impl Graph {
     /// The graph of a block; an error when a step needs one that is not there.
-    pub(super) fn of(block: &Block, index: &HashMap<&str, usize>) -> Result<Self, Failure> {
+    pub(super) fn of(block: &Block, index: &ById<'_>) -> Result<Self, Failure> {
         let count = block.steps.len();
         let mut edges = DiGraph::with_capacity(count, count);
         for _ in 0..count {

@@ -34,6 +34,7 @@ mod recorder;
 mod requests;
 mod retry;
 mod run;
+mod running;
 mod scope;
 mod shared;
 mod slots;

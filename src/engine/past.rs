@@ -8,11 +8,10 @@ use super::action::Failure;
 use super::attempts::Ended;
 use super::scope::{Fault, Run, Scope, ScopeEnd};
 use super::shared::{Shared, Undoable};
-use super::state::{RunState, Settled};
+use super::state::{ByPath, RunState, Settled};
 use super::step::{StepEnd, UnitEnd, conclude};
 use super::{Actions, Envelope, IllegalEvent, StepPath, StepStatus};
 use crate::playbook::TroubleKind;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// Why a run cannot be resumed.
@@ -64,7 +63,7 @@ impl Past {
     }
 
     /// How to take back what its steps did.
-    pub(super) fn undoables(&self, actions: &dyn Actions) -> HashMap<StepPath, Undoable> {
+    pub(super) fn undoables(&self, actions: &dyn Actions) -> ByPath<Undoable> {
         let steps = self.state.steps.iter();
         let known = steps.filter(|(_, step)| !step.effects.is_empty());
         known

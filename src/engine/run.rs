@@ -16,6 +16,7 @@ use super::{
     ScopeKind, StepPath, StepStatus,
 };
 use crate::playbook::{Checked, Map, TroubleKind, Value};
+use std::mem::take;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -123,7 +124,7 @@ impl Engine {
         Ok(self.conduct(request, past, Some(resume)).await)
     }
 
-    async fn conduct(&self, request: Request, past: Past, resume: Option<Resume>) -> Report {
+    async fn conduct(&self, mut request: Request, past: Past, resume: Option<Resume>) -> Report {
         let (writer, entries) = mpsc::unbounded_channel();
         let lost = Lost::default();
         let writing = tokio::spawn(write(
@@ -138,7 +139,7 @@ impl Engine {
         let can_be_asked = request.inbox.is_some();
         let shared = Shared::new(run, lease, writer, lost, past, undoables, can_be_asked);
         let shared = Arc::new(shared);
-        let report = conduct(self.actions.as_ref(), &request, &shared, resume).await;
+        let report = conduct(self.actions.as_ref(), &mut request, &shared, resume).await;
         drop(request);
         // The writer ends after the last event, and then the observers see the end too.
         shared.close();
@@ -151,11 +152,10 @@ impl Engine {
 
 async fn conduct(
     actions: &dyn Actions,
-    request: &Request,
+    request: &mut Request,
     shared: &Arc<Shared>,
     resume: Option<Resume>,
 ) -> Report {
-    let playbook = &*request.playbook.playbook;
     let resumed = resume.is_some();
     let first = match resume {
         None => started(request),
@@ -174,10 +174,13 @@ async fn conduct(
             debts: Vec::new(),
         };
     }
+    let base = base(request);
+    let request = &*request;
+    let playbook = &*request.playbook.playbook;
     let run = Run {
         actions,
         playbooks: &request.playbook.nested,
-        base: base(request),
+        base,
         shared: Arc::clone(shared),
         seed: request.seed,
         forecast: request.forecast,
@@ -364,19 +367,20 @@ fn started(request: &Request) -> Event {
     }
 }
 
-fn base(request: &Request) -> Base {
+/// Takes its names out of the request: maps of a whole cluster are not copied for nothing.
+fn base(request: &mut Request) -> Base {
     let map = |fields: Vec<(&str, Value)>| {
         let fields = fields.into_iter();
         Value::Map(fields.map(|(name, v)| (name.to_owned(), v)).collect())
     };
     Base {
-        site: map(vec![("vars", Value::Map(request.site_vars.clone()))]),
-        cluster: Value::Map(request.cluster.clone()),
+        site: map(vec![("vars", Value::Map(take(&mut request.site_vars)))]),
+        cluster: Value::Map(take(&mut request.cluster)),
         run: map(vec![
             ("id", Value::from(request.run.to_string())),
             ("started", Value::from(request.started.to_string())),
             ("trigger", Value::from(request.trigger.as_str())),
         ]),
-        trigger: Value::Map(request.trigger_payload.clone()),
+        trigger: Value::Map(take(&mut request.trigger_payload)),
     }
 }

@@ -2,18 +2,18 @@
 
 use super::control::{Control, Stop};
 pub(super) use super::fault::Fault;
-use super::graph::Graph;
+use super::graph::{ById, Graph};
 use super::names::Base;
 use super::past::Standing;
+use super::running::Running;
 use super::shared::Shared;
 use super::slots::Slots;
 use super::step::{StepEnd, run_step};
 use super::{Actions, Event, Failure, ScopeKind, SkipReason, StepPath};
 use crate::playbook::{Block, Map, Playbook, Step, TroubleKind, Value, format_duration};
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -54,7 +54,7 @@ pub(super) struct Scope<'s> {
     pub(super) control: Arc<Control>,
     /// How many playbooks it is nested in.
     pub(super) depth: usize,
-    index: HashMap<&'s str, usize>,
+    index: ById<'s>,
 }
 
 impl<'s> Scope<'s> {
@@ -112,7 +112,7 @@ impl<'s> Scope<'s> {
     }
 }
 
-fn index(block: &Block) -> HashMap<&str, usize> {
+fn index(block: &Block) -> ById<'_> {
     let steps = block.steps.iter().enumerate();
     steps
         .map(|(index, step)| (step.id.value.as_str(), index))
@@ -236,7 +236,7 @@ impl<'s> Driver<'s> {
     /// `spent`: how much of the budget was used before.
     async fn drive(mut self, budget: Option<Duration>, spent: Duration) -> ScopeEnd {
         let (run, scope) = (self.run, self.scope);
-        let mut running = FuturesUnordered::new();
+        let mut running = Running::new();
         let left = budget.map(|budget| budget.saturating_sub(spent));
         let end = left.map(|left| Instant::now() + left);
         let mut expired = std::pin::pin!(until(end));
@@ -259,7 +259,7 @@ impl<'s> Driver<'s> {
                 }
                 more = burst == BURST;
                 // Steps that were done at once make room, in memory too, before the next start.
-                while let Some(Some(ended)) = running.next().now_or_never() {
+                while let Some(ended) = running.next().now_or_never() {
                     self.ended(&ended);
                     more = true;
                 }
@@ -280,7 +280,7 @@ impl<'s> Driver<'s> {
                     scope.control.expire(&run.shared, &scope.path, failure);
                 }
                 () = self.slots.granted(), if self.slots.asked() => {}
-                Some(ended) = running.next() => self.ended(&ended),
+                ended = running.next() => self.ended(&ended),
             }
         }
         self.close()

@@ -1,11 +1,10 @@
 //! What all parts of a run share: its state, and the one way in which events come about.
 
 use super::past::Past;
-use super::state::RunState;
+use super::state::{ByPath, RunState};
 use super::writer::{Entry, Lost};
-use super::{Action, Envelope, Event, Failure, Held, Inputs, RecordError, RunId, StepPath};
+use super::{Action, Envelope, Event, Failure, Held, Inputs, RecordError, RunId};
 use crate::playbook::TroubleKind;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -31,7 +30,7 @@ pub(super) struct Inner {
     /// The point of no return is durable.
     pub(super) passed_for_sure: bool,
     /// What calling a step's undo needs; only for steps that intended an effect.
-    pub(super) undoables: HashMap<StepPath, Undoable>,
+    pub(super) undoables: ByPath<Undoable>,
     /// An event that the state refused: a fault of the engine itself.
     pub(super) bug: Option<String>,
     next: u64,
@@ -54,7 +53,7 @@ impl Shared {
         writer: mpsc::UnboundedSender<Entry>,
         lost: Lost,
         past: Past,
-        undoables: HashMap<StepPath, Undoable>,
+        undoables: ByPath<Undoable>,
         can_be_asked: bool,
     ) -> Self {
         Self {

@@ -98,13 +98,14 @@ impl Stage<'_> {
     /// Runs to the end, with as many runners as it takes. None: it did not end within its budget.
     async fn conduct(&self, order: SimOrder, record: &Record) -> Option<Report> {
         let limit = Subject::budget(&order.playbook);
+        let mortal = self.script.may_die();
         let death = self.script.runner();
         let recorder = Arc::new(record.clone());
-        let spare = self.script.may_die().then(|| order.clone());
+        let spare = mortal.then(|| order.clone());
         let run = run_recorded(self.inventory, self.actions(), order, recorder);
         let mut report = tokio::select! {
             biased;
-            () = death.cancelled() => None,
+            () = death.cancelled(), if mortal => None,
             report = tokio::time::timeout(limit, run) => Some(report.ok()?),
         };
         while report.is_none() {
