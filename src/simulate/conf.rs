@@ -57,7 +57,7 @@ pub(super) const SYNC_SLOTS: &str = "synchronized_standby_slots";
 const SECRET: [&str; 2] = [CONNINFO, RESTORE];
 
 /// Where a standby's connection goes: what `primary_conninfo` says, less what is secret.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Target {
     pub(super) host: String,
     pub(super) port: u16,
@@ -65,7 +65,7 @@ pub(super) struct Target {
 }
 
 /// A value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Value {
     Text(String),
     Target(Target),

@@ -7,8 +7,10 @@ use super::ids::NodeId;
 use super::node::{Saved, SlotState};
 use super::world::World;
 use crate::cluster::{Lsn, ManagerKind, NodeName, RepmgrRow, SlotName};
+use foldhash::quality::FixedState;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
 
 /// A mark's record and its commit.
 const MARK: u64 = 150;
@@ -140,7 +142,9 @@ impl World {
                 },
             );
         }
-        format!("{:016x}", hash(&format!("{:?}", node.saved.get(tag))))
+        // Tells whether it is still the same, no more.
+        let hash = FixedState::default().hash_one(node.saved.get(tag));
+        format!("{hash:016x}")
     }
 
     /// What is kept, for a restore of these settings; none where a restore has nothing to do.
@@ -216,11 +220,4 @@ pub(super) type Changes = BTreeMap<String, Option<Value>>;
 
 pub(super) fn saved_answer(path: &str, hash: &str) -> Json {
     json!({ "path": path, "hash": hash })
-}
-
-/// FNV-1a: tells whether it is still the same, no more.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

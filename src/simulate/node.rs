@@ -127,7 +127,7 @@ pub(super) struct Orphan {
 }
 
 /// Settings that are kept beside the server's own.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(super) struct Saved {
     pub(super) owner: String,
     pub(super) values: BTreeMap<String, Value>,

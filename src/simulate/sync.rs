@@ -15,30 +15,34 @@ const ANSWER: Duration = Duration::from_micros(200);
 impl World {
     /// Whether a commit that ends here is acknowledged now, by what the standbys have reported.
     pub(super) fn is_acknowledged(&self, node: NodeId, at: Lsn) -> bool {
+        self.acknowledges(node)(at)
+    }
+
+    /// The same for any number of commits of this node.
+    fn acknowledges(&self, node: NodeId) -> impl Fn(Lsn) -> bool + use<> {
         let level = self.node(node).conf.text(SYNC_COMMIT);
-        let Some(names) = &self.node(node).sync else {
-            return true;
-        };
-        if matches!(level, "local" | "off") {
-            return true;
-        }
-        let mut standbys = self.candidates(node, names);
-        let has = |stream: &Stream| {
-            let reported = if level == "remote_apply" {
+        let names = self.node(node).sync.as_ref();
+        let waits = names.filter(|n| n.acks > 0 && !matches!(level, "local" | "off"));
+        let reported = waits.map(|names| self.reported(node, names, level == "remote_apply"));
+        move |at| reported.is_none_or(|reported| reported >= Some(at))
+    }
+
+    /// How far all standbys that are waited for have come; none where there are too few.
+    fn reported(&self, node: NodeId, names: &SyncNames, replayed: bool) -> Option<Lsn> {
+        let reported = |stream: &Stream| {
+            if replayed {
                 stream.replayed
             } else {
                 stream.flushed
-            };
-            reported >= Some(at)
-        };
-        let acks = names.acks as usize;
-        match names.method {
-            SyncMethod::Any => standbys.iter().filter(|(_, s)| has(s)).count() >= acks,
-            SyncMethod::First => {
-                standbys.sort_by_key(|(rank, s)| (*rank, s.sender));
-                standbys.len() >= acks && standbys.iter().take(acks).all(|(_, s)| has(s))
             }
+        };
+        let mut standbys = self.candidates(node, names);
+        match names.method {
+            SyncMethod::Any => standbys.sort_by_key(|(_, s)| std::cmp::Reverse(reported(s))),
+            SyncMethod::First => standbys.sort_by_key(|(rank, s)| (*rank, s.sender)),
         }
+        let needed = standbys.get(..names.acks as usize)?;
+        needed.iter().map(|(_, s)| reported(s)).min().flatten()
     }
 
     /// The receivers that count, with their place in the list.
@@ -61,10 +65,9 @@ impl World {
         if self.node(id).waiters.is_empty() {
             return;
         }
+        let acknowledges = self.acknowledges(id);
         let waiters = std::mem::take(&mut self.node_mut(id).waiters);
-        let (done, wait) = waiters
-            .into_iter()
-            .partition(|w| self.is_acknowledged(id, w.commit.at));
+        let (done, wait) = waiters.into_iter().partition(|w| acknowledges(w.commit.at));
         self.node_mut(id).waiters = wait;
         let done: Vec<super::node::Waiter> = done;
         for waiter in done {
