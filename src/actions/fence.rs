@@ -67,7 +67,9 @@ impl Deed for Fence {
 
     async fn probe(&self, scene: &Scene<'_>) -> Result<Probe, Failure> {
         let node = scene.node()?;
-        if scene.texts("proofs").iter().any(|p| p == "stopped")
+        // A host that did not answer just now would only be waited for, and another proof may be at hand.
+        if !is_silent(scene)
+            && scene.texts("proofs").iter().any(|p| p == "stopped")
             && let Ok(host) = host(scene, &node).await
             && is_proof(&host)
         {
@@ -107,11 +109,7 @@ impl Deed for Fence {
         let node = scene.node()?;
         let mut missed = Vec::new();
         let mut proofs = scene.texts("proofs");
-        if matches!(
-            scene.step.inputs.get("host_reachable"),
-            Value::Boolean(false)
-        ) {
-            // It would only be waited for.
+        if is_silent(scene) {
             proofs.sort_by_key(|proof| proof == "stopped");
         }
         for proof in proofs {
@@ -175,6 +173,12 @@ impl Deed for Fence {
             Undone::Done(what.join(", "))
         })
     }
+}
+
+/// Its host did not answer just now.
+fn is_silent(scene: &Scene<'_>) -> bool {
+    let told = scene.step.inputs.get("host_reachable");
+    matches!(told, Value::Boolean(false))
 }
 
 /// What its host says, as long as that is waited for.

@@ -2,7 +2,8 @@
 
 use super::support::{Commits, Ran, Site, inventory, name, simulated, slot, world};
 use pgbaton::engine::Outcome;
-use pgbaton::simulate::{Disruption, Habit};
+use pgbaton::simulate::{Disruption, Habit, What};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const WAIVED: [(&str, &str); 2] = [
@@ -127,6 +128,31 @@ fn a_dead_host_is_starved_where_its_commits_waited_for_the_standbys() {
         assert!(ran.told().contains("n1 is starved"), "{}", ran.told());
         site.sim.pass(Duration::from_secs(3)).await;
         site.assert_nothing_lost(&site.primary());
+    });
+}
+
+#[test]
+fn a_host_that_did_not_answer_just_now_is_not_waited_for_once_more_where_another_proof_is_at_hand()
+{
+    simulated(async {
+        let site = Site::new(3, Commits::Quorum, 4);
+        site.sim.pass(Duration::from_secs(1)).await;
+        site.after(Disruption::HostDown(name("n1")), 1000).await;
+        let asked = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&asked);
+        site.sim.inject(|calls| {
+            calls.on_call(move |call| {
+                if call.node == Some(&name("n1")) && matches!(call.what, What::Observe("host")) {
+                    *count.lock().unwrap() += 1;
+                }
+                None
+            });
+        });
+        let ran = site.run("failover", &[]).await;
+        ran.expect(Outcome::Ok);
+        assert!(ran.told().contains("n1 is starved"), "{}", ran.told());
+        // By `confirm`, which found out that it does not answer.
+        assert_eq!(*asked.lock().unwrap(), 1);
     });
 }
 
