@@ -1,7 +1,8 @@
 //! From the end of a primary to the first write on the new one and to all standbys streaming, with `pgbaton serve` as a
 //! process of its own, each node on a host of its own, and the policy that is shipped (but for `mode: auto`).
 //!
-//! `cargo bench --bench detector -- --rounds 10` for `kill -9`, `-- --rounds 10 --cut 1` for a host that is cut off. Needs root.
+//! `cargo bench --bench detector -- --rounds 10` for `kill -9`, `-- --rounds 10 --cut 1` for a host that is cut off,
+//! with `--steps 1` also when each step began and ended. Needs root.
 
 #![allow(
     clippy::expect_used,
@@ -14,6 +15,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use pgbaton::engine::Event;
 use pgbaton::journal::Filter;
 use pgbaton::lab::{Fault, Writer};
 use pgbaton::runs::Records;
@@ -83,6 +85,19 @@ async fn once(standbys: u32, cut: bool) -> Taken {
     let detected = SystemTime::from(started)
         .duration_since(at)
         .unwrap_or_default();
+    if option("steps", 0) > 0 {
+        let events = records.read(&runs[0].run).await.expect("events");
+        for envelope in events {
+            if let Event::StepStarted { path, .. } | Event::StepEnded { path, .. } = &envelope.event
+            {
+                let what = match &envelope.event {
+                    Event::StepStarted { .. } => "begins",
+                    _ => "ends",
+                };
+                println!("  {:>7.1} ms {what:<7} {path}", envelope.at_ms);
+            }
+        }
+    }
     drop(serving);
     rig.lab.down().await.expect("down");
     Taken {

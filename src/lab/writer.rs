@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_postgres::Statement;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{SimpleQueryMessage, Statement};
 use tokio_util::sync::CancellationToken;
 
 /// The bound on one login.
@@ -306,16 +306,21 @@ async fn insert(shared: &Shared, primary: &Primary) -> bool {
 async fn find_primary(shared: &Shared) -> Primary {
     let tries = shared.hosts.iter().enumerate().map(|(host, endpoint)| {
         Box::pin(async move {
+            // Kept while it answers: a login each time, on every standby, would take a core from the failover it waits for.
+            let mut kept = None;
             loop {
-                let attempt = try_primary(endpoint, shared.options.login);
-                if let Ok(Ok(Some((session, insert)))) =
-                    tokio::time::timeout(shared.options.login, attempt).await
-                {
-                    return Primary {
-                        session,
-                        insert,
-                        host,
-                    };
+                let limit = shared.options.login;
+                let attempt = try_primary(endpoint, kept.take(), limit);
+                match tokio::time::timeout(limit, attempt).await {
+                    Ok(Ok(Tried::Primary(session, insert))) => {
+                        return Primary {
+                            session,
+                            insert,
+                            host,
+                        };
+                    }
+                    Ok(Ok(Tried::ReadOnly(session))) => kept = Some(session),
+                    Ok(Err(_)) | Err(_) => {}
                 }
                 tokio::time::sleep(shared.options.retry).await;
             }
@@ -324,27 +329,34 @@ async fn find_primary(shared: &Shared) -> Primary {
     select_all(tries).await.0
 }
 
+/// What a host turned out to be.
+enum Tried {
+    Primary(Session, Statement),
+    ReadOnly(Session),
+}
+
+/// Asks a host whether it accepts writes, on this session or on a new one.
 async fn try_primary(
     endpoint: &Endpoint,
+    session: Option<Session>,
     bound: Duration,
-) -> Result<Option<(Session, Statement)>, ConnectError> {
-    let session = sql::connect(endpoint, "", bound).await?;
+) -> Result<Tried, ConnectError> {
+    let session = match session {
+        Some(session) => session,
+        None => sql::connect(endpoint, "", bound).await?,
+    };
     let refused = ConnectError::Refused;
-    let row = session
-        .client
-        .query_one(WRITABLE, &[])
-        .await
-        .map_err(refused)?;
-    if !row.get::<_, bool>(0) {
-        return Ok(None);
+    let client = &session.client;
+    let answer = client.simple_query(WRITABLE).await.map_err(refused)?;
+    let writable = answer.iter().any(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0) == Some("t"),
+        _ => false,
+    });
+    if !writable {
+        return Ok(Tried::ReadOnly(session));
     }
-    let made = session.client.batch_execute(TABLE).await;
     // Two sessions that make the table at once: the second of them tries again.
-    made.map_err(ConnectError::Refused)?;
-    let insert = session
-        .client
-        .prepare(INSERT)
-        .await
-        .map_err(ConnectError::Refused)?;
-    Ok(Some((session, insert)))
+    client.batch_execute(TABLE).await.map_err(refused)?;
+    let insert = client.prepare(INSERT).await.map_err(refused)?;
+    Ok(Tried::Primary(session, insert))
 }
