@@ -1,5 +1,9 @@
 //! A throw-away machine on which a package can be installed with the real dpkg, under the real systemd.
 
+mod lacking;
+
+pub(crate) use lacking::{lacking, lacking_programs};
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
