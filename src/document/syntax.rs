@@ -157,7 +157,10 @@ fn help(kind: &ErrorKind, line: &Line<'_>, at: usize) -> Option<String> {
             Some("write `\\\\` for one backslash, or use single quotes".to_owned())
         }
         _ if line.wants_quotes() && at >= line.value_span.start => Some(quoted()),
-        E::MappingValueNotAllowed if line.value.contains(": ") => Some(quoted()),
+        // A colon behind the key is one too many; the key's own is where it should not be, whatever its value looks like.
+        E::MappingValueNotAllowed if line.value.contains(": ") && at >= line.value_span.start => {
+            Some(quoted())
+        }
         E::MappingValueNotAllowed
         | E::InvalidIndentation
         | E::ExpectedBlockMappingKey

@@ -178,6 +178,39 @@ fn the_hint_to_quote_is_about_the_entry_and_not_about_the_map_around_it() {
     assert!(said.len() < 2_000, "{} bytes", said.len());
 }
 
+#[test]
+fn a_line_in_the_wrong_column_is_told_of_its_column_and_not_of_quotes() {
+    for (yaml, indent) in [
+        (
+            "steps:\n  a:\n    timeout: 3m\n     for_each: { max_parallel: 2 }\n",
+            5,
+        ),
+        (
+            "steps:\n  a:\n    action: exec\n      with: { argv: [x], env: { A: b } }\n",
+            6,
+        ),
+        (
+            "steps:\n  a:\n    action: exec\n      node: \"{{ params.node }}\"\n",
+            6,
+        ),
+        (
+            "steps:\n  a:\n    needs: [b]\n     probe: { argv: [x] }\n",
+            5,
+        ),
+        ("steps:\n  a:\n    action: exec\n   with: { for: 1s }\n", 3),
+        ("steps:\n  a: { x: y }\n with: { for: 1s }\n", 1),
+        ("overlay: follow\n  steps: { a: { timeout: 5s } }\n", 2),
+    ] {
+        let said = report(yaml);
+        let told = format!("this line is indented by {indent} spaces");
+        assert!(said.contains(&told), "{yaml}{said}");
+        assert!(!said.contains("quote"), "{yaml}{said}");
+    }
+    // What has a second colon in its own value is one to quote, in whatever column.
+    let said = report("a:\n  summary: it does: this\n");
+    assert!(said.contains("`summary: \"it does: this\"`"), "{said}");
+}
+
 proptest! {
     #[test]
     fn reading_never_panics(text in "\\PC{0,200}|[\\[\\]{}:,\\-?&*!|>'\"%@`#~ \\n\\tab01<=.\\\\]{0,80}") {
