@@ -8,7 +8,7 @@ use super::paint::Paint;
 use super::{diagnostics, library, merged, screen};
 use crate::document::{Diagnostic, Diagnostics, Severity, Source, Tree, read_file};
 use crate::playbook::Library;
-use crate::runs::{RunsError, Shelves, site_file, stock_playbook, stock_playbooks};
+use crate::runs::{RunsError, Shelves, site_file};
 use crate::site::{Site, SiteError};
 use crate::trigger::hooks;
 use serde_json::json;
@@ -64,19 +64,9 @@ pub(crate) fn validate(context: &Context, args: &ValidateArgs) -> Result<Code, C
             Err(error) if context.global.site.is_some() => return Err(error.into()),
             Err(_) => {}
         }
-        let mut names: Vec<String> = stock_playbooks()
-            .iter()
-            .map(|stock| stock.name.to_owned())
-            .collect();
-        let overlaid = shelves.overlaid().unwrap_or_default();
-        names.extend(
-            overlaid
-                .iter()
-                .filter(|name| stock_playbook(name).is_none())
-                .cloned(),
-        );
-        for name in names {
-            verdicts.extend(check_named(&name, &overlaid, &shelves));
+        // All that a run could be asked for by name. What overlays change and is not there, every other one says.
+        for name in shelves.names() {
+            verdicts.extend(check_named(&name, &shelves));
         }
     } else {
         for file in &args.files {
@@ -91,15 +81,10 @@ pub(crate) fn validate(context: &Context, args: &ValidateArgs) -> Result<Code, C
     })
 }
 
-/// A playbook by its name: as it comes, or with the site's overlays. None where there is no such playbook, which every
-/// other one says.
-fn check_named(name: &str, overlaid: &[String], shelves: &Shelves) -> Option<Verdict> {
+/// A playbook by its name, as it would be run: the site's own or the stock's, with the site's overlays.
+fn check_named(name: &str, shelves: &Shelves) -> Option<Verdict> {
     match shelves.find(name) {
-        Ok(Some(source)) if source.is_layered() => Some(check_playbook(&source, shelves)),
-        Ok(Some(source)) if overlaid.iter().any(|other| other == name) => {
-            Some(check_playbook(&source, shelves))
-        }
-        Ok(_) => stock_playbook(name).map(|source| check_playbook(&source, shelves)),
+        Ok(source) => source.map(|source| check_playbook(&source, shelves)),
         Err(unreadable) => Some(Verdict {
             file: unreadable.file,
             kind: Kind::Playbook,

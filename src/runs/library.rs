@@ -305,8 +305,9 @@ impl Library for Shelves {
             let path = entry.path();
             if path.extension().is_some_and(|e| e == "yaml")
                 && let Some(stem) = path.file_stem().and_then(|s| s.to_str())
-                // `*.test.yaml` are tests of one.
+                // `*.test.yaml` are tests of one; what is hidden is an editor's.
                 && Path::new(stem).extension().is_none_or(|e| e != "test")
+                && !stem.starts_with('.')
             {
                 names.push(stem.to_owned());
             }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// `validate`.
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArgs {
-    /// Playbooks (by name or file), overlays and site files; without any, the site file and the stock playbooks
+    /// Playbooks (by name or file), overlays and site files; without any, the site file and all playbooks that have a name here
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Show the playbooks as they are run here, and behind each line the file that it came from; without any, those that the site's overlays change
