@@ -16,14 +16,18 @@ use std::time::Duration;
 use support::{Cluster, swap};
 use tokio::net::UnixDatagram;
 
-/// Reads what the service manager is told, until it is this.
+/// Reads what the service manager is told, until it is this, or begins so.
 async fn until(socket: &UnixDatagram, word: &str) {
     let hear = async {
         let mut told = vec![0; 4096];
         loop {
             let length = socket.recv(&mut told).await.unwrap();
             let text = String::from_utf8_lossy(&told[..length]).into_owned();
-            if text.lines().any(|line| line == word) {
+            let is_it = |line: &str| match word.strip_suffix('…') {
+                Some(begin) => line.starts_with(begin),
+                None => line == word,
+            };
+            if text.lines().any(is_it) {
                 return;
             }
         }
@@ -68,5 +72,28 @@ async fn a_service_manager_is_told_and_the_site_file_is_read_again() {
     assert_eq!(runs(&cluster).await.len(), 1);
     serving.signal(Signal::TERM);
     until(&socket, "STOPPING=1").await;
+    assert_eq!(serving.stop().await, 0);
+}
+
+/// `systemctl status` shows it. It is ready all the same: the watch goes on, and tells people.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_manager_is_told_that_nothing_could_be_started() {
+    let cluster = Cluster::asynchronous("sv-journal", 1).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let journal = cluster.lab.dir().join("journal");
+    if journal.exists() {
+        std::fs::remove_dir_all(&journal).unwrap();
+    }
+    std::fs::write(&journal, "").unwrap();
+    let serving = Serving::start_with(&cluster, |command| {
+        command.env("NOTIFY_SOCKET", &path);
+    })
+    .await;
+    until(&socket, "READY=1").await;
+    until(&socket, "STATUS=no run can be started…").await;
+    std::fs::remove_file(&journal).unwrap();
+    until(&socket, "STATUS=").await;
     assert_eq!(serving.stop().await, 0);
 }

@@ -129,7 +129,7 @@ impl CommandError {
 }
 
 /// An error and everything that led to it; a cause that only repeats the text before it is left out.
-fn chain(source: &(dyn Error + 'static)) -> Vec<String> {
+pub(super) fn chain(source: &(dyn Error + 'static)) -> Vec<String> {
     let mut causes: Vec<String> = Vec::new();
     let mut next = Some(source);
     while let Some(error) = next {

@@ -1,5 +1,6 @@
 //! `pgbaton serve`: watches the clusters, serves the HTTP API, and goes on with every run whose runner died.
 
+mod journal;
 mod posts;
 mod succession;
 
@@ -13,12 +14,13 @@ use super::signals::Hangup;
 use crate::notify::Notifier;
 use crate::runs::Records;
 use crate::trigger::{RunNews, Turns, Watches};
+use journal::Journal;
 use posts::Posts;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use succession::Succession;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
@@ -52,9 +54,19 @@ pub(crate) async fn serve(context: &Context) -> Result<Code, CommandError> {
     let cluster = context.global.cluster.clone();
     let run_news = RunNews::new(Arc::clone(&records), cluster, notifier.clone());
     let _telling = AbortOnDropHandle::new(tokio::spawn(run_news.keep_telling()));
+    let mut journal = Journal::default();
     tell(&[NotifyState::Ready]);
     loop {
-        succession.look(&records).await;
+        let usable = records.usable().await;
+        if let Some(text) = journal.told(&usable, Instant::now()) {
+            say(&text);
+            // What `systemctl status` shows.
+            let status = if usable.is_ok() { "" } else { text.as_str() };
+            tell(&[NotifyState::Status(status)]);
+        }
+        if usable.is_ok() {
+            succession.look(&records).await;
+        }
         tell(&[NotifyState::Watchdog]);
         tokio::select! {
             biased;

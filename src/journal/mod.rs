@@ -24,7 +24,7 @@ pub use ledger::{Entry, open_debts};
 pub use memory::{MemoryLease, MemoryRecorder};
 pub use note::Note;
 pub use read::{ReadError, read};
-pub use sqlite::{ImportError, Imported, JournalError, SqliteHistory, SqliteJournal};
+pub use sqlite::{ImportError, Imported, JournalError, SqliteHistory, SqliteJournal, writable};
 pub use store::{Announced, Store};
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod plan;
 mod records;
 mod simulated;
 mod stale;
+mod usable;
 mod world;
 
 pub use asking::{Answer, author};

@@ -21,7 +21,7 @@ pub struct Records {
 }
 
 /// Where runs are recorded.
-enum Place {
+pub(super) enum Place {
     /// In a directory of this machine.
     Here(PathBuf),
     /// In an etcd that several machines share.
@@ -44,6 +44,11 @@ impl Records {
             },
             store: OnceCell::new(),
         }
+    }
+
+    /// Where it is.
+    pub(super) fn kept(&self) -> &Place {
+        &self.place
     }
 
     /// Where it is, for people.
@@ -172,7 +177,8 @@ impl Records {
     }
 }
 
-fn file(state: &Path) -> PathBuf {
+/// The store of a directory.
+pub(super) fn file(state: &Path) -> PathBuf {
     state.join("journal.db")
 }
 

@@ -219,9 +219,9 @@ fn runs(page: &mut Page, numbers: &Numbers) {
     page.family(
         name,
         "gauge",
-        "1 where the journal could be read the last time.",
+        "1 where runs could be recorded in the journal the last time.",
     );
-    page.value(name, &[], u8::from(numbers.known));
+    page.value(name, &[], u8::from(numbers.journal == Some(true)));
     let name = "pgbaton_runs_unended";
     page.family(
         name,

@@ -64,8 +64,13 @@ pub(super) struct Alive {
     status: &'static str,
 }
 
-pub(super) async fn health() -> Response {
-    json(&Alive { status: "ok" })
+pub(super) async fn health(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
+    // What is wrong with it is in the log: whoever asks here has not said who they are.
+    if api.tally.journal() == Some(false) {
+        let why = "no run can be started or gone on with; the clusters are watched all the same";
+        return Err(Problem::new(Kind::JournalUnavailable, why));
+    }
+    Ok(json(&Alive { status: "ok" }))
 }
 
 /// The clusters that are served.

@@ -103,8 +103,9 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         path: "/health",
         role: None,
-        summary: "Whether the server answers; needs no token",
-        answers: &[answer("It does.", of::<read::Alive>)],
+        summary: "Whether the server answers, and could start a run; needs no token",
+        answers: &[answer("It does, and could.", of::<read::Alive>)],
+        problems: &[Kind::JournalUnavailable],
         handler: || get(read::health),
         ..LOOK
     },

@@ -38,8 +38,8 @@ pub(super) struct Numbers {
     pub(super) counts: BTreeMap<Class, Count>,
     /// By cluster and standing.
     pub(super) unended: BTreeMap<(String, &'static str), u64>,
-    /// The journal told so the last time.
-    pub(super) known: bool,
+    /// Whether runs could be recorded the last time; none before the first look.
+    pub(super) journal: Option<bool>,
 }
 
 /// Counts.
@@ -62,7 +62,10 @@ impl Tally {
             limit: Some(LATEST),
             ..Filter::default()
         };
-        let runs = records.list(&latest).await;
+        let runs = match records.usable().await {
+            Ok(()) => records.list(&latest).await,
+            Err(error) => Err(error),
+        };
         self.take(runs);
     }
 
@@ -72,9 +75,15 @@ impl Tally {
             Ok(runs) => inner.take(&runs),
             Err(error) => {
                 tracing::debug!(%error, "runs cannot be counted");
-                inner.numbers.known = false;
+                inner.numbers.journal = Some(false);
             }
         }
+    }
+
+    /// Whether runs could be recorded the last time; none before the first look.
+    pub(super) fn journal(&self) -> Option<bool> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.numbers.journal
     }
 
     pub(super) fn numbers(&self) -> Numbers {
@@ -106,7 +115,7 @@ impl Inner {
         }
         self.counted = Some(counted);
         self.numbers.unended = unended;
-        self.numbers.known = true;
+        self.numbers.journal = Some(true);
     }
 
     fn count(&mut self, run: &RunSummary, outcome: Outcome) {

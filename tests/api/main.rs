@@ -16,6 +16,7 @@ mod support;
 mod access;
 mod dashboards;
 mod document;
+mod journal;
 mod numbers;
 mod receivers;
 mod runs;

@@ -19,8 +19,6 @@ pub(super) struct Succession {
     /// Runs that were taken over once: one that could not be gone on with needs a person.
     concerned: HashSet<RunId>,
     under_way: JoinSet<(RunId, Result<Finished, RunsError>)>,
-    /// The journal could not be read the last time.
-    is_silent: bool,
 }
 
 impl Succession {
@@ -31,7 +29,6 @@ impl Succession {
             cluster: context.global.cluster.clone(),
             concerned: HashSet::new(),
             under_way: JoinSet::new(),
-            is_silent: false,
         }
     }
 
@@ -46,15 +43,9 @@ impl Succession {
     pub(super) async fn look(&mut self, records: &Records) {
         let runs = match records.cut_off(self.cluster.as_deref()).await {
             Ok(runs) => runs,
-            Err(error) => {
-                // Once, not every second.
-                if !std::mem::replace(&mut self.is_silent, true) {
-                    say(&format!("the runs cannot be looked at: {error}"));
-                }
-                return;
-            }
+            // Whoever looks whether the journal can be used says so.
+            Err(error) => return tracing::debug!(%error, "the runs cannot be looked at"),
         };
-        self.is_silent = false;
         for run in runs {
             if self.concerned.insert(run.run.clone()) {
                 self.take_over(run);

@@ -19,10 +19,12 @@ mod process;
 mod reader;
 mod store;
 mod worker;
+mod writable;
 
 pub use error::JournalError;
 pub use reader::SqliteHistory;
 pub use store::{ImportError, Imported, SqliteJournal};
+pub use writable::writable;
 
 #[cfg(test)]
 mod tests;

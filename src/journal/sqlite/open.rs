@@ -133,7 +133,7 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
-fn refused(path: &Path, error: &io::Error) -> JournalError {
+pub(super) fn refused(path: &Path, error: &io::Error) -> JournalError {
     let path = path.to_owned();
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
