@@ -169,6 +169,78 @@ async fn a_test_says_what_people_answer() {
     );
 }
 
+/// Two people are asked, one after the other: whom the test does not name says yes, and each answer is for one question.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_question_has_its_own_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "playbook: twice\nsteps:\n  first: { action: approve, with: { question: go on? } }\n  second: { needs: [first], action: approve, with: { question: really? } }\n";
+    std::fs::write(dir.path().join("twice.yaml"), text).unwrap();
+    let file = dir.path().join("twice.test.yaml");
+    let tested = async |answers: &str, expect: &str| {
+        let text = format!(
+            "tests: twice\ncases:\n  one:\n    situation: healthy-sync\n    answers: {{ {answers} }}\n    expect: {{ {expect} }}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        pgbaton(&["test", file.to_str().unwrap()]).await
+    };
+    for (answers, expect) in [
+        ("first: approve", "steps: { second: ok }"),
+        ("second: approve", "steps: { first: ok }"),
+        ("first: approve, second: approve", "outcome: ok"),
+        (
+            "second: deny",
+            "outcome: refused, steps: { first: ok, second: failed }",
+        ),
+        (
+            "first: approve, second: nobody",
+            "outcome: failed, steps: { first: ok }, says: [expired]",
+        ),
+    ] {
+        tested(answers, expect).await.expect(0);
+    }
+    let said = tested("first: deny, second: approve", "outcome: refused").await;
+    let said = said.expect(1);
+    assert!(said.stdout.contains("`second`"), "{}", said.all());
+}
+
+/// A step of the site's own looks by its probe first. A fault without more meets what it does, not what it asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_meets_what_a_step_does_and_not_its_probe() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "playbook: own\nsteps:\n  vip:\n    action: exec\n    with: { argv: [vip, take] }\n    probe: { argv: [vip, have] }\n    effect: idempotent\n    timeout: 5s\n  look: { action: exec, with: { argv: [vip, have] }, effect: read, timeout: 5s }\n";
+    std::fs::write(dir.path().join("own.yaml"), text).unwrap();
+    let file = dir.path().join("own.test.yaml");
+    let tested = async |fault: &str, expect: &str| {
+        let text = format!(
+            "tests: own\ncases:\n  one:\n    situation: healthy-sync\n    faults: [{{ {fault} }}]\n    expect: {{ {expect} }}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        pgbaton(&["test", file.to_str().unwrap()]).await
+    };
+    for (fault, expect) in [
+        (
+            "step: vip, fault: before",
+            "outcome: failed, steps: { vip: failed }",
+        ),
+        (
+            "step: look, fault: before, at: question",
+            "outcome: failed, steps: { look: failed }",
+        ),
+    ] {
+        tested(fault, expect).await.expect(0);
+    }
+    // Each has its own: that another step has done something is no reason to pass one over.
+    let second = format!(
+        "{text}  dns:\n    needs: [vip, look]\n    action: exec\n    with: {{ argv: [dns, set] }}\n    probe: {{ argv: [dns, is] }}\n    effect: idempotent\n    timeout: 5s\n"
+    );
+    std::fs::write(dir.path().join("own.yaml"), second).unwrap();
+    let expect = "outcome: failed, steps: { vip: ok, dns: failed }";
+    tested("step: dns, fault: before", expect).await.expect(0);
+    let said = tested("step: look, fault: before", "outcome: ok").await;
+    let said = said.expect(1);
+    assert!(said.stdout.contains("changes nothing"), "{}", said.all());
+}
+
 /// A playbook of the site's own that a fault breaks: what holds for every run makes the test fail, whatever it expects.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_run_may_do_fails_a_test_that_does_not_ask_for_it() {

@@ -85,7 +85,7 @@ async fn perform(
     let names = subject.names();
     let inventory = Arc::new(scenario.situation.inventory(subject));
     let world = scenario.situation.world(&inventory, &names, scenario.seed);
-    let outside = Willing::new(subject.asks_the_outside());
+    let outside = Willing::default();
     let sim = SimCluster::new(Arc::clone(&inventory), world, Arc::new(Unseen))
         .with_outside(Arc::new(outside));
     scenario.situation.begin(&sim, &names).await;

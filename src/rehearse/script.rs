@@ -6,7 +6,7 @@ use super::invariant::{Invariant, Violation};
 use super::own::{Aimed, Meets};
 use super::scenario::Scenario;
 use super::situation::Start;
-use crate::cluster::{Lsn, NodeName};
+use crate::cluster::{CustomEffect, Lsn, NodeName};
 use crate::engine::{Envelope, Event, StepPath};
 use crate::simulate::{At, Call, SimCluster, What, World};
 use std::collections::BTreeSet;
@@ -259,6 +259,8 @@ impl Inner {
     fn aimed_at(&mut self, call: &Call<'_>) -> Option<crate::simulate::Fault> {
         let (path, _) = here().filter(|_| self.run == 1)?;
         let sort = match call.what {
+            // A program, statement or request that only looks: a step's probe, or a step that says `effect: read`.
+            What::Perform(operation) if operation.effect() == CustomEffect::Read => Meets::Question,
             What::Perform(_) => Meets::Effect,
             What::Observe(_) => Meets::Question,
         };

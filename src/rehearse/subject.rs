@@ -3,7 +3,7 @@
 use crate::actions::catalog;
 use crate::cluster::{Inventory, NodeName, PromotePolicy, SyncMode, Synchronous};
 use crate::engine::Actions;
-use crate::playbook::{Body, Checked, EffectClass, Map, Role, Step, Type};
+use crate::playbook::{Body, Checked, Map, Role, Step, Type};
 use crate::simulate::rehearsal_inventory;
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,17 +119,6 @@ impl Subject {
     pub(super) fn renews(&self) -> bool {
         self.has_step(|step| match &step.body {
             Body::Action { name, .. } => matches!(name.value.as_str(), "rewind" | "clone"),
-            Body::Playbook { .. } => false,
-        })
-    }
-
-    /// It has own steps that only look, besides the probes of others.
-    pub(super) fn asks_the_outside(&self) -> bool {
-        self.has_step(|step| match &step.body {
-            Body::Action { custom, .. } => custom
-                .effect
-                .as_ref()
-                .is_some_and(|e| EffectClass::from(e.value) == EffectClass::Read),
             Body::Playbook { .. } => false,
         })
     }
