@@ -626,6 +626,48 @@ fn what_is_sealed_is_sealed_for_the_playbooks_that_hand_it_on() {
         );
     }
 
+    // Whoever must be given one has nothing to hand on, in a rescue no more than among the steps.
+    let needs = |steps: &str| {
+        let text = format!(
+            "playbook: needs\ntimeout: 5m\nparams: {{ loss: {{ type: bytes, required: true }} }}\nsteps:\n{steps}"
+        );
+        std::fs::create_dir_all(site.path().join("playbooks")).unwrap();
+        std::fs::write(site.path().join("playbooks/needs.yaml"), text).unwrap();
+        pgbaton(site.path(), &["validate", "needs"])
+    };
+    let go = "go: { playbook: failover, with: { max_loss: \"{{ params.loss }}\" } }";
+    let said = needs(&format!("  {go}\n"));
+    assert_eq!(said.code, 2, "{}", said.stdout);
+    assert!(
+        said.stderr
+            .contains("parameter `max_loss` of playbook `failover` is sealed"),
+        "{}",
+        said.stderr
+    );
+    std::fs::remove_file(site.path().join("playbooks/needs.yaml")).unwrap();
+    let deep = "playbook: deep\ntimeout: 5m\nparams: { how: { type: string }, by: { type: string } }\nsteps:\n  one:\n    action: wait\n    with: { for: 1s }\n    rescue:\n      again: { playbook: follow, with: { node: n2, upstream: n1, apply: \"{{ params.how }}\" } }\n";
+    std::fs::write(site.path().join("playbooks/deep.yaml"), deep).unwrap();
+    let said = pgbaton(site.path(), &["validate", "deep"]);
+    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+    let said = pgbaton(site.path(), &["run", "deep", "-p", "how=auto"]);
+    assert!(
+        said.stderr.contains("parameter `how`: it is sealed"),
+        "{}",
+        said.stderr
+    );
+    // Only the playbook's own parameters are handed on: what has the same name elsewhere is none.
+    let other = deep.replace("{{ params.how }}", "{{ trigger.by }}");
+    std::fs::write(site.path().join("playbooks/deep.yaml"), other).unwrap();
+    let said = pgbaton(site.path(), &["validate", "deep"]);
+    assert!(
+        said.stderr
+            .contains("parameter `apply` of playbook `follow` is sealed"),
+        "{}{}",
+        said.stdout,
+        said.stderr
+    );
+    std::fs::remove_file(site.path().join("playbooks/deep.yaml")).unwrap();
+
     // Whoever gives it a value of its own is told, as ever.
     let own = "playbook: mine\ntimeout: 5m\nparams: { loss: { type: bytes, default: 1GiB } }\nsteps:\n  go: { playbook: failover, with: { max_loss: \"{{ params.loss }}\" } }\n";
     std::fs::create_dir_all(site.path().join("playbooks")).unwrap();
@@ -638,6 +680,66 @@ fn what_is_sealed_is_sealed_for_the_playbooks_that_hand_it_on() {
         "{}{}",
         said.stdout,
         said.stderr
+    );
+}
+
+#[test]
+fn plain_validate_reads_every_playbook_that_has_a_name_here() {
+    let own = "playbook: mine\nsteps: { a: { action: wait, with: { for: 1s } } }\n";
+    let copy = stock("follow")
+        .text
+        .replacen("timeout: 10m", "timeout: 9m", 1);
+    let files = [
+        ("site.yaml", SITE),
+        ("playbooks/mine.yaml", own),
+        ("playbooks/follow.yaml", &copy),
+        ("playbooks/mine.test.yaml", "not a playbook"),
+        ("playbooks/.#mine.yaml", "an editor's"),
+        ("playbooks/notes.txt", "nobody's"),
+    ];
+    let good = validated(&files, &[]);
+    assert_eq!(good.code, 0, "{}{}", good.stdout, good.stderr);
+    let lines: Vec<&str> = good.stdout.lines().collect();
+    for line in [
+        "site.yaml: site file ok",
+        "playbooks/mine.yaml: playbook ok",
+        "playbooks/follow.yaml: playbook ok",
+        "<stock>/failover.yaml: playbook ok",
+    ] {
+        assert!(lines.contains(&line), "{line}: {}", good.stdout);
+    }
+    let stock = lines.iter().filter(|line| line.contains("follow.yaml"));
+    assert_eq!(stock.count(), 1, "what would be run: {}", good.stdout);
+    assert_eq!(lines.len(), 9, "{}", good.stdout);
+
+    // With a mistake in it nothing else changes, but what nests it.
+    let wrong = own.replace("wait", "wiat");
+    let mut files = files;
+    files[1].1 = &wrong;
+    let bad = validated(&files, &[]);
+    assert_eq!(bad.code, 2, "{}", bad.stdout);
+    assert!(
+        bad.stderr.contains("did you mean `wait`?"),
+        "{}",
+        bad.stderr
+    );
+    assert!(
+        bad.stdout
+            .contains("playbooks/mine.yaml: playbook invalid: 1 error"),
+        "{}",
+        bad.stdout
+    );
+    // Beside a site file that is somewhere else, too.
+    let site = folder(&files);
+    let file = site.path().join("site.yaml");
+    let away = folder(&[]);
+    let said = pgbaton(away.path(), &["--site", file.to_str().unwrap(), "validate"]);
+    assert_eq!(said.code, 2, "{}", said.stdout);
+    assert!(
+        said.stdout
+            .contains("/playbooks/mine.yaml: playbook invalid"),
+        "{}",
+        said.stdout
     );
 }
 

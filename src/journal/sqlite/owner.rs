@@ -90,9 +90,14 @@ mod tests {
         let file = path.display();
         assert!(
             told.contains(&format!("{file} belongs to user {OTHER}"))
+                && told.contains("pgbaton runs as root here")
+                && told.contains(&format!("Run it as user {OTHER},"))
                 && told.contains(&format!("`chown 0 {file}*`")),
             "{told}"
         );
+        // Where both are somebody else's, the file is what stands in the way, and what is beside it.
+        chown(place.path(), Some(OTHER), None).unwrap();
+        assert_eq!(what_to_do(&path), told);
         // Whoever may not even look at the file is told of the directory.
         let hidden = place.path().join("other/journal.db");
         std::fs::create_dir(hidden.parent().unwrap()).unwrap();
