@@ -61,15 +61,15 @@ mod tests {
 
     #[test]
     fn who_waits_for_one_that_has_nothing_to_do_is_not_woken_by_having_looked() {
-        let wakes = Arc::new(Wakes::default());
-        let waker = Waker::from(Arc::clone(&wakes));
+        let count = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&count));
         let mut running = Running::new();
         running.push(std::future::pending::<()>());
         assert_eq!(running.len(), 1);
         let next = pin!(running.next());
         let looked = next.poll(&mut Context::from_waker(&waker));
         assert_eq!(looked, Poll::Pending);
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
     }
 
     #[test]

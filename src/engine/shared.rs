@@ -35,7 +35,7 @@ pub(super) struct Inner {
     pub(super) bug: Option<String>,
     next: u64,
     /// None once the run has ended, so that the writer ends even if an action keeps its guard.
-    writer: Option<mpsc::UnboundedSender<Entry>>,
+    writer: Option<mpsc::UnboundedSender<Box<Entry>>>,
 }
 
 /// What calling a step's undo needs.
@@ -50,7 +50,7 @@ impl Shared {
     pub(super) fn new(
         run: RunId,
         lease: Option<Arc<dyn Held>>,
-        writer: mpsc::UnboundedSender<Entry>,
+        writer: mpsc::UnboundedSender<Box<Entry>>,
         lost: Lost,
         past: Past,
         undoables: ByPath<Undoable>,
@@ -118,14 +118,16 @@ impl Shared {
             inner.bug.get_or_insert_with(|| error.to_string());
             return false;
         }
-        let envelope = Envelope {
-            v: 1,
-            seq: inner.next,
-            at_ms: at.as_secs_f64() * 1000.0,
-            event,
-        };
+        let entry = Box::new(Entry {
+            envelope: Envelope {
+                v: 1,
+                seq: inner.next,
+                at_ms: at.as_secs_f64() * 1000.0,
+                event,
+            },
+            durable,
+        });
         inner.next += 1;
-        let entry = Entry { envelope, durable };
         if inner
             .writer
             .as_ref()

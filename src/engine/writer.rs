@@ -11,7 +11,8 @@ const BATCH: usize = 1024;
 /// How long the recorder may take for one batch before it counts as lost.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// One event on its way, and who waits until it is durable.
+/// One event on its way, and who waits until it is durable. It goes in a box: events are large, and a channel moves what goes
+/// through it several times.
 pub(super) struct Entry {
     pub(super) envelope: Envelope,
     pub(super) durable: Option<oneshot::Sender<Result<(), RecordError>>>,
@@ -43,7 +44,7 @@ impl Lost {
 pub(super) async fn write(
     recorder: Arc<dyn Recorder>,
     run: RunId,
-    mut entries: mpsc::UnboundedReceiver<Entry>,
+    mut entries: mpsc::UnboundedReceiver<Box<Entry>>,
     observers: Vec<mpsc::UnboundedSender<Arc<Envelope>>>,
     lost: Lost,
 ) {
@@ -52,8 +53,9 @@ pub(super) async fn write(
     let mut incoming = Vec::new();
     while entries.recv_many(&mut incoming, BATCH).await > 0 {
         for entry in incoming.drain(..) {
-            batch.push(entry.envelope);
-            waiting.extend(entry.durable);
+            let Entry { envelope, durable } = *entry;
+            batch.push(envelope);
+            waiting.extend(durable);
         }
         let durability = if waiting.is_empty() {
             Durability::Ordered
