@@ -75,6 +75,59 @@ async fn a_service_manager_is_told_and_the_site_file_is_read_again() {
     assert_eq!(serving.stop().await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_can_read_every_line_that_serve_says() {
+    let cluster = Cluster::up("sv-json", 1).await;
+    with_detector(&cluster, "observe");
+    let mut serving = Serving::start_with(&cluster, |command| {
+        command.env("PGBATON_LOG_FORMAT", "json");
+    })
+    .await;
+    cluster.fault("n1", Fault::Kill).await;
+    serving.until("`failover` would have been run").await;
+    let said = serving.said();
+    let lines: Vec<serde_json::Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect();
+    let is_said = |line: &&serde_json::Value| line["target"] == "said";
+    let told = lines.iter().filter(is_said).any(|line| {
+        let text = line["fields"]["message"].as_str().unwrap();
+        text.contains("is the primary")
+    });
+    assert!(told, "{said}");
+    // What is logged beside it names the cluster in a field of its own.
+    let logged = lines
+        .iter()
+        .any(|line| line["level"] == "WARN" && line["fields"]["cluster"] == cluster.lab.name());
+    assert!(logged, "{said}");
+    assert_eq!(serving.stop().await, 0);
+}
+
+#[test]
+fn a_program_can_read_why_a_command_failed() {
+    let failed = std::process::Command::new(env!("CARGO_BIN_EXE_pgbaton"))
+        .args([
+            "--site",
+            "/nowhere/site.yaml",
+            "--log-format",
+            "json",
+            "serve",
+        ])
+        .output()
+        .unwrap();
+    assert!(!failed.status.success());
+    let said = String::from_utf8(failed.stderr).unwrap();
+    let lines: Vec<serde_json::Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect();
+    let last = lines.last().unwrap();
+    assert_eq!(last["level"], "ERROR");
+    let text = last["fields"]["message"].as_str().unwrap();
+    assert!(text.contains("/nowhere/site.yaml"), "{text}");
+}
+
 /// `systemctl status` shows it. It is ready all the same: the watch goes on, and tells people.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_manager_is_told_that_nothing_could_be_started() {

@@ -3,16 +3,15 @@
 use super::args::{Arguments, Command, Global};
 use super::error::CommandError;
 use super::exit_codes::Code;
-use super::paint::{ColorWish, Paint};
-use super::screen;
+use super::paint::Paint;
 use super::{
     completions, demo, graph, import, incidents, lab, man, pause, plan, playbook, rehearse, run,
     runs, schema, serve, status, test, token, unpause, validate,
 };
+use super::{log, screen};
 use crate::traces;
 use clap::Parser;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// What every command is given.
 #[derive(Debug, Clone)]
@@ -53,7 +52,11 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let paint = Paint::of(color, &std::io::stderr());
             let columns = screen::size().map(|(columns, _)| columns);
-            screen::note(&error.render(paint, columns));
+            if log::is_json() {
+                log::failed(&error);
+            } else {
+                screen::note(&error.render(paint, columns));
+            }
             error.code().into()
         }
     }
@@ -61,7 +64,7 @@ pub fn main() -> ExitCode {
 
 fn act(arguments: Arguments) -> Result<Code, CommandError> {
     let Arguments { global, command } = arguments;
-    log_to_stderr(&global, matches!(command, Command::Serve))?;
+    log::to_stderr(&global, matches!(command, Command::Serve))?;
     let context = Context {
         paint: Paint::of(global.color, &std::io::stdout()),
         global,
@@ -105,64 +108,4 @@ fn wait_for(
     // A thread that hangs in a name lookup or on a dead disk must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     code
-}
-
-/// With `audit` what is changed over the API is told, whatever else is.
-fn log_to_stderr(global: &Global, audit: bool) -> Result<(), CommandError> {
-    let level = global.log_level.as_str();
-    let asked = filter(level)?;
-    let filter = if audit && !level.contains("audit=") {
-        filter(&format!("{level},audit=info"))?
-    } else {
-        asked
-    };
-    let color = match global.color {
-        ColorWish::Always => true,
-        ColorWish::Never => false,
-        ColorWish::Auto => {
-            anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
-        }
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(color)
-        .with_writer(|| screen::Logs)
-        .init();
-    Ok(())
-}
-
-/// Levels and `target=level`, with commas between. A word alone must be a level: taken as a target, as the library would,
-/// a mistyped one silently logs everything.
-fn filter(text: &str) -> Result<EnvFilter, CommandError> {
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    let wrong = || {
-        CommandError::invalid(format!("`{text}` is not a log level")).hint(
-            "error, warn, info, debug, trace, off, or a filter such as `pgbaton::engine=debug`",
-        )
-    };
-    let words = text.split(',').map(str::trim);
-    let alone = words.filter(|word| !word.contains('='));
-    for word in alone {
-        if !LEVELS.contains(&word.to_ascii_lowercase().as_str()) {
-            return Err(wrong());
-        }
-    }
-    EnvFilter::builder()
-        .parse(text)
-        .map_err(|error| wrong().because(error.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mistyped_log_level_is_refused() {
-        for good in ["warn", "Debug", "off", "info,pgbaton::engine=trace"] {
-            assert!(filter(good).is_ok(), "{good}");
-        }
-        for bad in ["", "nonsense", "warn,x", "pgbaton=loud"] {
-            assert_eq!(filter(bad).unwrap_err().code(), Code::Invalid, "{bad}");
-        }
-    }
 }

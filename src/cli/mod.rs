@@ -20,6 +20,7 @@ mod incidents;
 mod keep;
 mod lab;
 mod library;
+mod log;
 mod man;
 mod merged;
 mod paint;

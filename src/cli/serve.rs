@@ -8,8 +8,8 @@ use super::api;
 use super::app::Context;
 use super::error::CommandError;
 use super::exit_codes::Code;
+use super::log::say;
 use super::run::listen;
-use super::screen;
 use super::signals::Hangup;
 use crate::notify::Notifier;
 use crate::runs::Records;
@@ -116,8 +116,4 @@ fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::debug!(%error, "the service manager was not told");
     }
-}
-
-fn say(text: &str) {
-    screen::note(&format!("{text}\n"));
 }

@@ -18,6 +18,7 @@ pub(crate) use runs::{
     RunsResumeArgs,
 };
 
+use super::log::LogFormat;
 use super::paint::ColorWish;
 use crate::server::Role;
 use clap::{Args, Parser, Subcommand};
@@ -68,6 +69,16 @@ pub(crate) struct Global {
         default_value = "warn"
     )]
     pub(crate) log_level: String,
+    /// What the log looks like
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        env = "PGBATON_LOG_FORMAT",
+        default_value_t
+    )]
+    pub(crate) log_format: LogFormat,
     /// Colours: auto follows the terminal and `NO_COLOR`
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
     pub(crate) color: ColorWish,
