@@ -12,6 +12,7 @@ mod support;
 use pgbaton::lab::Fault;
 use rustix::process::Signal;
 use serve_support::{Serving, runs, with_detector};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 use support::{Cluster, swap};
 use tokio::net::UnixDatagram;
@@ -79,6 +80,19 @@ async fn a_service_manager_is_told_and_the_site_file_is_read_again() {
 async fn a_program_can_read_every_line_that_serve_says() {
     let cluster = Cluster::up("sv-json", 1).await;
     with_detector(&cluster, "observe");
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = dir.path().join("tokens");
+    let made = std::process::Command::new(env!("CARGO_BIN_EXE_pgbaton"))
+        .args(["token", "monitor", "--role", "view"])
+        .output()
+        .unwrap();
+    let line = String::from_utf8(made.stderr).unwrap();
+    std::fs::write(&tokens, line.lines().last().unwrap()).unwrap();
+    std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let site = cluster.lab.site_file();
+    let text = std::fs::read_to_string(site).unwrap();
+    let api = serde_json::json!({ "listen": "127.0.0.1:0", "tokens": tokens });
+    std::fs::write(site, format!("api: {api}\n{text}")).unwrap();
     let mut serving = Serving::start_with(&cluster, |command| {
         command.env("PGBATON_LOG_FORMAT", "json");
     })
@@ -90,12 +104,13 @@ async fn a_program_can_read_every_line_that_serve_says() {
         .lines()
         .map(|line| serde_json::from_str(line).expect(line))
         .collect();
-    let is_said = |line: &&serde_json::Value| line["target"] == "said";
-    let told = lines.iter().filter(is_said).any(|line| {
-        let text = line["fields"]["message"].as_str().unwrap();
-        text.contains("is the primary")
-    });
-    assert!(told, "{said}");
+    for words in ["the API listens on", "is the primary"] {
+        let told = lines.iter().any(|line| {
+            let text = line["fields"]["message"].as_str().unwrap();
+            line["target"] == "said" && text.contains(words)
+        });
+        assert!(told, "{words}: {said}");
+    }
     // What is logged beside it names the cluster in a field of its own.
     let logged = lines
         .iter()

@@ -2,8 +2,8 @@
 
 use super::app::Context;
 use super::error::{CommandError, Kind};
+use super::log::say;
 use super::report;
-use super::screen;
 use crate::engine::Envelope;
 use crate::notify::Notifier;
 use crate::runs::{RunsError, World, site_file};
@@ -31,7 +31,7 @@ pub(crate) async fn start(
         notifier,
     };
     let server = Server::start(options, clusters, outside, show).await?;
-    screen::note(&format!("the API listens on {}\n", server.url()));
+    say(&format!("the API listens on {}", server.url()));
     Ok(Some(server))
 }
 

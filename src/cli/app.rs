@@ -42,21 +42,13 @@ pub fn main() -> ExitCode {
         Ok(code) => match screen::lost() {
             // How a run ended stays what its exit code says.
             Some(error) if code == Code::Ok => {
-                screen::note(&format!(
-                    "error: the output could not be written: {error}\n"
-                ));
+                log::say(&format!("error: the output could not be written: {error}"));
                 Code::Failed.into()
             }
             _ => code.into(),
         },
         Err(error) => {
-            let paint = Paint::of(color, &std::io::stderr());
-            let columns = screen::size().map(|(columns, _)| columns);
-            if log::is_json() {
-                log::failed(&error);
-            } else {
-                screen::note(&error.render(paint, columns));
-            }
+            log::failed(&error, color);
             error.code().into()
         }
     }

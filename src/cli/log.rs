@@ -64,16 +64,20 @@ pub(super) fn say(text: &str) {
     }
 }
 
-/// Whether programs read the log.
-pub(super) fn is_json() -> bool {
-    JSON.load(Ordering::Relaxed)
+/// Says why the command failed, in the same way.
+pub(super) fn failed(error: &CommandError, color: ColorWish) {
+    let stderr = std::io::stderr();
+    if is_json() {
+        let text = error.render(Paint::of(ColorWish::Never, &stderr), None);
+        tracing::error!(target: SAID, "{}", text.trim_end());
+    } else {
+        let columns = screen::size().map(|(columns, _)| columns);
+        screen::note(&error.render(Paint::of(color, &stderr), columns));
+    }
 }
 
-/// Why the command failed, as a line of the log.
-pub(super) fn failed(error: &CommandError) {
-    let plain = Paint::of(ColorWish::Never, &std::io::stderr());
-    let text = error.render(plain, None);
-    tracing::error!(target: SAID, "{}", text.trim_end());
+fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
 }
 
 /// Levels and `target=level`, with commas between. A word alone must be a level: taken as a target, as the library would,
