@@ -13,12 +13,14 @@
 use pgbaton::engine::{
     Durability, Envelope, Event, Evidence, Lease, Outcome, Owed, PAID, Recorder, RunId, StepPath,
 };
-use pgbaton::journal::{Note, SqliteJournal, Store as _};
+use pgbaton::journal::{Note, SqliteHistory, SqliteJournal, Store as _};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Everything that waits in a test ends after this long.
@@ -295,6 +297,7 @@ pub async fn play() {
         "answer" => answer(&path, words[0]).await,
         "hold" => hold(&path, words[0], words[1].parse().unwrap()).await,
         "fixture" => fixture(&path).await,
+        "crowd" => crowd(&path).await,
         other => panic!("no part {other}"),
     }
 }
@@ -343,6 +346,37 @@ async fn answer(path: &str, name: &str) {
             Ok(()) => says(seq),
             Err(error) => says(error),
         }
+    }
+}
+
+/// Makes each journal that it is told of and begins a run in it, while others of this process look at it.
+async fn crowd(path: &str) {
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        let place = Path::new(path).join(&line);
+        let is_done = Arc::new(AtomicBool::new(false));
+        let looks = [(); 2].map(|()| {
+            let (place, is_done) = (place.clone(), Arc::clone(&is_done));
+            std::thread::spawn(move || {
+                while !is_done.load(Ordering::Relaxed) {
+                    // What is not there yet cannot be looked at.
+                    let _ = SqliteHistory::open(&place);
+                }
+            })
+        });
+        let name = run(&format!("{line}-{}", std::process::id()));
+        let made = match SqliteJournal::open(&place) {
+            Ok(journal) => journal
+                .record(&name, &[started(&name, "orders")], Durability::Synced)
+                .await
+                .err()
+                .map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        is_done.store(true, Ordering::Relaxed);
+        for look in looks {
+            look.join().unwrap();
+        }
+        says(made.unwrap_or_else(|| "recorded".to_owned()));
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod append;
 mod error;
+mod held;
 mod job;
 mod lease;
 mod messages;

@@ -1,13 +1,12 @@
 //! Opens the file of a store: makes it, refuses what is not ours, brings an older one up to date.
 
-use super::super::file::{make_directory, sync_directory};
+use super::super::file::make_directory;
 use super::error::{BUSY, JournalError};
-use super::owner::{hand_over, what_to_do};
+use super::held;
+use super::owner::what_to_do;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -119,18 +118,7 @@ fn make(path: &Path) -> io::Result<()> {
         _ => Path::new("."),
     };
     make_directory(directory)?;
-    let mut options = OpenOptions::new();
-    match options.write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => {
-            hand_over(&file, directory);
-            file.sync_all()?;
-            sync_directory(directory)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            OpenOptions::new().write(true).open(path).map(drop)
-        }
-        Err(error) => Err(error),
-    }
+    held::make(path, directory)
 }
 
 pub(super) fn refused(path: &Path, error: &io::Error) -> JournalError {
@@ -196,16 +184,13 @@ fn identity(connection: &Connection) -> rusqlite::Result<(i64, i64, i64)> {
 /// Looks at the first page without SQLite, which makes files beside it as soon as it looks. What is only in the log so
 /// far cannot be seen from here: SQLite is asked afterwards.
 fn look(path: &Path) -> Result<(), JournalError> {
-    let mut head = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(100).read_to_end(&mut head))
-        .map_err(|error| JournalError::Open {
-            path: path.to_owned(),
-            why: match error.kind() {
-                io::ErrorKind::PermissionDenied => what_to_do(path),
-                _ => error.to_string(),
-            },
-        })?;
+    let head = held::head(path, 100).map_err(|error| JournalError::Open {
+        path: path.to_owned(),
+        why: match error.kind() {
+            io::ErrorKind::PermissionDenied => what_to_do(path),
+            _ => error.to_string(),
+        },
+    })?;
     if head.is_empty() {
         return Ok(());
     }
