@@ -151,6 +151,8 @@ steps:
     cluster.fault("n1", Fault::Kill).await;
     serving.until("could not be run").await;
     assert!(serving.said().contains(&person), "{}", serving.said());
+    // Nothing is said to be started that is not.
+    assert!(!serving.said().contains("starting"), "{}", serving.said());
     // When the person has done, the watch has its turn, and asks.
     first.signal(rustix::process::Signal::INT);
     first.end().await.expect(130);
@@ -161,6 +163,8 @@ steps:
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
+    let starts = format!("starting `approved_failover` (run {run})");
+    serving.until(&starts).await;
     let said = cluster
         .pgbaton(&["run", "switchover", "-p", "candidate=n2"])
         .await;

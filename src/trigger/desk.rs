@@ -11,14 +11,14 @@ use super::pause::paused;
 use super::sentry::{Desk, Ended, Notice, RETURN, TRIGGER};
 use super::turns::{Turn, Turns};
 use crate::cluster::{Mode, NodeName};
-use crate::engine::{Outcome, Owed};
+use crate::engine::{Envelope, Event, Outcome, Owed};
 use crate::journal::{Filter, RunSummary, Standing, Which};
 use crate::notify::{News, Notifier};
 use crate::runs::{Order, Records, RunsError, World};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// How many of the last runs are looked through for one that was started by itself.
@@ -153,10 +153,21 @@ impl Desk for LiveDesk {
             Passage::Open => {}
             why => return Err(why.told()),
         }
-        (self.say)(&format!("{cluster}: starting `{}`", order.playbook));
+        let (observer, mut events) = mpsc::unbounded_channel::<Arc<Envelope>>();
+        let playbook = order.playbook.clone();
+        // Only once it has begun: what cannot be run is tried again and again, and told once.
+        let begins = async {
+            while let Some(envelope) = events.recv().await {
+                if let Event::RunStarted { run, .. } = &envelope.event {
+                    (self.say)(&format!("{cluster}: starting `{playbook}` (run {run})"));
+                    break;
+                }
+            }
+        };
         // Whoever serves stops by leaving runs as they are, to be resumed.
         let never = CancellationToken::new();
-        match self.world.run(order, Vec::new(), never).await {
+        let (ended, ()) = tokio::join!(self.world.run(order, vec![observer], never), begins);
+        match ended {
             Ok(finished) => {
                 // How long it took is nice to know, and no more than that.
                 let events = self.world.records().read(&finished.run).await;
