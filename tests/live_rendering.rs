@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// No password, and the login that pgbaton has itself.
 const REWIND: &str = "n2 $ /bin/pg_rewind -D /pg/n2 '--source-server=host=127.0.0.1 port=5432 user=postgres dbname=postgres \
-    sslmode=prefer connect_timeout=10' # after crash recovery where it needs one; its own settings are put back";
+    sslmode=prefer connect_timeout=10 keepalives_idle=10 keepalives_interval=5 keepalives_count=4 tcp_user_timeout=30000' # after crash recovery where it needs one; its own settings are put back";
 
 fn lines(pair: &Pair, operation: &Operation) -> Vec<String> {
     renderer(pair.inventory.product)
@@ -133,7 +133,7 @@ fn each_operation_tells_exactly_what_it_will_do() {
                 deadline: Duration::from_mins(1),
             },
             vec![format!(
-                "n2 $ /bin/pg_basebackup -D /pg/n2.pgbaton.new -d '{}' -w -X stream -c fast -S pgbaton_n2 # then it takes \
+                "n2 $ /bin/pg_basebackup -D /pg/n2.pgbaton.new -d '{} keepalives_idle=10 keepalives_interval=5 keepalives_count=4 tcp_user_timeout=30000' -w -X stream -c fast -S pgbaton_n2 # then it takes \
                  the place of /pg/n2; the former data: keep",
                 conninfo.replace("application_name=n2", "application_name=pgbaton-copy")
             )],

@@ -6,9 +6,11 @@
     reason = "a test ends at what it did not expect"
 )]
 
+mod hosts_support;
 mod rejoin_support;
 mod support;
 
+use hosts_support::can_have_hosts;
 use pgbaton::lab::{Fault, LabOptions};
 use rejoin_support::{diverge, dressed, operations, rejoin, under_way, until_there};
 use std::os::unix::fs::PermissionsExt as _;
@@ -102,4 +104,33 @@ async fn a_copy_under_way_does_not_go_by_the_name_of_its_node() {
     assert!(!status.to_string().contains("pgbaton-copy"), "{status:#}");
     run.end().await.expect(0);
     cluster.assert_streams("n1", "n2").await;
+}
+
+/// Nobody closes a connection to a host that is cut off; by the system's own default it would be found out after two hours.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_from_a_host_that_is_cut_off_ends_by_itself() {
+    if !can_have_hosts().await {
+        return;
+    }
+    let mut options = LabOptions {
+        standbys: 1,
+        hosts: true,
+        settings: vec![("wal_log_hints".to_owned(), "off".to_owned())],
+        ..LabOptions::default()
+    };
+    options.synchronous.mode = pgbaton::cluster::SyncMode::Off;
+    let cluster = Cluster::with("rt-cut", options).await;
+    diverge(&cluster).await;
+    dressed(&cluster, "pg_basebackup", "real \"$@\" --max-rate=200k");
+    let (run, _) = under_way(&cluster, &["-p", "rebuild=auto"]).await;
+    let copies = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'pgbaton-copy' AND state = 'backup'";
+    cluster.until("n2", copies, "1").await;
+    cluster.fault("n2", Fault::Cut).await;
+    let said = run.end().await.expect(1);
+    // Which of the two the system knows first.
+    let is_told = ["Connection timed out", "No route to host"]
+        .iter()
+        .any(|why| said.all().contains(why));
+    assert!(is_told, "{}", said.all());
+    assert!(cluster.data("n1").join("standby.signal").exists());
 }

@@ -17,6 +17,16 @@ pub(super) const COPYING: &str = "pgbaton-copy";
 /// The mark of a rewind that has not ended.
 pub(super) const MARK: &str = "pgbaton.rewinding";
 
+/// How the loss of a source's host is noticed, after half a minute: the system's own default is two hours, and nothing else
+/// ends a connection to a host that was cut off while it is read from. Kernels answer, so that a busy server is not lost.
+const ALIVE: [(&str, &str); 4] = [
+    ("keepalives_idle", "10"),
+    ("keepalives_interval", "5"),
+    ("keepalives_count", "4"),
+    // In milliseconds; the probes above are not sent while a question is not acknowledged.
+    ("tcp_user_timeout", "30000"),
+];
+
 /// How a copy is made.
 pub(super) struct Copy<'a> {
     slot: Option<&'a SlotName>,
@@ -81,7 +91,12 @@ impl Maker<'_> {
     ) -> Result<Step, Trouble> {
         let node = self.node(name)?;
         // The login that it will stream with: what it may not do is better found out now.
-        let source = self.conninfo_of(node, self.node(upstream)?, COPYING)?;
+        let mut source = self.conninfo_of(node, self.node(upstream)?, COPYING)?;
+        let given = &self.inventory.replication.options;
+        for (keyword, value) in ALIVE.iter().filter(|(word, _)| !given.contains_key(*word)) {
+            let more = format!(" {keyword}={value}");
+            source = source.and_hidden(&more, &more);
+        }
         let program = program(node, self.names.base_backup);
         let slot = copy.slot.map_or("", SlotName::as_str);
         let new = format!("{}.pgbaton.new", node.data.display());
@@ -120,6 +135,9 @@ impl Maker<'_> {
             info.push("sslrootcert", &root.display().to_string());
         }
         info.push("connect_timeout", "10");
+        for (keyword, value) in ALIVE {
+            info.push(keyword, value);
+        }
         info.sent()
     }
 }
