@@ -150,7 +150,8 @@ steps:
     first.until_started("hold").await;
     cluster.fault("n1", Fault::Kill).await;
     serving.until("could not be run").await;
-    assert!(serving.said().contains(&person), "{}", serving.said());
+    let ends = format!("`pgbaton runs cancel {person} --reason …` ends it");
+    assert!(serving.said().contains(&ends), "{}", serving.said());
     // Nothing is said to be started that is not.
     assert!(!serving.said().contains("starting"), "{}", serving.said());
     // When the person has done, the watch has its turn, and asks.

@@ -182,6 +182,47 @@ async fn an_old_primary_comes_back_by_itself() {
     assert_eq!(serving.stop().await, 0);
 }
 
+/// A return may take hours, above all from a primary that hangs: whoever replaces that one does not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_return_gives_way_to_a_failover() {
+    let cluster = Cluster::up("sd-way", 2).await;
+    with_detector(
+        &cluster,
+        "{ mode: auto, on_return: rejoin, connect_every: 1s, cooldown: 0s }",
+    );
+    let overlays = cluster.lab.dir().join("overlays");
+    std::fs::create_dir(&overlays).unwrap();
+    std::fs::write(
+        overlays.join("rejoin.yaml"),
+        "overlay: rejoin
+version: '>=1.0, <2'
+steps:
+  long: { needs: [create_slot], needed_by: [rewind], action: wait, with: { for: 1h }, timeout: 2h }
+",
+    )
+    .unwrap();
+    let mut serving = Serving::start(&cluster).await;
+    cluster.fault("n1", Fault::Kill).await;
+    serving.until("starting `rejoin`").await;
+    let first = cluster.primary().await;
+    let other = if first == "n2" { "n3" } else { "n2" };
+    // It has come to what takes long: the slot is there.
+    let slots = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'pgbaton_n1'";
+    cluster.until(&first, slots, "1").await;
+    cluster.fault(&first, Fault::Kill).await;
+    serving.until("is cancelled: the primary is lost").await;
+    serving.until(&format!("{other} is the primary")).await;
+    assert_eq!(cluster.primary().await, other);
+    let all = runs(&cluster).await;
+    let cancelled: Vec<_> = all
+        .iter()
+        .filter(|run| run["outcome"] == "cancelled")
+        .collect();
+    assert_eq!(cancelled.len(), 1, "{all:#?}");
+    assert_eq!(cancelled[0]["trigger"], "detector-return");
+    assert_eq!(serving.stop().await, 0);
+}
+
 /// Its host answers nothing any more, and the primary goes on in its corner: commits there wait for standbys.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_whose_host_is_cut_off_is_replaced_with_a_proof() {

@@ -5,13 +5,14 @@ use super::code::Code;
 use super::foretold::{self, Foretold};
 use super::gap::first_write;
 use super::gate::{Known, Passage, passage};
+use super::give_way::{give_way, returning};
 use super::hook::is_hooks;
 use super::incident;
 use super::pause::paused;
 use super::sentry::{Desk, Ended, Notice, RETURN, TRIGGER};
 use super::turns::{Turn, Turns};
 use crate::cluster::{Mode, NodeName};
-use crate::engine::{Envelope, Event, Outcome, Owed};
+use crate::engine::{Envelope, Event, LeaseError, Outcome, Owed};
 use crate::journal::{Filter, RunSummary, Standing, Which};
 use crate::notify::{News, Notifier};
 use crate::runs::{Order, Records, RunsError, World};
@@ -19,10 +20,14 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How many of the last runs are looked through for one that was started by itself.
 const LAST: u32 = 20;
+
+/// How long a turn is waited for that is being given back.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// How many plans are made at once, over all clusters: each simulates one on a thread of its own.
 static PLANS: Semaphore = Semaphore::const_new(2);
@@ -107,6 +112,37 @@ impl LiveDesk {
         Some(runs.first()?.run.to_string())
     }
 
+    /// Has the return of a node end that is under way. Whether there was one.
+    async fn make_way(&self) -> bool {
+        let (cluster, records) = (&self.world.inventory().cluster, self.world.records());
+        let made = async {
+            let Some(run) = returning(records, cluster).await? else {
+                return Ok(false);
+            };
+            (self.say)(&format!(
+                "{cluster}: run {run}, which brings a node back, is cancelled: the primary is lost"
+            ));
+            give_way(records, &run).await.map(|_| true)
+        };
+        made.await.unwrap_or_else(|error: RunsError| {
+            tracing::warn!(%error, "whether a return gives way is not known");
+            false
+        })
+    }
+
+    /// The cluster's turn. Who has just had it end may take a moment to give it back.
+    async fn turn(&self, given_back: bool) -> Result<Turn, Passage> {
+        let begun = Instant::now();
+        loop {
+            match self.turns.take_placed(&self.world.inventory().cluster) {
+                Err(Passage::Busy { .. }) if given_back && begun.elapsed() < MOMENT => {
+                    sleep(MOMENT / 200).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
     async fn known_by(&self, asks: Asks) -> Known {
         let cluster = &self.world.inventory().cluster;
         let records = self.world.records();
@@ -140,8 +176,8 @@ impl Desk for LiveDesk {
     async fn start(&self, order: Order) -> Result<Ended, String> {
         let inventory = self.world.inventory();
         let cluster = &inventory.cluster;
-        let turn = self.turns.take_placed(cluster);
-        let _turn = turn.map_err(|why| why.told())?;
+        let way = order.trigger == TRIGGER && self.make_way().await;
+        let _turn = self.turn(way).await.map_err(|why| why.told())?;
         // A hook may have had its turn since the gate was asked.
         let asks = Asks::by(&order.trigger);
         let last = last(self.world.records(), cluster, asks).await;
@@ -176,6 +212,13 @@ impl Desk for LiveDesk {
                     run: finished.run,
                     outcome: finished.report.outcome,
                 })
+            }
+            Err(RunsError::Lease(busy)) => {
+                let LeaseError::Busy { holder, .. } = &busy else {
+                    return Err(busy.to_string());
+                };
+                let ends = format!("`pgbaton runs cancel {holder} --reason …` ends it");
+                Err(format!("{busy}; {ends}, where this must not wait"))
             }
             Err(error) => Err(error.to_string()),
         }

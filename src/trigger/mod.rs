@@ -10,6 +10,7 @@ mod desk;
 mod foretold;
 mod gap;
 mod gate;
+mod give_way;
 mod hook;
 mod incident;
 mod judge;
