@@ -61,8 +61,10 @@ async fn without_a_majority_the_failover_is_done_all_the_same_and_the_key_is_owe
     let said = cluster.pgbaton(&["run", "failover"]).await.expect(4);
     let new = cluster.primary().await;
     assert_ne!(new, "n1");
-    let told = format!("still names n1, not {new}");
+    let told = format!("may still name n1; it is to name {new}");
     assert!(said.all().contains(&told), "{}", said.all());
     members.start(&[0, 1]);
-    assert_eq!(named(&members)["node"], "n1");
+    // What the leader of the three took down alone may count later, when it leads again.
+    let node = named(&members)["node"].as_str().unwrap().to_owned();
+    assert!(node == "n1" || node == new, "{node}");
 }
