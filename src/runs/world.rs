@@ -172,9 +172,9 @@ impl World {
         let mut bound = bind(&topology)?;
         // Only now: what is wrong with an order touches nothing.
         let store = self.records.store().await?;
-        let (mut now, seed) = (jiff::Timestamp::now(), entropy());
+        let seed = entropy();
         let run = order.run.clone();
-        let run = run.unwrap_or_else(|| RunId::generate(now, seed));
+        let run = run.unwrap_or_else(|| RunId::generate(jiff::Timestamp::now(), seed));
         let applicant = Applicant {
             run: &run,
             cluster: &self.inventory.cluster,
@@ -186,8 +186,9 @@ impl World {
         if waited {
             topology = self.topology().await;
             bound = bind(&topology)?;
-            now = jiff::Timestamp::now();
         }
+        // Not before it has the cluster: one run of a cluster begins when the one before it has ended.
+        let now = jiff::Timestamp::now();
         let (cluster, params) = bound;
         let mut payload = order.payload;
         if let Some(key) = &order.key {
