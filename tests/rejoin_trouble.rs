@@ -127,10 +127,8 @@ async fn a_copy_from_a_host_that_is_cut_off_ends_by_itself() {
     cluster.until("n2", copies, "1").await;
     cluster.fault("n2", Fault::Cut).await;
     let said = run.end().await.expect(1);
-    // Which of the two the system knows first.
-    let is_told = ["Connection timed out", "No route to host"]
-        .iter()
-        .any(|why| said.all().contains(why));
-    assert!(is_told, "{}", said.all());
+    // How libpq calls it depends on where it was just then.
+    let left = "it could not be copied, and what it has is as it was";
+    assert!(said.all().contains(left), "{}", said.all());
     assert!(cluster.data("n1").join("standby.signal").exists());
 }
