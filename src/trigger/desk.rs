@@ -5,7 +5,7 @@ use super::code::Code;
 use super::foretold::{self, Foretold};
 use super::gap::first_write;
 use super::gate::{Known, Passage, passage};
-use super::give_way::{give_way, returning};
+use super::give_way::{give_way, is_return};
 use super::hook::is_hooks;
 use super::incident;
 use super::pause::paused;
@@ -103,26 +103,32 @@ impl LiveDesk {
 
     /// The run that has the cluster, where that can be told.
     async fn under_way(&self) -> Option<String> {
+        let runs = self.unended().await.ok()?;
+        Some(runs.first()?.run.to_string())
+    }
+
+    /// Runs of the cluster that have not ended, newest first.
+    async fn unended(&self) -> Result<Vec<RunSummary>, RunsError> {
         let filter = Filter {
             cluster: Some(self.world.inventory().cluster.clone()),
             which: Which::Unended,
-            limit: Some(1),
+            limit: None,
         };
-        let runs = self.world.records().list(&filter).await.ok()?;
-        Some(runs.first()?.run.to_string())
+        self.world.records().list(&filter).await
     }
 
     /// Has the return of a node end that is under way. Whether there was one.
     async fn make_way(&self) -> bool {
-        let (cluster, records) = (&self.world.inventory().cluster, self.world.records());
         let made = async {
-            let Some(run) = returning(records, cluster).await? else {
+            let runs = self.unended().await?;
+            let Some(RunSummary { run, cluster, .. }) = runs.iter().find(|run| is_return(run))
+            else {
                 return Ok(false);
             };
             (self.say)(&format!(
                 "{cluster}: run {run}, which brings a node back, is cancelled: the primary is lost"
             ));
-            give_way(records, &run).await.map(|_| true)
+            give_way(self.world.records(), run).await.map(|()| true)
         };
         made.await.unwrap_or_else(|error: RunsError| {
             tracing::warn!(%error, "whether a return gives way is not known");

@@ -4,7 +4,7 @@
 
 use super::sentry::RETURN;
 use crate::engine::{Ask, RunId};
-use crate::journal::{Filter, RunSummary, Standing, Which};
+use crate::journal::{RunSummary, Standing};
 use crate::runs::{Answer, Records, RunsError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -20,23 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often is looked for the end.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The run that brings a node back to this cluster, where one is under way.
-pub(super) async fn returning(
-    records: &Records,
-    cluster: &str,
-) -> Result<Option<RunId>, RunsError> {
-    let filter = Filter {
-        cluster: Some(cluster.to_owned()),
-        which: Which::Unended,
-        limit: None,
-    };
-    let is_return = |run: &RunSummary| run.trigger == RETURN && run.standing == Standing::UnderWay;
-    let mut runs = records.list(&filter).await?.into_iter();
-    Ok(runs.find(is_return).map(|run| run.run))
+/// Whether this run brings a node back, and is under way.
+pub(super) fn is_return(run: &RunSummary) -> bool {
+    run.trigger == RETURN && run.standing == Standing::UnderWay
 }
 
-/// Cancels it and waits for its end, for half a minute at most. Whether it has ended.
-pub(super) async fn give_way(records: &Records, run: &RunId) -> Result<bool, RunsError> {
+/// Cancels it and waits for its end, for half a minute at most.
+pub(super) async fn give_way(records: &Records, run: &RunId) -> Result<(), RunsError> {
     let begun = Instant::now();
     let answer = records.ask_as(BY.to_owned(), run, Ask::Cancel, WHY).await?;
     if let Answer::Refused(why) = answer {
@@ -45,9 +35,9 @@ pub(super) async fn give_way(records: &Records, run: &RunId) -> Result<bool, Run
     }
     while begun.elapsed() < PATIENCE {
         if matches!(records.find(&run.0).await?.standing, Standing::Ended(_)) {
-            return Ok(true);
+            break;
         }
         sleep(LOOK).await;
     }
-    Ok(false)
+    Ok(())
 }
