@@ -81,16 +81,23 @@ async fn who_is_cut_off_in_crash_recovery_cannot_come_back_as_a_primary() {
     assert_eq!(about.permissions().mode() & 0o7, 0, "it can be started");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_copy_under_way_does_not_go_by_the_name_of_its_node() {
+/// n1 has what n2 lacks, and can only come back as a copy.
+async fn not_to_be_rewound(test: &str, hosts: bool) -> Cluster {
     let mut options = LabOptions {
         standbys: 1,
+        hosts,
         settings: vec![("wal_log_hints".to_owned(), "off".to_owned())],
         ..LabOptions::default()
     };
     options.synchronous.mode = pgbaton::cluster::SyncMode::Off;
-    let cluster = Cluster::with("rt-copy", options).await;
+    let cluster = Cluster::with(test, options).await;
     diverge(&cluster).await;
+    cluster
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_under_way_does_not_go_by_the_name_of_its_node() {
+    let cluster = not_to_be_rewound("rt-copy", false).await;
     dressed(&cluster, "pg_basebackup", "real \"$@\" --max-rate=2M");
     let (run, _) = under_way(&cluster, &["-p", "rebuild=auto"]).await;
     let named = |name: &str| {
@@ -112,15 +119,7 @@ async fn a_copy_from_a_host_that_is_cut_off_ends_by_itself() {
     if !can_have_hosts().await {
         return;
     }
-    let mut options = LabOptions {
-        standbys: 1,
-        hosts: true,
-        settings: vec![("wal_log_hints".to_owned(), "off".to_owned())],
-        ..LabOptions::default()
-    };
-    options.synchronous.mode = pgbaton::cluster::SyncMode::Off;
-    let cluster = Cluster::with("rt-cut", options).await;
-    diverge(&cluster).await;
+    let cluster = not_to_be_rewound("rt-cut", true).await;
     dressed(&cluster, "pg_basebackup", "real \"$@\" --max-rate=200k");
     let (run, _) = under_way(&cluster, &["-p", "rebuild=auto"]).await;
     let copies = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'pgbaton-copy' AND state = 'backup'";
